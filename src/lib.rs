@@ -1,0 +1,23 @@
+//! git-archive-tomb takes files out of a git repository without losing them.
+//!
+//! This is the library behind the program: it takes plain values and returns plain values. It never prints, reads the
+//! user's environment or picks an exit code; the command line, which does, belongs to the program and calls in here.
+//! `docs/design.md` says what holds at any time and in which order things are written.
+//!
+//! Dependencies point downwards only:
+//!
+//! | what for | modules |
+//! | --- | --- |
+//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`hooks`] |
+//! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
+//! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
+//! | where it is kept | [`git`], [`places`] |
+//! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
+//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
+
+pub mod clock;
+pub mod fault;
+pub mod fs;
+pub mod id;
+pub mod item;
+pub mod quote;

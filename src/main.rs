@@ -1,0 +1,3 @@
+//! The command line of git-archive-tomb.
+
+fn main() {}
