@@ -16,6 +16,7 @@
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
 
 pub mod clock;
+pub mod evidence;
 pub mod fault;
 pub mod fs;
 pub mod id;

@@ -1,0 +1,204 @@
+//! Digests as pull requests quote them: made from evidence, found again in text, compared with the evidence.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use bstr::ByteSlice;
+
+use crate::id::{Sha256, Tombstone};
+use crate::item::RepoPath;
+
+use super::format::{Entry, Facts};
+
+/// The digest of one record's line, printed as `<sha256>  <tombstone> <path>`.
+///
+/// `grep TOMBSTONE FILE | sha256sum` prints the same digest where the file has one record of the item, as those of an
+/// archiving or restoring operation have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineDigest {
+    /// The SHA-256 of the line's bytes with the newline.
+    pub digest: Sha256,
+    /// The record's item, where it has one.
+    pub tombstone: Option<Tombstone>,
+    /// The record's path, where it has one.
+    pub path: Option<RepoPath>,
+}
+
+impl From<&Entry> for LineDigest {
+    fn from(entry: &Entry) -> Self {
+        Self { digest: entry.digest, tombstone: entry.record.tombstone, path: entry.record.repo_path() }
+    }
+}
+
+impl fmt::Display for LineDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ", self.digest)?;
+        if let Some(tombstone) = &self.tombstone {
+            write!(formatter, " {tombstone}")?;
+        }
+        match &self.path {
+            Some(path) => write!(formatter, " {path}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A digest that a text quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted {
+    /// The number of the text's line; the first is 1.
+    pub line: usize,
+    /// The digest.
+    pub digest: Sha256,
+    /// The tombstone beside it: the only one on the same line.
+    pub tombstone: Option<Tombstone>,
+}
+
+/// Returns the SHA-256 digests in `text`, which may be anything, such as the Markdown of a pull request.
+///
+/// A digest is a word of exactly 64 hexadecimal digits in either case; a word is a run of ASCII letters, digits, `-`
+/// and `_`.
+pub fn quoted(text: &[u8]) -> Vec<Quoted> {
+    let mut found = Vec::new();
+    for (content, line) in text.lines().zip(1..) {
+        let mut tombstones = words(content).filter_map(|word| word.parse::<Tombstone>().ok());
+        let tombstone = match (tombstones.next(), tombstones.next()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        };
+        let digests = words(content).filter_map(|word| word.parse().ok());
+        found.extend(digests.map(|digest| Quoted { line, digest, tombstone }));
+    }
+    found
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = String> {
+    text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
+        .filter(|word| matches!(word.len(), 36 | 64))
+        .filter_map(|word| std::str::from_utf8(word).ok().map(str::to_ascii_lowercase))
+}
+
+/// Every digest that a set of evidence files knows: of its lines, of its files, of archived content and of stubs.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    // Lines carry their item; the other digests do not belong to one alone.
+    digests: HashMap<Sha256, Option<Tombstone>>,
+}
+
+/// What is wrong with a quoted digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The evidence does not know it: the record it stood for was changed or is gone.
+    Missing(Quoted),
+    /// It is the digest of a record of another item than the tombstone beside it names.
+    OtherItem {
+        /// What the text quotes.
+        quoted: Quoted,
+        /// The record's item.
+        found: Tombstone,
+    },
+}
+
+impl Known {
+    /// Adds the digests of a record's line, content and stub.
+    pub fn add_entry(&mut self, entry: &Entry) {
+        for digest in [entry.record.sha256, entry.record.stub].into_iter().flatten() {
+            self.digests.entry(digest).or_default();
+        }
+        self.digests.insert(entry.digest, entry.record.tombstone);
+    }
+
+    /// Adds the digest of a file.
+    pub fn add_file(&mut self, facts: &Facts) {
+        self.digests.insert(facts.sha256, None);
+    }
+
+    /// Returns those of `quoted` that the evidence does not bear out, in order.
+    pub fn compare(&self, quoted: &[Quoted]) -> Vec<Mismatch> {
+        let check = |quoted: &Quoted| match (self.digests.get(&quoted.digest), quoted.tombstone) {
+            (None, _) => Some(Mismatch::Missing(quoted.clone())),
+            (Some(Some(found)), Some(named)) if *found != named => {
+                Some(Mismatch::OtherItem { quoted: quoted.clone(), found: *found })
+            }
+            _ => None,
+        };
+        quoted.iter().filter_map(check).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::format::EvidenceFile;
+    use crate::evidence::testing::file;
+
+    fn evidence() -> EvidenceFile {
+        let file = file(1, 2, Vec::new());
+        EvidenceFile::parse(file.name(), file.bytes()).expect("is valid")
+    }
+
+    fn known(evidence: &EvidenceFile) -> Known {
+        let mut known = Known::default();
+        known.add_file(&evidence.facts);
+        evidence.entries.iter().for_each(|entry| known.add_entry(entry));
+        known
+    }
+
+    #[test]
+    fn a_printed_digest_is_found_again() {
+        let evidence = evidence();
+        let lines: Vec<_> = evidence.entries.iter().map(|entry| format!("- `{}`", LineDigest::from(entry))).collect();
+        let text = lines.join("\n");
+        let quoted = quoted(text.as_bytes());
+        for (quoted, entry) in quoted.iter().zip(&evidence.entries) {
+            assert_eq!((quoted.digest, quoted.tombstone), (entry.digest, entry.record.tombstone));
+        }
+        assert_eq!(quoted.iter().map(|quoted| quoted.line).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(known(&evidence).compare(&quoted), []);
+    }
+
+    #[test]
+    fn a_line_digest_prints_as_sha256sum_does() {
+        let entry = &evidence().entries[0];
+        let tombstone = entry.record.tombstone.expect("has a tombstone");
+        let expected = format!("{}  {tombstone} src/legacy/file1.py", entry.digest);
+        assert_eq!(LineDigest::from(entry).to_string(), expected);
+    }
+
+    #[test]
+    fn what_the_evidence_does_not_know_is_missing() {
+        let evidence = evidence();
+        let (one, two) = (&evidence.entries[0], &evidence.entries[1]);
+        let gone = Sha256::of(b"gone");
+        let content = one.record.sha256.expect("has content");
+        let tombstone = |entry: &Entry| entry.record.tombstone.expect("has a tombstone");
+        let text = format!(
+            "| {gone} |\n{} {}\nfile {} and content {content}\n",
+            one.digest.to_string().to_uppercase(),
+            tombstone(two),
+            evidence.facts.sha256,
+        );
+        let mismatches = known(&evidence).compare(&quoted(text.as_bytes()));
+        let swapped = Quoted { line: 2, digest: one.digest, tombstone: Some(tombstone(two)) };
+        assert_eq!(
+            mismatches,
+            [
+                Mismatch::Missing(Quoted { line: 1, digest: gone, tombstone: None }),
+                Mismatch::OtherItem { quoted: swapped, found: tombstone(one) },
+            ]
+        );
+    }
+
+    #[test]
+    fn only_whole_words_are_digests() {
+        let digest = Sha256::of(b"").to_string();
+        for text in [format!("x{digest}"), format!("{digest}0"), format!("{digest}-"), digest[1..].to_owned()] {
+            assert_eq!(quoted(text.as_bytes()), [], "{text}");
+        }
+        for text in [digest.clone(), format!("`{digest}`,"), format!("sha256:{digest}\r\n"), format!("\u{e9}{digest}")]
+        {
+            assert_eq!(quoted(text.as_bytes()).len(), 1, "{text}");
+        }
+        assert_eq!(quoted(&[0xff; 100]), []);
+    }
+}
