@@ -22,3 +22,4 @@ pub mod fs;
 pub mod id;
 pub mod item;
 pub mod quote;
+pub mod stub;
