@@ -16,10 +16,14 @@
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
 
 pub mod clock;
+pub mod config;
 pub mod evidence;
 pub mod fault;
 pub mod fs;
 pub mod id;
 pub mod item;
+pub mod log;
 pub mod quote;
+pub mod redact;
+pub mod retry;
 pub mod stub;
