@@ -20,6 +20,7 @@ pub mod config;
 pub mod evidence;
 pub mod fault;
 pub mod fs;
+pub mod git;
 pub mod id;
 pub mod item;
 pub mod log;

@@ -1,0 +1,227 @@
+//! Attributes, as git's own `check-attr` finds them.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use bstr::{BString, ByteSlice};
+
+use super::index::next_record;
+use super::pathspec::ScratchIndex;
+use super::{GitError, Repository, Root, command};
+use crate::id::ObjectId;
+use crate::item::RepoPath;
+use crate::quote::quote_avoiding;
+
+/// The longest attributes file that git reads, in bytes.
+const MAX_ATTRIBUTES_LENGTH: u64 = 100 << 20;
+
+/// Which `.gitattributes` files count. The repository's `info/attributes` and the user's own always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributeSource {
+    /// Those of the working tree, and of the index where it has none: what git uses when it adds files.
+    WorkTree,
+    /// Those of the index only.
+    Index,
+    /// Those of this tree or commit only; works without a working tree.
+    Tree(ObjectId),
+}
+
+/// What an attribute is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Nothing is said of it.
+    Unspecified,
+    /// `name`.
+    Set,
+    /// `-name`.
+    Unset,
+    /// `name=value`.
+    Value(BString),
+}
+
+/// A line of an attributes file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeLine {
+    /// The file, relative to the top, or in the git directory.
+    pub file: String,
+    /// The line's number, from 1.
+    pub number: usize,
+    /// The line.
+    pub text: String,
+}
+
+/// Returns the pattern that means just `path` in the attributes file at the top of the working tree.
+pub fn attribute_pattern(path: &RepoPath) -> String {
+    // A slash in front ties it to the top, and keeps signs and quotes from the place where they mean something.
+    let mut pattern = vec![b'/'];
+    for byte in path.as_bytes() {
+        if b"*?[\\".contains(byte) {
+            pattern.push(b'\\');
+        }
+        pattern.push(*byte);
+    }
+    quote_avoiding(&pattern, &[" "]).into_owned()
+}
+
+impl Repository {
+    /// Returns the line that decides on attribute `name` of `path` in the working tree; `None` where that is none of the
+    /// attributes files of this repository.
+    ///
+    /// Git tells values, not where they come from: so the files are looked through from the one that counts most, each
+    /// from its end, and git is asked about the pattern of each line that has the attribute, or a macro with it.
+    pub fn attribute_line(&self, path: &RepoPath, name: &str) -> Result<Option<AttributeLine>, GitError> {
+        let root = Root::open(self.require_work_tree()?)?;
+        let info = self.common_dir().join("info/attributes");
+        let mut files = vec![(".git/info/attributes".to_owned(), path.as_bytes(), std::fs::read(info).ok())];
+        let mut folder = path.parent();
+        loop {
+            let separator = if folder.is_empty() { "" } else { "/" };
+            let file = RepoPath::try_new([folder, separator.as_bytes(), b".gitattributes"].concat())?;
+            let below = &path.as_bytes()[folder.len() + separator.len()..];
+            files.push((file.to_string(), below, root.read(&file, MAX_ATTRIBUTES_LENGTH)?));
+            if folder.is_empty() {
+                break;
+            }
+            folder = folder.rfind_byte(b'/').map_or(&[][..], |end| &folder[..end]);
+        }
+        let names = |line: &[u8], wanted: &dyn Fn(&[u8]) -> bool| {
+            let (_, attributes) = split_pattern(line);
+            attributes.fields().any(|token| {
+                let token = token.trim_start_with(|sign| matches!(sign, '-' | '!'));
+                wanted(token.split_once_str("=").map_or(token, |(name, _)| name))
+            })
+        };
+        let lines = || files.iter().filter_map(|(_, _, content)| content.as_ref()).flat_map(|content| content.lines());
+        let macros: Vec<&[u8]> = lines()
+            .filter_map(|line| line.trim_start().strip_prefix(b"[attr]"))
+            .filter(|line| names(line, &|token| token == name.as_bytes()))
+            .map(|line| split_pattern(line).0)
+            .collect();
+        for (file, below, content) in &files {
+            let lines: Vec<&[u8]> = content.iter().flat_map(|content| content.lines()).collect();
+            for (index, line) in lines.iter().enumerate().rev() {
+                let is_comment = line.trim_start().starts_with(b"#") || line.trim_start().starts_with(b"[attr]");
+                if !is_comment
+                    && names(line, &|token| token == name.as_bytes() || macros.contains(&token))
+                    && self.pattern_matches(split_pattern(line).0, below)?
+                {
+                    let text = line.trim().to_str_lossy().into_owned();
+                    return Ok(Some(AttributeLine { file: file.clone(), number: index + 1, text }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether git takes `pattern` of an attributes file to mean `path`, seen from that file's folder.
+    fn pattern_matches(&self, pattern: &[u8], path: &[u8]) -> Result<bool, GitError> {
+        const PROBE: &str = "git-archive-tomb-probe";
+        let folder = self.git_dir();
+        let failed = |source| GitError::Io { action: "write a file in", path: folder.to_owned(), source };
+        let mut file =
+            tempfile::Builder::new().prefix("archive-tomb-attributes-").tempfile_in(folder).map_err(failed)?;
+        file.write_all(&[pattern, b" ", PROBE.as_bytes(), b"\n"].concat()).map_err(failed)?;
+        // The user's own file counts least of all, and nobody else knows this attribute.
+        let mut setting = OsString::from("core.attributesFile=");
+        setting.push(file.path());
+        let mut command = self.git().read_command(&["-c"]);
+        command.arg(setting).args(["check-attr", "-z", "--stdin", PROBE]);
+        let answer = command::run("check-attr", &mut command, &[path, b"\0"].concat())?.ok("check-attr")?;
+        Ok(answer.ends_with(b"\0set\0"))
+    }
+
+    /// Returns for each of `paths`, in order, the values of the attributes `names`, in order. One child, any number of
+    /// paths.
+    pub fn attributes(
+        &self,
+        source: AttributeSource,
+        paths: &[&RepoPath],
+        names: &[&str],
+    ) -> Result<Vec<Vec<AttributeValue>>, GitError> {
+        if paths.is_empty() || names.is_empty() {
+            return Ok(vec![Vec::new(); paths.len()]);
+        }
+        let unexpected = || GitError::UnexpectedAnswer { command: "check-attr" };
+        let options: &[&str] = if source == AttributeSource::WorkTree { &[] } else { &["--cached"] };
+        let mut command = self.git().read_command(&[&["check-attr", "-z", "--stdin"], options, names].concat());
+        let index = match source {
+            // `check-attr --source` needs git 2.40.
+            AttributeSource::Tree(tree) => Some(ScratchIndex::of_tree(self, &tree)?),
+            AttributeSource::WorkTree | AttributeSource::Index => None,
+        };
+        if let Some(index) = &index {
+            command.env("GIT_INDEX_FILE", index.path());
+        }
+        let mut found = Vec::with_capacity(paths.len());
+        let output = command::stream(
+            "check-attr",
+            &mut command,
+            |pipe| paths.iter().try_for_each(|path| pipe.write_all(&[path.as_bytes(), b"\0"].concat())),
+            |pipe| {
+                for path in paths {
+                    let mut values = Vec::with_capacity(names.len());
+                    for name in names {
+                        let mut next = || next_record(pipe, "check-attr")?.ok_or_else(unexpected);
+                        if next()? != path.as_bytes() || next()? != name.as_bytes() {
+                            return Err(unexpected());
+                        }
+                        values.push(match next()?.as_slice() {
+                            b"unspecified" => AttributeValue::Unspecified,
+                            b"set" => AttributeValue::Set,
+                            b"unset" => AttributeValue::Unset,
+                            value => AttributeValue::Value(value.into()),
+                        });
+                    }
+                    found.push(values);
+                }
+                Ok(())
+            },
+        )?;
+        output.ok("check-attr")?;
+        Ok(found)
+    }
+}
+
+/// Splits a line of an attributes file into its pattern, quoted or not, and its attributes.
+fn split_pattern(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_start();
+    let mut escaped = false;
+    let closing = |(position, byte): (usize, &u8)| {
+        let closes = position > 0 && *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closes.then_some(position + 1)
+    };
+    let end =
+        if line.starts_with(b"\"") { line.iter().enumerate().find_map(closing) } else { line.find_byteset(b" \t\r\n") };
+    line.split_at(end.unwrap_or(line.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn attributes_come_from_the_place_that_is_asked() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[(".gitattributes", "*.x filter=lfs -text ident\n"), ("a", "")]);
+        fixture.write(".gitattributes", "*.x filter=other\n");
+        let repository = fixture.repository();
+        let paths = [&b"new\nline.x"[..], b"b"].map(|path| RepoPath::try_new(path).expect("is a path"));
+        let paths = [&paths[0], &paths[1]];
+        let names = ["filter", "text", "ident", "eol"];
+        let ask = |source| repository.attributes(source, &paths, &names).expect("asks");
+        for source in [AttributeSource::Index, AttributeSource::Tree(commit)] {
+            let value = AttributeValue::Value("lfs".into());
+            let (set, unset) = (AttributeValue::Set, AttributeValue::Unset);
+            assert_eq!(ask(source)[0], [value, unset, set, AttributeValue::Unspecified]);
+            assert_eq!(ask(source)[1], vec![AttributeValue::Unspecified; 4]);
+        }
+        assert_eq!(ask(AttributeSource::WorkTree)[0][0], AttributeValue::Value("other".into()));
+
+        fixture.git_in(fixture.home(), &["clone", "-q", "--bare", "top", "bare"]);
+        let bare = fixture.discover(&fixture.home().join("bare")).expect("finds it");
+        let found = bare.attributes(AttributeSource::Tree(commit), &paths, &names).expect("asks");
+        assert_eq!(found[0][0], AttributeValue::Value("lfs".into()));
+    }
+}

@@ -1,0 +1,38 @@
+//! Git: the only place that opens a repository, reads its objects or starts `git`.
+//!
+//! Raw objects come from libgit2's object database in process, or from a long-lived `git cat-file` where libgit2 lacks
+//! them; trees and commits are then read by our own parsers, so that parents are what the commit says and nothing else.
+//! Everything about the index, configuration, attributes and conversion is asked of `git` itself, which knows every
+//! kind of repository. The design is in `docs/git.md`.
+
+mod attributes;
+mod blobs;
+mod command;
+mod commit;
+mod config;
+mod error;
+mod holders;
+mod index;
+mod lock;
+mod objects;
+mod pathspec;
+mod repository;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod worktree;
+
+pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern};
+pub use commit::{Commit, History};
+pub use config::{ConfigEntry, GitConfig};
+pub use error::GitError;
+pub use holders::{Held, Holder};
+pub use index::{IndexChanges, IndexEntry, WorkState};
+pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_lock_note};
+pub use objects::{Object, ObjectKind, Objects};
+pub use pathspec::{Expansion, Untracked};
+pub use repository::{Head, ObjectFormat, Reference, Repository};
+pub use tree::{Change, MODE_FOLDER, MODE_SUBMODULE, TreeDiff, TreeEntry, TreeWalk};
+pub use worktree::{FileIdentity, FileKind, Root};

@@ -1,0 +1,175 @@
+//! What the user's path arguments mean: git's pathspecs, matched by git against the tree of a commit.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice};
+
+use super::index::LIST_INDEX;
+use super::{GitError, IndexEntry, Repository, TreeEntry, command};
+use crate::id::ObjectId;
+use crate::item::RepoPath;
+
+/// How many bytes of arguments one child gets: well below what the system allows.
+const MAX_ARGUMENTS: usize = if cfg!(windows) { 16 * 1024 } else { 128 * 1024 };
+
+/// What path arguments match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expansion {
+    /// The files, links and submodules of the tree, sorted by the bytes of their paths, each once.
+    pub entries: Vec<(RepoPath, TreeEntry)>,
+    /// The positions of the arguments that match nothing in the tree.
+    pub unmatched: Vec<usize>,
+}
+
+/// Why a path argument matches nothing that is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untracked {
+    /// It is in the index, but not in the commit.
+    Staged,
+    /// Files are there that git does not track.
+    Untracked,
+    /// Files are there that git is told to ignore.
+    Ignored,
+    /// Nothing is there.
+    Nothing,
+}
+
+impl Repository {
+    /// Returns what `pathspecs`, given where the caller stands ([`Repository::prefix`]), match in `tree` (a tree or a
+    /// commit). Git does the matching, on an index made from the tree, so all its magic works the same everywhere.
+    pub fn expand(&self, tree: &ObjectId, pathspecs: &[BString]) -> Result<Expansion, GitError> {
+        let index = ScratchIndex::of_tree(self, tree)?;
+        let mut expansion = Expansion::default();
+        let mut paths: Vec<RepoPath> = Vec::new();
+        let (excluding, including): (Vec<usize>, Vec<usize>) =
+            (0..pathspecs.len()).partition(|position| excludes(&pathspecs[*position]));
+        for chunk in chunks(pathspecs, &including, &excluding) {
+            let chosen: Vec<BString> =
+                chunk.iter().chain(&excluding).map(|position| pathspecs[*position].clone()).collect();
+            let entries = index.list(&chosen)?;
+            paths.extend(entries.iter().map(|entry| entry.path.clone()));
+            expansion.entries.extend(entries.into_iter().map(|entry| (entry.path, entry.entry)));
+        }
+        expansion.entries.sort_by(|left, right| left.0.cmp(&right.0));
+        expansion.entries.dedup();
+        paths.sort();
+        for position in including {
+            // A child for each argument would be slow for thousands; nearly all are plain names of what was found.
+            if !self.names(&pathspecs[position], &paths) && index.list(&pathspecs[position..=position])?.is_empty() {
+                expansion.unmatched.push(position);
+            }
+        }
+        Ok(expansion)
+    }
+
+    /// Returns why a path argument that [`Repository::expand`] could not match is not committed.
+    pub fn why_unmatched(&self, pathspec: &BString) -> Result<Untracked, GitError> {
+        self.require_work_tree()?;
+        let finds = |options: &[&str]| -> Result<bool, GitError> {
+            let mut command = self.standing_command(&[&["ls-files", "-z"], options].concat());
+            command.arg("--").args(arguments(std::slice::from_ref(pathspec))?);
+            Ok(!command::run("ls-files", &mut command, b"")?.ok("ls-files")?.is_empty())
+        };
+        Ok(if finds(&["--cached"])? {
+            Untracked::Staged
+        } else if finds(&["--others", "--exclude-standard", "--directory", "--no-empty-directory"])? {
+            Untracked::Untracked
+        } else if finds(&["--others", "--ignored", "--exclude-standard", "--directory"])? {
+            Untracked::Ignored
+        } else {
+            Untracked::Nothing
+        })
+    }
+
+    /// Returns whether `pathspec` is the plain name of one of the sorted `paths` or of a folder above one.
+    fn names(&self, pathspec: &[u8], paths: &[RepoPath]) -> bool {
+        if pathspec.is_empty() || pathspec[0] == b':' || pathspec.find_byteset(b"*?[\\").is_some() {
+            return false;
+        }
+        let name = [self.prefix().as_bytes(), pathspec].concat();
+        let name = name.strip_suffix(b"/").unwrap_or(&name);
+        let start = paths.partition_point(|path| path.as_bytes() < name);
+        // What is below a folder follows its name, after siblings such as `name-2`.
+        let with_slash = [name, b"/"].concat();
+        let below = paths.partition_point(|path| path.as_bytes() < with_slash.as_slice());
+        [start, below].iter().any(|position| paths.get(*position).is_some_and(|path| path.is_within(name)))
+    }
+
+    /// Returns a reading command that runs where the caller stands.
+    fn standing_command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.git().read_command(arguments);
+        if let (Some(top), Ok(prefix)) = (self.work_tree(), self.prefix().to_path()) {
+            command.current_dir(top.join(prefix));
+        }
+        command
+    }
+}
+
+/// An index of our own, made from a tree and gone when dropped.
+pub(crate) struct ScratchIndex<'a> {
+    repository: &'a Repository,
+    path: tempfile::TempPath,
+}
+
+impl<'a> ScratchIndex<'a> {
+    pub(crate) fn of_tree(repository: &'a Repository, tree: &ObjectId) -> Result<Self, GitError> {
+        let folder = repository.git_dir();
+        let failed = |source| GitError::Io { action: "make a temporary index in", path: folder.to_owned(), source };
+        let file = tempfile::Builder::new().prefix("archive-tomb-index-").tempfile_in(folder).map_err(failed)?;
+        let index = Self { repository, path: file.into_temp_path() };
+        // An empty file is no index; the name stays ours.
+        std::fs::remove_file(&index.path).map_err(failed)?;
+        let plain = ["core.splitIndex=false", "index.sparse=false", "core.fsync=none"];
+        let mut command = repository.git().command(&plain, &["read-tree", &tree.to_string()]);
+        command.env("GIT_INDEX_FILE", index.path());
+        command::run("read-tree", &mut command, b"")?.ok("read-tree")?;
+        Ok(index)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list(&self, pathspecs: &[BString]) -> Result<Vec<IndexEntry>, GitError> {
+        let mut command = self.repository.standing_command(LIST_INDEX);
+        command.env("GIT_INDEX_FILE", self.path());
+        self.repository.list_index(command, pathspecs)
+    }
+}
+
+/// Returns whether a pathspec takes away from the others.
+fn excludes(pathspec: &[u8]) -> bool {
+    let long = pathspec.strip_prefix(b":(").and_then(|magic| magic.split_once_str(")"));
+    pathspec.starts_with(b":!")
+        || pathspec.starts_with(b":^")
+        || long.is_some_and(|(magic, _)| magic.split(|byte| *byte == b',').any(|word| word == b"exclude"))
+}
+
+/// Splits the positions of including pathspecs so that each part, with all excluding ones, fits a command line.
+fn chunks(pathspecs: &[BString], including: &[usize], excluding: &[usize]) -> Vec<Vec<usize>> {
+    let room = MAX_ARGUMENTS.saturating_sub(excluding.iter().map(|position| pathspecs[*position].len() + 1).sum());
+    let mut chunks = vec![Vec::new()];
+    let mut used = 0;
+    for position in including {
+        let length = pathspecs[*position].len() + 1;
+        if used + length > room && used > 0 {
+            chunks.push(Vec::new());
+            used = 0;
+        }
+        used += length;
+        chunks.last_mut().expect("there is always one").push(*position);
+    }
+    chunks
+}
+
+/// Returns bytes as arguments of a child.
+pub(crate) fn arguments(pathspecs: &[BString]) -> Result<Vec<OsString>, GitError> {
+    let convert = |bytes: &BString| -> Result<OsString, GitError> {
+        if bytes.contains(&0) {
+            return Err(RepoPath::try_new(bytes.to_vec()).expect_err("NUL is in no path").into());
+        }
+        super::repository::to_path(bytes).map(PathBuf::into_os_string)
+    };
+    pathspecs.iter().map(convert).collect()
+}
