@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod fault;
 pub mod fs;
 pub mod git;
+pub mod hooks;
 pub mod id;
 pub mod item;
 pub mod log;
