@@ -15,6 +15,7 @@
 //! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
 
+pub mod archive;
 pub mod clock;
 pub mod config;
 pub mod evidence;

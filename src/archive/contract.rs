@@ -1,0 +1,562 @@
+//! What every engine must do, written once. An engine joins with an [`Engine`] and `contract_suite!(ItsEngine)`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use super::{
+    Archive, ArchiveError, BLOCK_SIZE, ContentReader, ContentSource, Event, ItemState, ItemStatus, Query, ReadError,
+    StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+};
+use crate::clock::Timestamp;
+use crate::evidence::record::{Action, Record};
+use crate::id::{ObjectId, OperationId, Sha256, Tombstone};
+use crate::item::{FileMode, Item, Kind, Reason, Referent, RepoPath};
+
+/// A fresh archive of some engine, which goes away with this value.
+pub(super) trait Engine: Sync {
+    /// Makes an empty archive.
+    fn create() -> Self;
+
+    /// Opens it, as another program would.
+    fn open(&self) -> Box<dyn Archive>;
+}
+
+/// Makes a test of each behaviour for one engine.
+macro_rules! contract_suite {
+    ($engine:ty) => {
+        $crate::archive::contract::contract_suite!($engine:
+            contents_of_every_size_come_back
+            equal_contents_are_stored_once
+            versions_of_a_large_content_share_blocks
+            a_source_that_does_not_keep_its_word_is_refused
+            what_was_cut_short_is_completed_without_repeats
+            eight_threads_store_the_same_contents
+            unknown_contents_are_missing
+            items_need_their_contents
+            an_item_is_pending_until_sealed
+            a_second_store_seals_what_the_first_left_pending
+            only_the_clone_that_began_undoes
+            what_was_undone_can_begin_anew
+            a_hold_that_was_asked_for_stays
+            facts_come_back_exactly
+            prefixes_find_tombstones
+            listings_select_and_keep_their_order
+            events_are_kept_once_and_in_order
+            restoring_is_noted
+            counts_count
+            any_contents_come_back
+        );
+    };
+    ($engine:ty: $($behaviour:ident)+) => {
+        $(
+            #[test]
+            fn $behaviour() {
+                $crate::archive::contract::$behaviour::<$engine>();
+            }
+        )+
+    };
+}
+pub(super) use contract_suite;
+
+/// Returns `length` bytes that do not compress, the same for the same `seed` (`SplitMix64`).
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&next().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Contents in memory.
+pub(super) struct Memory(pub Vec<Vec<u8>>);
+
+impl ContentSource for Memory {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn size(&self, index: usize) -> u64 {
+        self.0[index].len() as u64
+    }
+
+    fn open(&self, index: usize) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(&self.0[index][..]))
+    }
+}
+
+/// Stores `contents`.
+pub(super) fn store(archive: &mut dyn Archive, contents: &[Vec<u8>]) -> Vec<StoredContent> {
+    let source = Memory(contents.to_vec());
+    store_contents(archive, &source, StoreContentsOptions::default(), &mut |_| ()).expect("stores")
+}
+
+/// Reads a content back.
+pub(super) fn read(archive: &mut dyn Archive, sha256: &Sha256, size: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    ContentReader::new(archive).read(sha256, size, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Stores `content` and returns an item of it at `path`.
+pub(super) fn item(archive: &mut dyn Archive, path: &[u8], content: &[u8]) -> Item {
+    let stored = store(archive, &[content.to_vec()])[0];
+    let commit = ObjectId::from_bytes(&[7; 20]).expect("has 20 bytes");
+    let path = RepoPath::try_new(path).expect("is a path");
+    Item {
+        tombstone: Tombstone::derive("repo", path.as_bytes(), &commit, &stored.sha256),
+        repo: "repo".to_owned(),
+        path,
+        commit,
+        object: ObjectId::from_bytes(&[9; 32]).expect("has 32 bytes"),
+        mode: FileMode::Executable,
+        sha256: stored.sha256,
+        size: stored.size,
+        kind: Kind::Code,
+        language: Some("python".to_owned()),
+        mime: None,
+        reason: Reason::Legacy,
+        tags: vec!["a".to_owned(), "b c".to_owned()],
+        metadata: BTreeMap::from([("ticket".to_owned(), "OPS-1 \"x\" \n é".to_owned())]),
+        refs: vec![
+            Referent { kind: "pr".to_owned(), value: "2".to_owned() },
+            Referent { kind: "pr".to_owned(), value: "1".to_owned() },
+        ],
+        dirty: true,
+        delete_after: Some("2027-01-31".parse().expect("is a date")),
+        legal_hold: false,
+        archived_by: "A <a@example.org>".to_owned(),
+        archived_at: time(1_000),
+    }
+}
+
+/// Returns the event of `action` on `item`.
+pub(super) fn event(op: OperationId, action: Action, item: Option<&Item>) -> Event {
+    let mut record = Record::new(action, op, time(2_000));
+    record.tombstone = item.map(|item| item.tombstone);
+    record.actor = Some("A <a@example.org>".to_owned());
+    Event::from_record(&record).expect("is short")
+}
+
+fn time(millisecond: i64) -> Timestamp {
+    Timestamp::from_millisecond(millisecond).expect("is in range")
+}
+
+fn state(archive: &mut dyn Archive, item: &Item) -> ItemState {
+    archive.item(&item.tombstone).expect("looks").expect("is there").state
+}
+
+fn list(archive: &mut dyn Archive, query: &Query) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut visit = |stored: super::StoredItem| {
+        paths.push(stored.item.path.to_string());
+        ControlFlow::Continue(())
+    };
+    archive.list(query, &mut visit).expect("lists");
+    paths
+}
+
+pub(super) fn contents_of_every_size_come_back<E: Engine>() {
+    let engine = E::create();
+    let mut contents = Vec::new();
+    for size in [0, 1, 1_000, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 3 * BLOCK_SIZE + 17] {
+        contents.push(noise(size as u64, size));
+        contents.push(b"over and over\n".iter().copied().cycle().take(size).collect());
+    }
+    let mut last = super::Progress::default();
+    let source = Memory(contents);
+    let stored = store_contents(&mut *engine.open(), &source, StoreContentsOptions::default(), &mut |now| last = now);
+    let stored = stored.expect("stores");
+    assert_eq!(last.contents, stored.len());
+    assert_eq!(last.bytes, stored.iter().map(|content| content.size).sum::<u64>());
+    let mut archive = engine.open();
+    for (content, stored) in source.0.iter().zip(&stored) {
+        assert_eq!((stored.sha256, stored.size), (Sha256::of(content), content.len() as u64));
+        assert_eq!(read(&mut *archive, &stored.sha256, stored.size).expect("reads"), *content);
+        let info = archive.find_artifacts(&[stored.sha256]).expect("looks")[&stored.sha256];
+        assert_eq!((info.size, info.compressed_size), (stored.size, stored.compressed_size));
+        assert_eq!(stored.compressed_size == 0, stored.size == 0);
+    }
+}
+
+pub(super) fn equal_contents_are_stored_once<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let large = noise(1, 2 * BLOCK_SIZE);
+    let contents = [b"x".to_vec(), large.clone(), b"x".to_vec(), large, b"".to_vec(), b"".to_vec()];
+    let new = |stored: Vec<StoredContent>| stored.iter().map(|content| content.new).collect::<Vec<_>>();
+    let first = store(&mut *archive, &contents);
+    assert_eq!(first[0].compressed_size, first[2].compressed_size);
+    assert_eq!(new(first), [true, true, false, false, true, false]);
+    let counts = archive.counts().expect("counts");
+    assert_eq!(new(store(&mut *engine.open(), &contents)), [false; 6]);
+    assert_eq!(archive.counts().expect("counts"), counts);
+    assert_eq!((counts.artifacts, counts.artifact_bytes), (3, 1 + 2 * BLOCK_SIZE as u64));
+}
+
+pub(super) fn versions_of_a_large_content_share_blocks<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let old = noise(1, 8 * BLOCK_SIZE);
+    let mut new = old.clone();
+    new.splice(3_000_000..3_000_000, *b"inserted");
+    let before = store(&mut *archive, std::slice::from_ref(&old))[0];
+    let bytes = archive.counts().expect("counts").stored_bytes;
+    let after = store(&mut *archive, std::slice::from_ref(&new))[0];
+    assert!(archive.counts().expect("counts").stored_bytes < bytes + 3 * BLOCK_SIZE as u64);
+    assert_eq!(read(&mut *archive, &before.sha256, before.size).expect("reads"), old);
+    assert_eq!(read(&mut *archive, &after.sha256, after.size).expect("reads"), new);
+}
+
+pub(super) fn a_source_that_does_not_keep_its_word_is_refused<E: Engine>() {
+    /// Yields `yields` bytes where it promises `says`, and other bytes each time it is opened.
+    struct Liar {
+        says: u64,
+        yields: usize,
+        opened: std::sync::atomic::AtomicU64,
+    }
+
+    impl ContentSource for Liar {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn size(&self, _: usize) -> u64 {
+            self.says
+        }
+
+        fn open(&self, _: usize) -> io::Result<Box<dyn Read + Send + '_>> {
+            let seed = self.opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(Box::new(io::Cursor::new(noise(seed, self.yields))))
+        }
+    }
+
+    let engine = E::create();
+    let mut archive = engine.open();
+    let large = 3 * BLOCK_SIZE;
+    for (says, yields) in [(0, 1), (10, 9), (10, 11), (large, large - 1), (large, large + 1), (large, large)] {
+        let source = Liar { says: says as u64, yields, opened: 0.into() };
+        let result = store_contents(&mut *archive, &source, StoreContentsOptions::default(), &mut |_| ());
+        assert!(matches!(result, Err(StoreContentsError::Changed { index: 0, .. })), "{says} {yields} {result:?}");
+        assert_eq!(archive.counts().expect("counts").artifacts, 0);
+    }
+}
+
+pub(super) fn what_was_cut_short_is_completed_without_repeats<E: Engine>() {
+    /// Reads the first bytes of each content, and then fails.
+    struct Torn<'a>(&'a Memory, u64);
+
+    impl ContentSource for Torn<'_> {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn size(&self, index: usize) -> u64 {
+            self.0.size(index)
+        }
+
+        fn open(&self, index: usize) -> io::Result<Box<dyn Read + Send + '_>> {
+            struct Failing;
+            impl Read for Failing {
+                fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                    Err(io::Error::other("torn"))
+                }
+            }
+            if index + 1 < self.len() {
+                self.0.open(index)
+            } else {
+                Ok(Box::new(self.0.open(index)?.take(self.1).chain(Failing)))
+            }
+        }
+    }
+
+    let engine = E::create();
+    let contents: Vec<_> = (0..60).map(|seed| noise(seed, 700_000)).collect();
+    let source = Memory(contents);
+    let torn = store_contents(&mut *engine.open(), &Torn(&source, 9), StoreContentsOptions::default(), &mut |_| ());
+    assert!(matches!(torn, Err(StoreContentsError::Source { index: 59, .. })), "{torn:?}");
+    let before = engine.open().counts().expect("counts");
+    assert!(before.artifacts > 0, "something was committed before");
+    let stored = store(&mut *engine.open(), &source.0);
+    assert_eq!(stored.iter().filter(|content| content.new).count() as u64, 60 - before.artifacts);
+    let counts = engine.open().counts().expect("counts");
+    assert_eq!((counts.artifacts, counts.stored_bytes), (60, 60 * 700_000));
+}
+
+pub(super) fn eight_threads_store_the_same_contents<E: Engine>() {
+    let engine = E::create();
+    let contents: Vec<_> =
+        (0..20).map(|seed| noise(seed, 50_000)).chain([noise(99, 3 * BLOCK_SIZE), Vec::new()]).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| store(&mut *engine.open(), &contents));
+        }
+    });
+    let mut archive = engine.open();
+    for content in &contents {
+        assert_eq!(read(&mut *archive, &Sha256::of(content), content.len() as u64).expect("reads"), *content);
+    }
+    assert_eq!(archive.counts().expect("counts").artifacts, contents.len() as u64);
+}
+
+pub(super) fn unknown_contents_are_missing<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    assert!(matches!(read(&mut *archive, &Sha256::of(b"x"), 1), Err(ReadError::Missing { .. })));
+    store(&mut *archive, &[b"x".to_vec()]);
+    let wrong = read(&mut *archive, &Sha256::of(b"x"), 2).expect_err("the length is another");
+    assert!(wrong.is_integrity());
+}
+
+pub(super) fn items_need_their_contents<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let good = item(&mut *archive, b"good", b"good");
+    let mut bad = good.clone();
+    (bad.sha256, bad.tombstone) = (Sha256::ZERO, Tombstone::derive("repo", b"bad", &good.commit, &Sha256::ZERO));
+    let refused = archive.begin(OperationId::generate(), "here", &[good.clone(), bad]);
+    assert!(matches!(refused, Err(ArchiveError::MissingArtifact { .. })), "{refused:?}");
+    assert_eq!(archive.item(&good.tombstone).expect("looks"), None, "all or nothing");
+}
+
+pub(super) fn an_item_is_pending_until_sealed<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (op, item) = (OperationId::generate(), item(&mut *archive, b"a", b"a"));
+    let items = std::slice::from_ref(&item);
+    for _ in 0..2 {
+        assert_eq!(archive.begin(op, "here", items).expect("begins, also again"), [ItemStatus::Stored]);
+    }
+    let stored = archive.item(&item.tombstone).expect("looks").expect("is there");
+    assert!(stored.is_visible_to("here") && !stored.is_visible_to("there"));
+    let pending = archive.pending("here").expect("looks");
+    assert_eq!((pending.len(), pending[0].op, pending[0].items, pending[0].since), (1, op, 1, item.archived_at));
+    assert!(archive.pending("there").expect("looks").is_empty());
+    assert_eq!(archive.operation_items(op).expect("looks"), [stored]);
+    let events = [event(op, Action::Archive, Some(&item))];
+    for _ in 0..2 {
+        archive.seal(op, &events).expect("seals");
+        assert_eq!(state(&mut *engine.open(), &item), ItemState::Sealed);
+        assert_eq!(archive.counts().expect("counts").events, 1);
+        assert!(archive.pending("here").expect("looks").is_empty());
+    }
+    let undone = archive.undo(op, "here", &event(op, Action::Recover, None)).expect("changes nothing");
+    assert_eq!((undone, state(&mut *archive, &item)), (0, ItemState::Sealed));
+}
+
+pub(super) fn a_second_store_seals_what_the_first_left_pending<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (first, second, item) = (OperationId::generate(), OperationId::generate(), item(&mut *archive, b"a", b"a"));
+    let items = std::slice::from_ref(&item);
+    archive.begin(first, "here", items).expect("begins");
+    assert_eq!(archive.begin(second, "there", items).expect("begins"), [ItemStatus::AlreadyStored]);
+    archive.seal(second, &[event(second, Action::Archive, Some(&item))]).expect("seals");
+    assert_eq!(state(&mut *archive, &item), ItemState::Sealed);
+    archive.seal(first, &[event(first, Action::Archive, Some(&item))]).expect("seals");
+    assert_eq!(archive.counts().expect("counts").events, 2);
+
+    let unknown = event(
+        second,
+        Action::Archive,
+        Some(&Item { tombstone: Tombstone::derive("x", b"x", &item.commit, &item.sha256), ..item }),
+    );
+    assert!(matches!(archive.seal(second, &[unknown]), Err(ArchiveError::NoSuchItem { .. })));
+}
+
+pub(super) fn only_the_clone_that_began_undoes<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (op, item) = (OperationId::generate(), item(&mut *archive, b"a", b"a"));
+    archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
+    let undone = event(op, Action::Recover, Some(&item));
+    assert!(matches!(archive.undo(op, "there", &undone), Err(ArchiveError::OtherOrigin { .. })));
+    assert_eq!(archive.counts().expect("counts").events, 0);
+    assert_eq!(archive.undo(op, "here", &undone).expect("undoes"), 1);
+    assert_eq!(archive.undo(op, "here", &undone).expect("undoes again"), 0);
+    assert_eq!(state(&mut *archive, &item), ItemState::Undone);
+    let counts = archive.counts().expect("counts");
+    assert_eq!((counts.items, counts.artifacts, counts.events), (0, 1, 1), "bytes stay");
+}
+
+pub(super) fn what_was_undone_can_begin_anew<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (first, second) = (OperationId::generate(), OperationId::generate());
+    let old = item(&mut *archive, b"a", b"a");
+    archive.begin(first, "here", std::slice::from_ref(&old)).expect("begins");
+    archive.undo(first, "here", &event(first, Action::Recover, Some(&old))).expect("undoes");
+    let new = Item { reason: Reason::Dead, tags: vec!["new".to_owned()], refs: Vec::new(), ..old };
+    let statuses = archive.begin(second, "there", std::slice::from_ref(&new)).expect("begins");
+    assert_eq!(statuses, [ItemStatus::Stored]);
+    let stored = archive.item(&new.tombstone).expect("looks").expect("is there");
+    assert_eq!((stored.state, stored.op, &*stored.origin), (ItemState::Pending, second, "there"));
+    assert_eq!(stored.item, new);
+}
+
+pub(super) fn a_hold_that_was_asked_for_stays<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let free = item(&mut *archive, b"a", b"a");
+    let held = Item { legal_hold: true, ..free.clone() };
+    for item in [&free, &held, &free] {
+        let op = OperationId::generate();
+        archive.begin(op, "here", std::slice::from_ref(item)).expect("begins");
+        archive.seal(op, &[event(op, Action::Archive, Some(item))]).expect("seals");
+    }
+    assert!(archive.item(&free.tombstone).expect("looks").expect("is there").item.legal_hold);
+}
+
+pub(super) fn facts_come_back_exactly<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let op = OperationId::generate();
+    let items: Vec<_> = [&b"plain"[..], b"caf\xe9", b"a\nb", b"\"quoted\"", "é".as_bytes(), &[b'x'; 4096]]
+        .iter()
+        .map(|path| item(&mut *archive, path, b"shared"))
+        .collect();
+    archive.begin(op, "here", &items).expect("begins");
+    for item in &items {
+        let stored = archive.item(&item.tombstone).expect("looks").expect("is there");
+        assert_eq!(stored.item, *item);
+        assert_eq!((stored.state, stored.op, &*stored.origin), (ItemState::Pending, op, "here"));
+        assert_eq!((stored.restored_at, stored.purged_at), (None, None));
+        assert_eq!(archive.items_by_path("repo", &item.path).expect("looks"), [stored]);
+        assert!(archive.items_by_path("other", &item.path).expect("looks").is_empty());
+    }
+}
+
+pub(super) fn prefixes_find_tombstones<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let item = item(&mut *archive, b"a", b"a");
+    archive.begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
+    let text = item.tombstone.to_string();
+    for length in [8, 9, 20, 36] {
+        assert_eq!(archive.items_by_prefix(&text[..length], 2).expect("looks").len(), 1);
+    }
+    assert!(archive.items_by_prefix(&text[..8], 0).expect("looks").is_empty());
+    assert!(archive.items_by_prefix("zzzzzzzz", 2).expect("looks").is_empty());
+    assert!(archive.items_by_prefix("%%%%%%%%", 2).expect("looks").is_empty());
+    assert!(matches!(archive.items_by_prefix(&text[..7], 2), Err(ArchiveError::ShortPrefix { .. })));
+}
+
+pub(super) fn listings_select_and_keep_their_order<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let mut items = Vec::new();
+    for (path, second) in [("b/2", 5), ("b/1", 5), ("a", 9), ("c.py", 1)] {
+        let base = item(&mut *archive, path.as_bytes(), path.as_bytes());
+        items.push(Item { archived_at: time(second * 1_000), ..base });
+    }
+    items[0].tags = vec!["rare".to_owned()];
+    items[1].reason = Reason::Dead;
+    items[2].archived_by = "B".to_owned();
+    let (sealed, pending) = (OperationId::generate(), OperationId::generate());
+    archive.begin(sealed, "here", &items[..3]).expect("begins");
+    archive.seal(sealed, &[]).expect("seals");
+    archive.begin(pending, "here", &items[3..]).expect("begins");
+
+    let all = Query { origin: Some("here".to_owned()), ..Query::default() };
+    assert_eq!(list(&mut *archive, &all), ["a", "b/1", "b/2", "c.py"]);
+    assert_eq!(list(&mut *archive, &Query::default()), ["a", "b/1", "b/2"]);
+    let elsewhere = Query { origin: Some("there".to_owned()), ..Query::default() };
+    assert_eq!(list(&mut *archive, &elsewhere), ["a", "b/1", "b/2"]);
+    let cases = [
+        (Query { limit: Some(2), ..all.clone() }, vec!["a", "b/1"]),
+        (Query { path: Some(b"b".to_vec()), ..all.clone() }, vec!["b/1", "b/2"]),
+        (Query { path: Some(b"*.py".to_vec()), limit: Some(1), ..all.clone() }, vec!["c.py"]),
+        (Query { tag: Some("rare".to_owned()), ..all.clone() }, vec!["b/2"]),
+        (Query { reason: Some(Reason::Dead), ..all.clone() }, vec!["b/1"]),
+        (Query { archived_by: Some("B".to_owned()), ..all.clone() }, vec!["a"]),
+        (Query { since: Some(time(5_000)), ..all.clone() }, vec!["a", "b/1", "b/2"]),
+        (Query { until: Some(time(5_000)), ..all.clone() }, vec!["b/1", "b/2", "c.py"]),
+        (Query { repo: Some("other".to_owned()), ..all.clone() }, vec![]),
+        (Query { limit: Some(0), ..all }, vec![]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(list(&mut *archive, &query), expected, "{query:?}");
+    }
+}
+
+pub(super) fn events_are_kept_once_and_in_order<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let item = item(&mut *archive, b"a", b"a");
+    let events: Vec<_> = [Action::Restore, Action::Archive, Action::HoldSet]
+        .map(|action| event(OperationId::generate(), action, Some(&item)))
+        .into();
+    archive.append_events(&events[..2]).expect("appends");
+    archive.append_events(&events).expect("appends");
+    archive.append_events(&[event(OperationId::generate(), Action::HealthCheck, None)]).expect("appends");
+    let mut found = Vec::new();
+    let mut visit = |event| {
+        found.push(event);
+        ControlFlow::Continue(())
+    };
+    archive.events(&item.tombstone, &mut visit).expect("reads");
+    assert_eq!(found, events);
+    let digests: Vec<_> = events.iter().map(|event| event.digest).chain([Sha256::ZERO]).collect();
+    let known = archive.find_events(&digests).expect("looks");
+    assert!(known.len() == 3 && !known.contains(&Sha256::ZERO));
+}
+
+pub(super) fn restoring_is_noted<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (op, item) = (OperationId::generate(), item(&mut *archive, b"a", b"a"));
+    archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
+    let unknown = Tombstone::derive("x", b"x", &item.commit, &item.sha256);
+    let events = [event(op, Action::Restore, Some(&item))];
+    archive.mark_restored(&[item.tombstone, unknown], time(9), &events).expect("notes");
+    let stored = archive.item(&item.tombstone).expect("looks").expect("is there");
+    assert_eq!((stored.restored_at, stored.item), (Some(time(9)), item));
+    assert_eq!(archive.counts().expect("counts").events, 1);
+}
+
+pub(super) fn counts_count<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    archive.ping().expect("answers");
+    assert_eq!(archive.counts().expect("counts"), super::Counts::default());
+    assert_eq!(archive.id(), engine.open().id());
+    assert_ne!(archive.id(), E::create().open().id());
+    let items =
+        [item(&mut *archive, b"a", b"same"), item(&mut *archive, b"b", b"same"), item(&mut *archive, b"c", b"")];
+    archive.begin(OperationId::generate(), "here", &items).expect("begins");
+    let counts = archive.counts().expect("counts");
+    assert_eq!((counts.items, counts.retrievable, counts.artifacts), (3, 3, 2));
+    assert_eq!((counts.item_bytes, counts.artifact_bytes, counts.stored_bytes), (8, 4, 4));
+}
+
+pub(super) fn any_contents_come_back<E: Engine>() {
+    use proptest::prelude::*;
+
+    let content = prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..300),
+        1 => (0..3_u64, 0..3_000_000_usize).prop_map(|(seed, length)| noise(seed, length)),
+        1 => (any::<u8>(), 0..2_000_000_usize).prop_map(|(byte, length)| vec![byte; length]),
+    ];
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let engine = E::create();
+    proptest!(config, |(contents in proptest::collection::vec(content, 0..12))| {
+        let mut archive = engine.open();
+        let stored = store(&mut *archive, &contents);
+        prop_assert_eq!(stored.len(), contents.len());
+        let mut reader = ContentReader::new(&mut *archive);
+        for (content, stored) in contents.iter().zip(stored) {
+            let mut bytes = Vec::new();
+            reader.read(&stored.sha256, stored.size, &mut bytes).expect("reads");
+            prop_assert!(bytes == *content);
+        }
+    });
+}

@@ -1,0 +1,153 @@
+//! What can go wrong with an archive.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use crate::clock::Timestamp;
+use crate::id::{OperationId, Sha256, Tombstone};
+use crate::retry::Class;
+
+/// Why an archive could not be opened, or did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// There is no archive, and none was to be made.
+    #[error("there is no archive at `{}`", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file's place cannot be used.
+    #[error("cannot use `{}` for an archive", path.display())]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is a symbolic link.
+    #[error("`{}` is a symbolic link, which is not followed", path.display())]
+    SymbolicLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The file is on a network file system, whose locks an embedded archive cannot rely on.
+    #[error("`{}` is on a network file system ({kind}), where an embedded archive is not safe", path.display())]
+    NetworkFilesystem {
+        /// The file.
+        path: PathBuf,
+        /// The file system's name.
+        kind: &'static str,
+    },
+    /// The file is no database, or one that some other program made.
+    #[error("`{}` is not an archive: {reason}", path.display())]
+    NotAnArchive {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: &'static str,
+    },
+    /// The file is an archive of the Python tool, which `import` takes over.
+    #[error("`{}` is an archive of the Python tool", path.display())]
+    PythonArchive {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The archive is older than this program; `init` brings it up to date.
+    #[error("the archive `{}` has schema {found} and this program needs schema {current}", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The archive's schema: the number of its newest migration.
+        found: u32,
+        /// This program's schema.
+        current: u32,
+    },
+    /// The archive is newer than this program.
+    #[error("the archive `{}` has schema {found} and needs git-archive-tomb {needs} or newer", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The archive's schema: the number of its newest migration.
+        found: u32,
+        /// The first version of the program that knows it.
+        needs: String,
+    },
+    /// The archive's schema was made by a migration other than this program's of that number.
+    #[error("migration {version} of the archive `{}` is not this program's migration {version}", path.display())]
+    ChangedMigration {
+        /// The file.
+        path: PathBuf,
+        /// The migration's number.
+        version: u32,
+    },
+    /// The content was purged: its bytes were destroyed and must not come back.
+    #[error("content `{sha256}` was purged at {purged_at}")]
+    Purged {
+        /// The content.
+        sha256: Sha256,
+        /// When.
+        purged_at: Timestamp,
+    },
+    /// An item's content is not in the archive.
+    #[error("content `{sha256}` is not in the archive")]
+    MissingArtifact {
+        /// The content.
+        sha256: Sha256,
+    },
+    /// A block that an artifact is made of is not in the archive.
+    #[error("a block of content `{sha256}` is not in the archive")]
+    MissingBlock {
+        /// The content.
+        sha256: Sha256,
+    },
+    /// No item has this tombstone.
+    #[error("no item has tombstone `{tombstone}`")]
+    NoSuchItem {
+        /// The tombstone.
+        tombstone: Tombstone,
+    },
+    /// The start of a tombstone that is too short to be one on purpose.
+    #[error("`{}` is too short for a tombstone's start (8 characters)", prefix.escape_debug())]
+    ShortPrefix {
+        /// The text.
+        prefix: String,
+    },
+    /// The operation was begun in another clone, and only that one may take it back.
+    #[error("operation `{op}` was begun in another clone")]
+    OtherOrigin {
+        /// The operation.
+        op: OperationId,
+    },
+    /// A stored value is not what the archive's format allows.
+    #[error("the archive is damaged: {what}")]
+    Damaged {
+        /// What and where, as a noun phrase.
+        what: String,
+    },
+    /// The database is locked by another program for longer than was waited. Worth trying again.
+    #[error("the archive is busy")]
+    Busy {
+        /// What the engine said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The engine failed.
+    #[error("the archive could not {action}")]
+    Engine {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// What the engine said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl ArchiveError {
+    /// Returns whether the same may succeed when it is tried again.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Busy { .. } => Class::Transient,
+            Self::Place { source, .. } if source.kind() == io::ErrorKind::Interrupted => Class::Transient,
+            _ => Class::Permanent,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The archive: where the bytes of archived files, the facts about them and the events around them are kept.
+//!
+//! In the story of a file it comes first and last: [`store_contents`] makes the bytes durable before anything in the
+//! repository changes, [`Archive::begin`] and [`Archive::seal`] put the item's row around the stub's appearance, and
+//! [`ContentReader`] gives the bytes back, checked against every digest on the way. The layout of the stored bytes, the
+//! tables and the order of writes are specified in `docs/archive.md`.
+//!
+//! * [`Archive`] is what a database engine promises; [`SqliteArchive`] is the embedded one.
+//! * `block`, `chunk`, `writer` and `reader` turn contents into blocks and back, the same for every engine.
+
+mod backend;
+mod block;
+mod chunk;
+#[cfg(test)]
+mod contract;
+mod error;
+mod examine;
+mod model;
+mod query;
+mod reader;
+mod retrying;
+mod sqlite;
+mod writer;
+
+pub use backend::Archive;
+pub use block::{BLOCK_SIZE, Block, BlockError, Codec};
+pub use chunk::{AVERAGE_PIECE, MAXIMUM_PIECE, MINIMUM_PIECE};
+pub use error::ArchiveError;
+pub use examine::{Damage, Examination, examine};
+pub use model::{
+    ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
+    Segment, StoredItem,
+};
+pub use query::Query;
+pub use reader::{ContentReader, ReadError, ReadTimings};
+pub use retrying::{OnRetry, open_retrying};
+pub use sqlite::{OpenMode, SqliteArchive, sql as sqlite_schema};
+pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
+
+/// An open archive of any engine.
+///
+/// The alias has the bound `'static`, so that a reference to one can be lent on for a shorter time.
+pub type AnyArchive = dyn Archive;

@@ -1,0 +1,172 @@
+//! Gives contents back from an archive, checked on the way.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::{Archive, ArchiveError, BlockError, SEGMENT_PAGE, Segment};
+use crate::clock::Stopwatch;
+use crate::id::{Sha256, Sha256Hasher};
+
+/// How many decoded blocks are kept: neighbours in path order share blocks, and few are open at a time.
+const KEPT_BLOCKS: usize = 8;
+
+/// How long giving back one content took, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ReadTimings {
+    /// Reading, decompressing and checking.
+    pub decompression_ms: f64,
+    /// Writing to the caller's writer.
+    pub write_ms: f64,
+}
+
+/// Why a content could not be given back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A block is damaged.
+    #[error("content `{sha256}` is damaged in the archive")]
+    Block {
+        /// The content.
+        sha256: Sha256,
+        /// The damage.
+        source: BlockError,
+    },
+    /// The content's list of segments, or what they make, is not the content.
+    #[error("content `{sha256}` is damaged in the archive: {damage}")]
+    Content {
+        /// The content.
+        sha256: Sha256,
+        /// What is wrong, as a clause.
+        damage: &'static str,
+    },
+    /// The content is not in the archive.
+    #[error("content `{sha256}` is not in the archive")]
+    Missing {
+        /// The content.
+        sha256: Sha256,
+    },
+    /// The archive failed, or the content was purged.
+    #[error("cannot read content `{sha256}` from the archive")]
+    Archive {
+        /// The content.
+        sha256: Sha256,
+        /// What failed.
+        source: ArchiveError,
+    },
+    /// The caller's writer failed.
+    #[error("cannot write the bytes of content `{sha256}`")]
+    Write {
+        /// The content.
+        sha256: Sha256,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+impl ReadError {
+    /// Returns whether the archive's bytes are at fault, rather than its reach or the writer.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Block { .. } | Self::Content { .. } => true,
+            Self::Archive { source, .. } => {
+                matches!(source, ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. })
+            }
+            Self::Missing { .. } | Self::Write { .. } => false,
+        }
+    }
+}
+
+/// Reads contents from one archive, and keeps a few decoded blocks between contents: reading items in the order of
+/// their paths decodes each block once. Holds at most a dozen blocks' worth of memory.
+pub struct ContentReader<'a> {
+    archive: &'a mut dyn Archive,
+    /// The most recently used block is last.
+    kept: VecDeque<(Sha256, Arc<[u8]>)>,
+}
+
+impl<'a> ContentReader<'a> {
+    /// Returns a reader of `archive`.
+    pub fn new(archive: &'a mut dyn Archive) -> Self {
+        Self { archive, kept: VecDeque::new() }
+    }
+
+    /// Returns the archive, for other questions between two contents.
+    pub fn archive(&mut self) -> &mut dyn Archive {
+        self.archive
+    }
+
+    /// Writes the content with digest `sha256` and length `size` to `out`.
+    ///
+    /// Every block's stored and raw bytes, every segment's bounds, the length and the digest of the whole are checked.
+    /// The last check comes when all has been written: on any error the caller discards what `out` got.
+    pub fn read(&mut self, sha256: &Sha256, size: u64, out: &mut dyn Write) -> Result<ReadTimings, ReadError> {
+        let sha256 = *sha256;
+        let damaged = |damage| ReadError::Content { sha256, damage };
+        let archive_failed = |source| ReadError::Archive { sha256, source };
+        let (total, mut write_ms) = (Stopwatch::start(), 0.0);
+
+        let known = self.archive.find_artifacts(&[sha256]).map_err(archive_failed)?;
+        let info = known.get(&sha256).ok_or(ReadError::Missing { sha256 })?;
+        if let Some(purged_at) = info.purged_at {
+            return Err(archive_failed(ArchiveError::Purged { sha256, purged_at }));
+        }
+        if info.size != size {
+            return Err(damaged("its recorded length is not the item's"));
+        }
+
+        let mut hasher = Sha256Hasher::new();
+        let (mut left, mut number) = (size, 0);
+        loop {
+            let page = self.archive.segments(&sha256, number).map_err(archive_failed)?;
+            for segment in &page {
+                left = left
+                    .checked_sub(u64::from(segment.length))
+                    .filter(|_| segment.length > 0)
+                    .ok_or_else(|| damaged("its segments do not add up to its length"))?;
+                let block = self.decoded(&sha256, segment)?;
+                let bytes = cut(&block, segment).ok_or_else(|| damaged("a segment is not within its block"))?;
+                hasher.update(bytes);
+                let writing = Stopwatch::start();
+                out.write_all(bytes).map_err(|source| ReadError::Write { sha256, source })?;
+                write_ms += writing.elapsed_ms();
+            }
+            number += page.len() as u64;
+            if page.len() < SEGMENT_PAGE {
+                break;
+            }
+        }
+        if left != 0 {
+            return Err(damaged("its segments do not add up to its length"));
+        }
+        if hasher.finish() != sha256 {
+            return Err(damaged("its bytes do not match its digest"));
+        }
+        Ok(ReadTimings { decompression_ms: (total.elapsed_ms() - write_ms).max(0.0), write_ms })
+    }
+
+    /// Returns the raw bytes of the block that `segment` of content `sha256` lies in.
+    fn decoded(&mut self, sha256: &Sha256, segment: &Segment) -> Result<Arc<[u8]>, ReadError> {
+        let sha256 = *sha256;
+        if let Some(position) = self.kept.iter().position(|(block, _)| *block == segment.block) {
+            let entry = self.kept.remove(position).expect("the position was just found");
+            let raw = Arc::clone(&entry.1);
+            self.kept.push_back(entry);
+            return Ok(raw);
+        }
+        let block = self.archive.block(&segment.block).map_err(|source| ReadError::Archive { sha256, source })?;
+        let raw = block.ok_or(BlockError::Missing { block: segment.block }).and_then(|block| block.decode());
+        let raw: Arc<[u8]> = raw.map_err(|source| ReadError::Block { sha256, source })?.into();
+        if self.kept.len() == KEPT_BLOCKS {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((segment.block, Arc::clone(&raw)));
+        Ok(raw)
+    }
+}
+
+/// Returns the bytes of `segment` in its block's raw bytes.
+fn cut<'a>(block: &'a [u8], segment: &Segment) -> Option<&'a [u8]> {
+    let start = usize::try_from(segment.offset).ok()?;
+    let length = usize::try_from(segment.length).ok()?;
+    block.get(start..start.checked_add(length)?)
+}

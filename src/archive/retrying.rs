@@ -1,0 +1,281 @@
+//! An archive whose passing failures are waited out.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::{
+    AnyArchive, Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact,
+    PendingOperation, Query, Segment, StoredItem,
+};
+use crate::clock::Timestamp;
+use crate::id::{OperationId, Sha256, Tombstone};
+use crate::item::{Item, RepoPath};
+use crate::retry::{Class, Policy};
+
+/// Told of each attempt that failed and is made again: its number, the delay and the error.
+pub type OnRetry<'a> = dyn FnMut(u32, Duration, &ArchiveError) + Send + 'a;
+
+/// Opens an archive with `open`, as often as `policy` says, and returns it with the same patience in everything it does.
+///
+/// That every changing method of an [`Archive`] may be repeated is what makes this right.
+pub fn open_retrying(
+    policy: Policy,
+    mut on_retry: Box<OnRetry<'static>>,
+    mut open: impl FnMut() -> Result<Box<AnyArchive>, ArchiveError>,
+) -> Result<Box<AnyArchive>, ArchiveError> {
+    let archive = policy.run(std::thread::sleep, ArchiveError::class, &mut on_retry, |_| open()).result?;
+    Ok(Box::new(Retrying { archive, policy, on_retry }))
+}
+
+/// An archive that is asked again where its answer was a failure that may pass.
+struct Retrying {
+    archive: Box<AnyArchive>,
+    policy: Policy,
+    on_retry: Box<OnRetry<'static>>,
+}
+
+impl Retrying {
+    fn ask<T>(
+        &mut self,
+        mut question: impl FnMut(&mut AnyArchive) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let Self { archive, policy, on_retry } = self;
+        policy.run(std::thread::sleep, ArchiveError::class, on_retry, |_| question(&mut **archive)).result
+    }
+
+    /// Asks a question whose answer comes in pieces: once the first has come, there is no asking again.
+    fn ask_for_many<T>(
+        &mut self,
+        visit: &mut dyn FnMut(T) -> ControlFlow<()>,
+        mut question: impl FnMut(&mut AnyArchive, &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let begun = Cell::new(false);
+        let class = |error: &ArchiveError| if begun.get() { Class::Permanent } else { error.class() };
+        let mut visit = |piece| {
+            begun.set(true);
+            visit(piece)
+        };
+        let Self { archive, policy, on_retry } = self;
+        policy.run(std::thread::sleep, class, on_retry, |_| question(&mut **archive, &mut visit)).result
+    }
+}
+
+/// Makes `$wrapper` an archive that passes every question to the one in `$wrapper.archive` by its `ask` and `ask_for_many`.
+macro_rules! ask_through {
+    ($wrapper:ty) => {
+        impl Archive for $wrapper {
+            fn id(&self) -> &str {
+                self.archive.id()
+            }
+
+            fn backend(&self) -> &'static str {
+                self.archive.backend()
+            }
+
+            fn ping(&mut self) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.ping())
+            }
+
+            fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
+                self.ask(|archive| archive.find_artifacts(contents))
+            }
+
+            fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
+                self.ask(|archive| archive.find_blocks(raw))
+            }
+
+            fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+                self.ask(|archive| archive.put(blocks, artifacts))
+            }
+
+            fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
+                self.ask(|archive| archive.segments(content, from))
+            }
+
+            fn block(&mut self, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+                self.ask(|archive| archive.block(raw))
+            }
+
+            fn begin(
+                &mut self,
+                op: OperationId,
+                origin: &str,
+                items: &[Item],
+            ) -> Result<Vec<ItemStatus>, ArchiveError> {
+                self.ask(|archive| archive.begin(op, origin, items))
+            }
+
+            fn seal(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.seal(op, events))
+            }
+
+            fn undo(&mut self, op: OperationId, origin: &str, event: &Event) -> Result<u64, ArchiveError> {
+                self.ask(|archive| archive.undo(op, origin, event))
+            }
+
+            fn pending(&mut self, origin: &str) -> Result<Vec<PendingOperation>, ArchiveError> {
+                self.ask(|archive| archive.pending(origin))
+            }
+
+            fn operation_items(&mut self, op: OperationId) -> Result<Vec<StoredItem>, ArchiveError> {
+                self.ask(|archive| archive.operation_items(op))
+            }
+
+            fn append_events(&mut self, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.append_events(events))
+            }
+
+            fn mark_restored(
+                &mut self,
+                tombstones: &[Tombstone],
+                at: Timestamp,
+                events: &[Event],
+            ) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.mark_restored(tombstones, at, events))
+            }
+
+            fn items(&mut self, tombstones: &[Tombstone]) -> Result<HashMap<Tombstone, StoredItem>, ArchiveError> {
+                self.ask(|archive| archive.items(tombstones))
+            }
+
+            fn items_by_prefix(&mut self, prefix: &str, limit: usize) -> Result<Vec<StoredItem>, ArchiveError> {
+                self.ask(|archive| archive.items_by_prefix(prefix, limit))
+            }
+
+            fn items_by_path(&mut self, repo: &str, path: &RepoPath) -> Result<Vec<StoredItem>, ArchiveError> {
+                self.ask(|archive| archive.items_by_path(repo, path))
+            }
+
+            fn list(
+                &mut self,
+                query: &Query,
+                visit: &mut dyn FnMut(StoredItem) -> ControlFlow<()>,
+            ) -> Result<(), ArchiveError> {
+                self.ask_for_many(visit, |archive, visit| archive.list(query, visit))
+            }
+
+            fn events(
+                &mut self,
+                tombstone: &Tombstone,
+                visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+            ) -> Result<(), ArchiveError> {
+                self.ask_for_many(visit, |archive, visit| archive.events(tombstone, visit))
+            }
+
+            fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
+                self.ask(|archive| archive.find_events(digests))
+            }
+
+            fn counts(&mut self) -> Result<Counts, ArchiveError> {
+                self.ask(|archive| archive.counts())
+            }
+        }
+    };
+}
+
+ask_through!(Retrying);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::contract::{self, Engine};
+    use super::super::{OpenMode, SqliteArchive};
+    use super::*;
+
+    const POLICY: Policy = Policy { max_attempts: 3, ..Policy::once() };
+
+    fn busy() -> ArchiveError {
+        ArchiveError::Busy { source: "somebody else writes".into() }
+    }
+
+    /// An archive that is busy every other time it is asked.
+    struct Flaky {
+        archive: Box<AnyArchive>,
+        questions: u32,
+    }
+
+    impl Flaky {
+        fn ask<T>(
+            &mut self,
+            mut question: impl FnMut(&mut AnyArchive) -> Result<T, ArchiveError>,
+        ) -> Result<T, ArchiveError> {
+            self.questions += 1;
+            if self.questions % 2 == 1 { Err(busy()) } else { question(&mut *self.archive) }
+        }
+
+        fn ask_for_many<T>(
+            &mut self,
+            visit: &mut dyn FnMut(T) -> ControlFlow<()>,
+            mut question: impl FnMut(&mut AnyArchive, &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), ArchiveError>,
+        ) -> Result<(), ArchiveError> {
+            self.questions += 1;
+            if self.questions % 2 == 1 { Err(busy()) } else { question(&mut *self.archive, visit) }
+        }
+    }
+
+    ask_through!(Flaky);
+
+    /// The embedded engine behind [`Flaky`]: every behaviour holds although every question is asked twice.
+    struct FlakySqlite(tempfile::TempDir);
+
+    impl Engine for FlakySqlite {
+        fn create() -> Self {
+            Self(tempfile::tempdir().expect("makes a folder"))
+        }
+
+        fn open(&self) -> Box<dyn Archive> {
+            let path = self.0.path().join("archive.sqlite");
+            let open = || -> Result<Box<AnyArchive>, ArchiveError> {
+                let archive = Box::new(SqliteArchive::open(&path, OpenMode::CreateOrMigrate)?);
+                Ok(Box::new(Flaky { archive, questions: 0 }))
+            };
+            open_retrying(POLICY, Box::new(|_, _, _| {}), open).expect("opens")
+        }
+    }
+
+    contract::contract_suite!(FlakySqlite);
+
+    #[test]
+    fn only_what_may_pass_is_tried_again_and_each_time_is_told() {
+        for (error, attempts) in [(busy as fn() -> ArchiveError, 3), (|| ArchiveError::Damaged { what: "x".into() }, 1)]
+        {
+            let told = Arc::new(AtomicU32::new(0));
+            let on_retry = {
+                let told = Arc::clone(&told);
+                move |attempt, _, _: &ArchiveError| told.store(attempt, Ordering::Relaxed)
+            };
+            let mut tried = 0;
+            let opened = open_retrying(POLICY, Box::new(on_retry), || {
+                tried += 1;
+                Err(error())
+            });
+            assert!(opened.is_err());
+            assert_eq!((tried, told.load(Ordering::Relaxed)), (attempts, attempts - 1));
+        }
+    }
+
+    #[test]
+    fn a_listing_that_has_begun_is_not_begun_again() {
+        let archive = FlakySqlite::create().open();
+        let mut retrying = Retrying { archive, policy: POLICY, on_retry: Box::new(|_, _, _| {}) };
+        let mut asked = 0;
+        let mut visited = 0;
+        let answer = retrying.ask_for_many(
+            &mut |_: u8| {
+                visited += 1;
+                ControlFlow::Continue(())
+            },
+            |_, visit| {
+                asked += 1;
+                let _ = visit(1);
+                Err(busy())
+            },
+        );
+        assert!(answer.is_err());
+        assert_eq!((asked, visited), (1, 1));
+    }
+}

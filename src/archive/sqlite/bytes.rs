@@ -1,0 +1,174 @@
+//! Blocks, artifacts and segments in SQLite.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
+
+use super::{damaged, engine_error, parse};
+use crate::archive::{ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockInfo, NewArtifact, SEGMENT_PAGE, Segment};
+use crate::clock::Timestamp;
+use crate::id::Sha256;
+
+/// An artifact's share of its blocks' stored bytes, as [`BlockInfo::share`] counts it; `a` is the artifact.
+pub(super) const COMPRESSED_SIZE: &str =
+    "(SELECT coalesce(sum((s.length * b.stored_size + b.raw_size - 1) / b.raw_size), 0)
+  FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)";
+
+pub(super) fn find_artifacts(
+    connection: &Connection,
+    contents: &[Sha256],
+) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
+    let failed = engine_error("look for contents");
+    let sql = format!("SELECT size_bytes, {COMPRESSED_SIZE}, purged_at FROM artifact a WHERE content_sha256 = ?1");
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    let mut statement = transaction.prepare_cached(&sql).map_err(failed)?;
+    let mut found = HashMap::new();
+    for sha256 in contents {
+        let row = statement.query_row([sha256.to_string()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
+        });
+        if let Some((size, compressed_size, purged_at)) = row.optional().map_err(failed)? {
+            let purged_at = purged_at.map(|text| parse(&text, "artifact.purged_at")).transpose()?;
+            let size = length(size, "artifact.size_bytes")?;
+            let compressed_size = length(compressed_size, "segment.length")?;
+            found.insert(*sha256, ArtifactInfo { size, compressed_size, purged_at });
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn find_blocks(connection: &Connection, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
+    let failed = engine_error("look for blocks");
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    let mut statement =
+        transaction.prepare_cached("SELECT raw_size, stored_size FROM block WHERE raw_sha256 = ?1").map_err(failed)?;
+    let mut found = HashMap::new();
+    for sha256 in raw {
+        let row = statement
+            .query_row([sha256.to_string()], |row| Ok(BlockInfo { raw_size: row.get(0)?, stored_size: row.get(1)? }));
+        if let Some(info) = row.optional().map_err(failed)? {
+            found.insert(*sha256, info);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn put(
+    transaction: Transaction<'_>,
+    blocks: &[Block],
+    artifacts: &[NewArtifact],
+) -> Result<HashSet<Sha256>, ArchiveError> {
+    let failed = engine_error("store contents");
+    let mut fresh = HashSet::new();
+    {
+        let mut find_block =
+            transaction.prepare_cached("SELECT id FROM block WHERE raw_sha256 = ?1").map_err(failed)?;
+        let mut add_block = transaction
+            .prepare_cached(
+                "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+                 VALUES (?1, ?2, ?3, length(?5), ?4, ?5)",
+            )
+            .map_err(failed)?;
+        for block in blocks {
+            let raw_sha256 = block.raw_sha256.to_string();
+            if row_id(&mut find_block, &raw_sha256)?.is_none() {
+                let stored_sha256 = block.stored_sha256.to_string();
+                add_block
+                    .execute(params![raw_sha256, block.raw_size, stored_sha256, block.codec.as_str(), block.stored])
+                    .map_err(failed)?;
+            }
+        }
+        let now = Timestamp::now().to_string();
+        let mut find_artifact =
+            transaction.prepare_cached("SELECT purged_at FROM artifact WHERE content_sha256 = ?1").map_err(failed)?;
+        let mut add_artifact = transaction
+            .prepare_cached("INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES (?1, ?2, ?3)")
+            .map_err(failed)?;
+        let mut add_segment = transaction
+            .prepare_cached(
+                "INSERT INTO segment (artifact_id, position, block_id, offset, length) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .map_err(failed)?;
+        for artifact in artifacts {
+            let sha256 = artifact.sha256;
+            let text = sha256.to_string();
+            let known = find_artifact.query_row([&text], |row| row.get::<_, Option<String>>(0));
+            match known.optional().map_err(failed)? {
+                Some(None) => continue,
+                Some(Some(purged_at)) => {
+                    return Err(ArchiveError::Purged { sha256, purged_at: parse(&purged_at, "artifact.purged_at")? });
+                }
+                None => {}
+            }
+            let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
+            let id = add_artifact.insert(params![text, size, now]).map_err(failed)?;
+            for (position, segment) in artifact.segments.iter().enumerate() {
+                let block = row_id(&mut find_block, &segment.block.to_string())?;
+                let block = block.ok_or(ArchiveError::MissingBlock { sha256 })?;
+                let position = i64::try_from(position).expect("a list in memory is shorter than 2^63");
+                add_segment.execute(params![id, position, block, segment.offset, segment.length]).map_err(failed)?;
+            }
+            fresh.insert(sha256);
+        }
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(fresh)
+}
+
+pub(super) fn segments(connection: &Connection, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
+    let failed = engine_error("list the segments of a content");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT b.raw_sha256, s.offset, s.length
+             FROM artifact a JOIN segment s ON s.artifact_id = a.id LEFT JOIN block b ON b.id = s.block_id
+             WHERE a.content_sha256 = ?1 AND a.purged_at IS NULL AND s.position >= ?2 ORDER BY s.position LIMIT ?3",
+        )
+        .map_err(failed)?;
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let page = i64::try_from(SEGMENT_PAGE).expect("a page is short");
+    let mut rows = statement.query(params![content.to_string(), from, page]).map_err(failed)?;
+    let mut segments = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let block: Option<String> = row.get(0).map_err(failed)?;
+        let block = block.ok_or(ArchiveError::MissingBlock { sha256: *content })?;
+        segments.push(Segment {
+            block: parse(&block, "block.raw_sha256")?,
+            offset: row.get(1).map_err(failed)?,
+            length: row.get(2).map_err(failed)?,
+        });
+    }
+    Ok(segments)
+}
+
+pub(super) fn block(connection: &Connection, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+    let failed = engine_error("read a block");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT raw_size, stored_sha256, codec, CASE WHEN length(bytes) <= ?2 AND raw_size <= ?2 THEN bytes END
+             FROM block WHERE raw_sha256 = ?1",
+        )
+        .map_err(failed)?;
+    let limit = i64::try_from(BLOCK_SIZE).expect("a block is short");
+    let row = statement.query_row(params![raw.to_string(), limit], |row| {
+        let (stored_sha256, codec): (String, String) = (row.get(1)?, row.get(2)?);
+        Ok((row.get::<_, u32>(0)?, stored_sha256, codec, row.get::<_, Option<Vec<u8>>>(3)?))
+    });
+    let Some((raw_size, stored_sha256, codec, stored)) = row.optional().map_err(failed)? else { return Ok(None) };
+    Ok(Some(Block {
+        raw_sha256: *raw,
+        raw_size,
+        stored_sha256: parse(&stored_sha256, "block.stored_sha256")?,
+        codec: parse(&codec, "block.codec")?,
+        stored: stored.ok_or_else(|| damaged(format!("block `{raw}` is longer than 1 MiB")))?,
+    }))
+}
+
+/// Returns the id of the row that `statement` finds by `digest`.
+fn row_id(statement: &mut CachedStatement<'_>, digest: &str) -> Result<Option<i64>, ArchiveError> {
+    statement.query_row([digest], |row| row.get(0)).optional().map_err(engine_error("look for a row"))
+}
+
+/// Returns a stored length or count, which is never negative.
+pub(super) fn length(value: i64, column: &str) -> Result<u64, ArchiveError> {
+    u64::try_from(value).map_err(|_| damaged(format!("`{value}` in column `{column}`")))
+}

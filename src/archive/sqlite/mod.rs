@@ -1,0 +1,318 @@
+//! The embedded archive: one SQLite file.
+//!
+//! SQLite's quirks and how they are met: a plain open follows links and makes missing files (open flags); the usual
+//! journal lets readers block writers (WAL); a checked-in or handed-over file may carry hostile functions in its schema
+//! (`trusted_schema` off, defensive mode) or values of any length (a length limit); `REPLACE` deletes rows without
+//! firing their delete triggers (guards before insert and update, in the schema).
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::{
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
+    Query, Segment, StoredItem,
+};
+use crate::clock::Timestamp;
+use crate::fs::{network_filesystem, parent_of, sync_dir};
+use crate::id::{OperationId, Sha256, Tombstone};
+use crate::item::{Item, RepoPath};
+
+mod bytes;
+mod events;
+mod items;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use schema::sql;
+use schema::{Found, MIGRATIONS, Migration};
+
+/// How long a lock held by another program is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest value in bytes that is read or written: four blocks, far more than any row of ours has.
+const LONGEST_VALUE: i32 = 4 * 1024 * 1024;
+
+/// Whether opening may make or change an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The archive must exist and have this program's schema.
+    Existing,
+    /// The archive is made if it is missing; one that exists must have this program's schema.
+    CreateIfMissing,
+    /// The archive is made if it is missing, and brought up to date if it is older. For `init` alone.
+    CreateOrMigrate,
+}
+
+/// An archive in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteArchive {
+    connection: Connection,
+    id: String,
+}
+
+impl SqliteArchive {
+    /// Opens the archive in the file `path`, whose folder must exist. The file itself is never a link that is followed.
+    pub fn open(path: &Path, mode: OpenMode) -> Result<Self, ArchiveError> {
+        Self::open_with(path, mode, MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {
+        let path = &resolve_folder(path, mode)?;
+        let exists = check_place(path)?;
+        if !exists && mode == OpenMode::Existing {
+            return Err(ArchiveError::Missing { path: path.clone() });
+        }
+        let mut connection = connect(path, mode)?;
+        let current = migrations.last().map_or(0, |migration| migration.version);
+        match inspect(&connection, path, migrations)? {
+            Found::Current => {}
+            Found::Empty if mode == OpenMode::Existing => return Err(ArchiveError::Missing { path: path.clone() }),
+            Found::Older(found) if mode != OpenMode::CreateOrMigrate => {
+                return Err(ArchiveError::Older { path: path.clone(), found, current });
+            }
+            Found::Empty | Found::Older(_) => {
+                enter_wal(&connection)?;
+                schema::migrate(&mut connection, path, migrations)?;
+                sync_dir(parent_of(path)).map_err(|source| ArchiveError::Place { path: path.clone(), source })?;
+            }
+        }
+        let id: String = connection
+            .query_row("SELECT id FROM archive", [], |row| row.get(0))
+            .map_err(engine_error("read the archive's id"))?;
+        let id: uuid::Uuid = parse(&id, "archive.id")?;
+        Ok(Self { connection, id: id.to_string() })
+    }
+
+    /// Begins a transaction that may write. It takes the write lock at once: one that began by reading could not get it
+    /// any more after another program wrote.
+    fn write(&mut self) -> Result<Transaction<'_>, ArchiveError> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(engine_error("begin a transaction"))
+    }
+}
+
+/// Returns `path` with its folder's links resolved, because SQLite's refusal of links covers every component.
+fn resolve_folder(path: &Path, mode: OpenMode) -> Result<PathBuf, ArchiveError> {
+    let place = |source| ArchiveError::Place { path: path.to_owned(), source };
+    let name = path.file_name().ok_or_else(|| place(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    match parent_of(path).canonicalize() {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && mode == OpenMode::Existing => {
+            Err(ArchiveError::Missing { path: path.to_owned() })
+        }
+        Err(error) => Err(place(error)),
+    }
+}
+
+/// Checks that `path` is, or could become, a file that may hold an archive. Returns whether it exists.
+fn check_place(path: &Path) -> Result<bool, ArchiveError> {
+    let place = |source| ArchiveError::Place { path: path.to_owned(), source };
+    let exists = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => return Err(ArchiveError::SymbolicLink { path: path.to_owned() }),
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(ArchiveError::NotAnArchive { path: path.to_owned(), reason: "it is not a regular file" });
+        }
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(place(error)),
+    };
+    match network_filesystem(parent_of(path)).map_err(place)? {
+        Some(kind) => Err(ArchiveError::NetworkFilesystem { path: path.to_owned(), kind }),
+        None => Ok(exists),
+    }
+}
+
+/// Connects to the file and sets what holds for the connection.
+fn connect(path: &Path, mode: OpenMode) -> Result<Connection, ArchiveError> {
+    let mut flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    if mode != OpenMode::Existing {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let configure = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_VALUE)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        // Without this, SQLite prepares a statement anew for each value bound to it that could have decided whether one
+        // of the partial indexes serves: every look at an item.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // `synchronous` FULL syncs the WAL at every commit; `fullfsync` is what makes that true on macOS.
+        connection.execute_batch(
+            "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; \
+             PRAGMA checkpoint_fullfsync = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; \
+             PRAGMA journal_size_limit = 67108864;",
+        )?;
+        // The first read: what is no database shows here.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    configure().map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            ArchiveError::NotAnArchive { path: path.to_owned(), reason: "it is not a database" }
+        }
+        Some(ErrorCode::CannotOpen) => ArchiveError::Place { path: path.to_owned(), source: io::Error::other(error) },
+        _ => engine_error("open")(error),
+    })
+}
+
+/// Says what the database is, as of one moment: another program may be making an archive of it just now.
+fn inspect(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<Found, ArchiveError> {
+    let moment = connection.unchecked_transaction().map_err(engine_error("read the schema"))?;
+    schema::inspect(&moment, path, migrations)
+}
+
+/// Turns the write-ahead log on, for good: the file remembers it. Where programs race to do it SQLite reports "busy"
+/// without waiting, so the waiting is here.
+fn enter_wal(connection: &Connection) -> Result<(), ArchiveError> {
+    let start = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && start.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result.map_err(engine_error("turn on its write-ahead log")),
+        }
+    }
+}
+
+/// Returns what turns SQLite's errors into ours, for something that was to `action` (a verb phrase).
+fn engine_error(action: &'static str) -> impl Fn(rusqlite::Error) -> ArchiveError + Copy {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ArchiveError::Busy { source: Box::new(error) },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            ArchiveError::Damaged { what: format!("SQLite reports `{error}`") }
+        }
+        Some(ErrorCode::TooBig) => ArchiveError::Damaged { what: "a value longer than any of an archive's".to_owned() },
+        Some(_) => ArchiveError::Engine { action, source: Box::new(error) },
+        // Not from SQLite but from reading a column: the value has the wrong type or form.
+        None => ArchiveError::Damaged { what: format!("a value cannot be read (`{error}`)") },
+    }
+}
+
+/// Returns the error for a stored value that is not what the format allows.
+fn damaged(what: impl Into<String>) -> ArchiveError {
+    ArchiveError::Damaged { what: what.into() }
+}
+
+/// Returns `text`, the value of `column`, as what it is the printed form of.
+fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T, ArchiveError> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+        damaged(format!("`{shown}` in column `{column}`"))
+    })
+}
+
+impl Archive for SqliteArchive {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn backend(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn ping(&mut self) -> Result<(), ArchiveError> {
+        self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))
+    }
+
+    fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
+        bytes::find_artifacts(&self.connection, contents)
+    }
+
+    fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
+        bytes::find_blocks(&self.connection, raw)
+    }
+
+    fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        bytes::put(self.write()?, blocks, artifacts)
+    }
+
+    fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
+        bytes::segments(&self.connection, content, from)
+    }
+
+    fn block(&mut self, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+        bytes::block(&self.connection, raw)
+    }
+
+    fn begin(&mut self, op: OperationId, origin: &str, items: &[Item]) -> Result<Vec<ItemStatus>, ArchiveError> {
+        items::begin(self.write()?, op, origin, items)
+    }
+
+    fn seal(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+        items::seal(self.write()?, op, events)
+    }
+
+    fn undo(&mut self, op: OperationId, origin: &str, event: &Event) -> Result<u64, ArchiveError> {
+        items::undo(self.write()?, op, origin, event)
+    }
+
+    fn pending(&mut self, origin: &str) -> Result<Vec<PendingOperation>, ArchiveError> {
+        items::pending(&self.connection, origin)
+    }
+
+    fn operation_items(&mut self, op: OperationId) -> Result<Vec<StoredItem>, ArchiveError> {
+        items::of_operation(&self.connection, op)
+    }
+
+    fn append_events(&mut self, events: &[Event]) -> Result<(), ArchiveError> {
+        let transaction = self.write()?;
+        events::insert(&transaction, events)?;
+        transaction.commit().map_err(engine_error("append events"))
+    }
+
+    fn mark_restored(&mut self, tombstones: &[Tombstone], at: Timestamp, events: &[Event]) -> Result<(), ArchiveError> {
+        items::mark_restored(self.write()?, tombstones, at, events)
+    }
+
+    fn items(&mut self, tombstones: &[Tombstone]) -> Result<HashMap<Tombstone, StoredItem>, ArchiveError> {
+        items::by_tombstone(&self.connection, tombstones)
+    }
+
+    fn items_by_prefix(&mut self, prefix: &str, limit: usize) -> Result<Vec<StoredItem>, ArchiveError> {
+        items::by_prefix(&self.connection, prefix, limit)
+    }
+
+    fn items_by_path(&mut self, repo: &str, path: &RepoPath) -> Result<Vec<StoredItem>, ArchiveError> {
+        items::by_path(&self.connection, repo, path)
+    }
+
+    fn list(
+        &mut self,
+        query: &Query,
+        visit: &mut dyn FnMut(StoredItem) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        items::list(&self.connection, query, visit)
+    }
+
+    fn events(
+        &mut self,
+        tombstone: &Tombstone,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        events::of_tombstone(&self.connection, tombstone, visit)
+    }
+
+    fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
+        events::find(&self.connection, digests)
+    }
+
+    fn counts(&mut self) -> Result<Counts, ArchiveError> {
+        items::counts(&self.connection)
+    }
+}

@@ -1,0 +1,153 @@
+//! The schema of the embedded archive: numbered migrations, applied once each and forward only.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::{ArchiveError, engine_error};
+use crate::clock::Timestamp;
+use crate::id::Sha256;
+
+/// The bytes `ATmb`: what `PRAGMA application_id` says of an archive.
+const APPLICATION_ID: i32 = 1_096_052_066;
+
+/// One step from a schema to the next. Never edited once released: archives remember its digest.
+pub(super) struct Migration {
+    /// Its number: 1, 2, 3 …
+    pub version: u32,
+    /// Its name, as its file is called.
+    pub name: &'static str,
+    /// Its statements.
+    pub sql: &'static str,
+    /// The first version of the program that knows it.
+    pub program: &'static str,
+}
+
+/// Every migration, in order.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    sql: include_str!("../../../schemas/sqlite/0001_initial.sql"),
+    program: "0.1.0",
+}];
+
+impl Migration {
+    /// Returns the statements with LF line ends, however the source was checked out.
+    fn text(&self) -> String {
+        self.sql.replace("\r\n", "\n")
+    }
+
+    /// Returns the digest that archives remember.
+    fn sha256(&self) -> Sha256 {
+        Sha256::of(self.text().as_bytes())
+    }
+}
+
+/// Returns the complete script that makes an empty archive, for the `sqlite3` client: the archive is the same that
+/// opening one with [`OpenMode::CreateIfMissing`](super::OpenMode::CreateIfMissing) makes.
+pub fn sql() -> String {
+    let mut script = String::from(
+        "-- An empty archive of git-archive-tomb. Run it on a new file: sqlite3 archive.sqlite < this-file\n\
+         .bail on\nPRAGMA journal_mode = WAL;\nBEGIN IMMEDIATE;\n\n",
+    );
+    for migration in MIGRATIONS {
+        let Migration { version, name, program, .. } = migration;
+        let (text, sha256) = (migration.text(), migration.sha256());
+        let _ = write!(
+            script,
+            "{text}\nINSERT INTO migration (version, name, sha256, program, applied_at) VALUES\n  ({version}, '{name}', \
+             '{sha256}', '{program}', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));\nPRAGMA user_version = {version};\n\n",
+        );
+    }
+    script.push_str("COMMIT;\n");
+    script
+}
+
+/// What a database file is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing yet.
+    Empty,
+    /// An archive with all of this program's migrations.
+    Current,
+    /// An archive that lacks some of them; the number of its newest.
+    Older(u32),
+}
+
+/// Says what the database is, and checks that this program knows its schema.
+pub(super) fn inspect(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<Found, ArchiveError> {
+    let failed = engine_error("read the schema");
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    if application != APPLICATION_ID {
+        return inspect_foreign(connection, path);
+    }
+    let mut statement =
+        connection.prepare("SELECT version, sha256, program FROM migration ORDER BY version").map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut newest = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let version: u32 = row.get(0).map_err(failed)?;
+        let sha256: String = row.get(1).map_err(failed)?;
+        let path = path.to_owned();
+        match migrations.iter().find(|migration| migration.version == version) {
+            Some(migration) if migration.sha256().to_string() == sha256 && version == newest + 1 => newest = version,
+            Some(_) => return Err(ArchiveError::ChangedMigration { path, version }),
+            None => {
+                let program: String = row.get(2).map_err(failed)?;
+                let plain = |character: &char| character.is_ascii_alphanumeric() || ".+-".contains(*character);
+                let needs = program.chars().filter(plain).take(32).collect();
+                return Err(ArchiveError::Newer { path, found: version, needs });
+            }
+        }
+    }
+    let current = migrations.last().map_or(0, |migration| migration.version);
+    Ok(if newest == current { Found::Current } else { Found::Older(newest) })
+}
+
+/// Says what a database that is no archive is.
+fn inspect_foreign(connection: &Connection, path: &Path) -> Result<Found, ArchiveError> {
+    let failed = engine_error("read the schema");
+    let used: bool =
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)).map_err(failed)?;
+    if !used {
+        return Ok(Found::Empty);
+    }
+    let python = connection
+        .query_row("SELECT 1 FROM pragma_table_info('artifact') WHERE name = 'blob_bytes'", [], |_| Ok(()))
+        .optional()
+        .map_err(failed)?;
+    let path = path.to_owned();
+    Err(match python {
+        Some(()) => ArchiveError::PythonArchive { path },
+        None => ArchiveError::NotAnArchive { path, reason: "it is another program's database" },
+    })
+}
+
+/// Applies the migrations that are missing. Safe when several programs do it at once: the first one does it for all.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), ArchiveError> {
+    let failed = engine_error("make the schema");
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let newest = match inspect(&transaction, path, migrations)? {
+        Found::Current => return Ok(()),
+        Found::Empty => 0,
+        Found::Older(newest) => newest,
+    };
+    for migration in migrations.iter().filter(|migration| migration.version > newest) {
+        transaction.execute_batch(&migration.text()).map_err(failed)?;
+        transaction
+            .execute(
+                "INSERT INTO migration (version, name, sha256, program, applied_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    migration.version,
+                    migration.name,
+                    migration.sha256().to_string(),
+                    migration.program,
+                    Timestamp::now().to_string()
+                ],
+            )
+            .map_err(failed)?;
+        transaction.pragma_update(None, "user_version", migration.version).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}

@@ -1,0 +1,589 @@
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::archive::contract::{self, Engine, noise};
+use crate::archive::{BLOCK_SIZE, ContentReader, ReadError, StoreContentsError, StoreContentsOptions, store_contents};
+use crate::evidence::record::Action;
+
+struct Sqlite {
+    folder: tempfile::TempDir,
+}
+
+impl Sqlite {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("archive.sqlite")
+    }
+
+    /// Connects as any client might, with none of our settings.
+    fn raw(&self) -> Connection {
+        Connection::open(self.path()).expect("connects")
+    }
+
+    /// Opens with `mode`, expecting to be refused.
+    fn refused(&self, mode: OpenMode) -> ArchiveError {
+        SqliteArchive::open(&self.path(), mode).expect_err("is refused")
+    }
+
+    fn without_archive() -> Self {
+        Self { folder: tempfile::tempdir().expect("makes a folder") }
+    }
+}
+
+impl Engine for Sqlite {
+    fn create() -> Self {
+        let engine = Self::without_archive();
+        SqliteArchive::open(&engine.path(), OpenMode::CreateIfMissing).expect("makes an archive");
+        engine
+    }
+
+    fn open(&self) -> Box<dyn Archive> {
+        Box::new(SqliteArchive::open(&self.path(), OpenMode::Existing).expect("opens"))
+    }
+}
+
+contract::contract_suite!(Sqlite);
+
+const MODES: [OpenMode; 3] = [OpenMode::Existing, OpenMode::CreateIfMissing, OpenMode::CreateOrMigrate];
+
+#[test]
+fn opening_never_makes_an_archive_unasked() {
+    let engine = Sqlite::without_archive();
+    assert!(matches!(engine.refused(OpenMode::Existing), ArchiveError::Missing { .. }));
+    assert!(!engine.path().exists());
+    let below_nothing = engine.folder.path().join("no/archive.sqlite");
+    let refused = SqliteArchive::open(&below_nothing, OpenMode::Existing).expect_err("is refused");
+    assert!(matches!(refused, ArchiveError::Missing { .. }));
+    let refused = SqliteArchive::open(&below_nothing, OpenMode::CreateIfMissing).expect_err("is refused");
+    assert!(matches!(refused, ArchiveError::Place { .. }));
+
+    fs::write(engine.path(), "").expect("writes");
+    assert!(matches!(engine.refused(OpenMode::Existing), ArchiveError::Missing { .. }));
+    SqliteArchive::open(&engine.path(), OpenMode::CreateIfMissing).expect("an empty file becomes an archive");
+}
+
+#[test]
+fn what_is_no_archive_is_left_alone() {
+    let engine = Sqlite::without_archive();
+    for contents in [&b"SQLite format 3\0 but not really"[..], &b"text".repeat(1_000)] {
+        fs::write(engine.path(), contents).expect("writes");
+        for mode in MODES {
+            assert!(matches!(engine.refused(mode), ArchiveError::NotAnArchive { .. }));
+        }
+        assert_eq!(fs::read(engine.path()).expect("reads"), contents);
+    }
+    fs::remove_file(engine.path()).expect("removes");
+    engine.raw().execute_batch("CREATE TABLE artifact (id TEXT); CREATE TABLE item (id TEXT);").expect("runs");
+    for mode in MODES {
+        assert!(matches!(engine.refused(mode), ArchiveError::NotAnArchive { .. }));
+    }
+    engine.raw().execute_batch("ALTER TABLE artifact ADD COLUMN blob_bytes BLOB").expect("runs");
+    for mode in MODES {
+        assert!(matches!(engine.refused(mode), ArchiveError::PythonArchive { .. }));
+    }
+    fs::remove_file(engine.path()).expect("removes");
+    fs::create_dir(engine.path()).expect("makes a folder");
+    assert!(matches!(engine.refused(OpenMode::CreateIfMissing), ArchiveError::NotAnArchive { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_a_file_are_not_followed_and_links_to_a_folder_are() {
+    let (engine, other) = (Sqlite::without_archive(), Sqlite::create());
+    std::os::unix::fs::symlink(other.path(), engine.path()).expect("links");
+    for mode in MODES {
+        assert!(matches!(engine.refused(mode), ArchiveError::SymbolicLink { .. }));
+    }
+    let folder = engine.folder.path().join("folder");
+    std::os::unix::fs::symlink(other.folder.path(), &folder).expect("links");
+    SqliteArchive::open(&folder.join("archive.sqlite"), OpenMode::Existing).expect("opens");
+}
+
+#[test]
+fn a_torn_database_is_reported_as_damaged() {
+    let engine = Sqlite::create();
+    let stored = contract::store(&mut *engine.open(), &[noise(1, 3_000_000)])[0];
+    let mut bytes = fs::read(engine.path()).expect("reads");
+    let middle = bytes.len() / 2;
+    for page in bytes[middle..].chunks_mut(4096) {
+        page[..16].fill(0xff);
+    }
+    fs::write(engine.path(), bytes).expect("writes");
+    let refused = contract::read(&mut *engine.open(), &stored.sha256, stored.size).expect_err("is damaged");
+    assert!(refused.is_integrity(), "{refused:?}");
+}
+
+#[test]
+fn settings_keep_what_was_committed() {
+    let engine = Sqlite::create();
+    let archive = SqliteArchive::open(&engine.path(), OpenMode::Existing).expect("opens");
+    let pragma = |name: &str| -> String {
+        let value = archive.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        format!("{:?}", value.expect("answers"))
+    };
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous"), "Integer(2)");
+    assert_eq!(pragma("foreign_keys"), "Integer(1)");
+    assert_eq!(pragma("trusted_schema"), "Integer(0)");
+    assert_eq!(pragma("user_version"), "Integer(1)");
+}
+
+#[test]
+fn a_lock_that_is_not_released_in_time_is_reported_as_busy() {
+    let engine = Sqlite::create();
+    let mut archive = SqliteArchive::open(&engine.path(), OpenMode::Existing).expect("opens");
+    archive.connection.busy_timeout(Duration::ZERO).expect("sets");
+    let client = engine.raw();
+    client.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    assert!(matches!(archive.append_events(&[]), Err(ArchiveError::Busy { .. })));
+    archive.counts().expect("reading goes on");
+    client.execute_batch("ROLLBACK").expect("unlocks");
+    archive.append_events(&[]).expect("writes");
+}
+
+/// A migration that a later version of the program might bring.
+const LATER: Migration = Migration { version: 2, name: "later", sql: "CREATE TABLE later (x);\n", program: "9.8.7" };
+
+fn with_later() -> Vec<Migration> {
+    let Migration { version, name, sql, program } = MIGRATIONS[0];
+    vec![Migration { version, name, sql, program }, LATER]
+}
+
+#[test]
+fn only_init_brings_an_older_archive_up_to_date_and_there_is_no_way_back() {
+    let engine = Sqlite::create();
+    let item = contract::item(&mut *engine.open(), b"a", b"a");
+    engine.open().begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
+    let id = engine.open().id().to_owned();
+    for mode in [OpenMode::Existing, OpenMode::CreateIfMissing] {
+        let refused = SqliteArchive::open_with(&engine.path(), mode, &with_later()).expect_err("is refused");
+        assert!(matches!(refused, ArchiveError::Older { found: 1, current: 2, .. }));
+    }
+    for _ in 0..2 {
+        let mut archive =
+            SqliteArchive::open_with(&engine.path(), OpenMode::CreateOrMigrate, &with_later()).expect("migrates");
+        assert_eq!(archive.id(), id);
+        assert!(archive.item(&item.tombstone).expect("looks").is_some());
+    }
+    for mode in MODES {
+        match engine.refused(mode) {
+            ArchiveError::Newer { found: 2, needs, .. } => assert_eq!(needs, "9.8.7"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_changed_migration_is_noticed() {
+    let engine = Sqlite::create();
+    engine.raw().execute("UPDATE migration SET sha256 = 'x'", []).expect("changes");
+    assert!(matches!(engine.refused(OpenMode::Existing), ArchiveError::ChangedMigration { version: 1, .. }));
+}
+
+#[test]
+fn a_failed_migration_leaves_the_archive_as_it_was() {
+    let engine = Sqlite::create();
+    let mut migrations = with_later();
+    migrations[1].sql = "CREATE TABLE later (x); INSERT INTO nowhere VALUES (1);";
+    assert!(SqliteArchive::open_with(&engine.path(), OpenMode::CreateOrMigrate, &migrations).is_err());
+    engine.open().ping().expect("answers");
+    let later: bool = engine
+        .raw()
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'later')", [], |row| row.get(0))
+        .expect("answers");
+    assert!(!later);
+}
+
+#[test]
+fn eight_programs_make_one_archive() {
+    for _ in 0..5 {
+        let engine = Sqlite::without_archive();
+        let ids: HashSet<String> = std::thread::scope(|scope| {
+            let open =
+                || SqliteArchive::open(&engine.path(), OpenMode::CreateOrMigrate).expect("opens").id().to_owned();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
+        });
+        assert_eq!(ids.len(), 1);
+    }
+}
+
+/// Returns an archive with one held and one free item, and their contents.
+fn with_held_item() -> (Sqlite, [Item; 2]) {
+    let engine = Sqlite::create();
+    let mut archive = engine.open();
+    let free = contract::item(&mut *archive, b"free", &noise(1, 5_000));
+    let held = contract::item(&mut *archive, b"held", &noise(2, 5_000));
+    let items = [Item { legal_hold: true, ..held }, free];
+    let op = OperationId::generate();
+    archive.begin(op, "here", &items).expect("begins");
+    let events = items.each_ref().map(|item| contract::event(op, Action::Archive, Some(item)));
+    archive.seal(op, &events).expect("seals");
+    drop(archive);
+    (engine, items)
+}
+
+#[test]
+fn a_client_without_schema_privileges_changes_no_event_and_destroys_nothing_held() {
+    let (engine, [held, free]) = with_held_item();
+    let client = engine.raw();
+    client.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF").expect("sets");
+    // Row ids: the free item was put first, so artifact, block 1 are free and 2 held; item 1 is held and 2 free.
+    let attempts = [
+        "UPDATE event SET line = 'x' WHERE id = 1",
+        "UPDATE event SET rowid = 77 WHERE id = 1",
+        "DELETE FROM event",
+        "INSERT OR REPLACE INTO event SELECT id, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event",
+        "REPLACE INTO event (rowid, digest, op, action, created_at, line) VALUES (1, printf('%064d', 1), '', '', '', '')",
+        "INSERT INTO event SELECT 77, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event WHERE id = 1 ON CONFLICT (digest) DO UPDATE SET actor = 'x'",
+        "DELETE FROM block WHERE id = 2",
+        "UPDATE block SET bytes = zeroblob(stored_size) WHERE id = 2",
+        "UPDATE OR REPLACE block SET rowid = 2 WHERE id = 1",
+        "UPDATE OR REPLACE block SET raw_sha256 = (SELECT raw_sha256 FROM block WHERE id = 2) WHERE id = 1",
+        "INSERT OR REPLACE INTO block SELECT id, raw_sha256, raw_size, stored_sha256, 1, codec, x'00' FROM block WHERE id = 2",
+        "INSERT OR REPLACE INTO block (rowid, raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes) VALUES (2, printf('%064d', 1), 1, printf('%064d', 1), 1, 'none', x'00')",
+        "DELETE FROM segment WHERE artifact_id = 2",
+        "UPDATE segment SET offset = 1 WHERE artifact_id = 2",
+        "UPDATE OR REPLACE segment SET artifact_id = 2 WHERE artifact_id = 1",
+        "INSERT OR REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)",
+        "INSERT INTO segment VALUES (2, 1, 1, 0, 5000)",
+        "DELETE FROM artifact WHERE id = 2",
+        "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
+        "UPDATE artifact SET rowid = 77 WHERE id = 2",
+        "UPDATE OR REPLACE artifact SET rowid = 2 WHERE id = 1",
+        "UPDATE artifact SET size_bytes = 0 WHERE id = 2",
+        "INSERT OR REPLACE INTO artifact (content_sha256, size_bytes, created_at) SELECT content_sha256, 0, '' FROM artifact WHERE id = 2",
+        "UPDATE item SET legal_hold = 0",
+        "UPDATE item SET state = 'undone' WHERE id = 1",
+        "UPDATE item SET artifact_id = 1 WHERE id = 1",
+        "UPDATE OR REPLACE item SET rowid = 1 WHERE id = 2",
+        "UPDATE OR REPLACE item SET tombstone_id = (SELECT tombstone_id FROM item WHERE id = 1) WHERE id = 2",
+        "DELETE FROM item WHERE id = 1",
+        "REPLACE INTO item SELECT * FROM item WHERE id = 1",
+    ];
+    for attempt in attempts {
+        let error = client.execute(attempt, []).expect_err(attempt);
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{attempt}: {error}");
+    }
+    let mut archive = engine.open();
+    for item in [&held, &free] {
+        contract::read(&mut *archive, &item.sha256, item.size).expect("reads");
+        assert_eq!(archive.item(&item.tombstone).expect("looks").expect("is there").item, *item);
+    }
+    assert_eq!(archive.counts().expect("counts").events, 2);
+    // What is not held can be purged, by whoever may.
+    client
+        .execute_batch("DELETE FROM segment WHERE artifact_id = 1; DELETE FROM block WHERE id = 1;")
+        .expect("deletes");
+}
+
+#[test]
+fn purged_content_is_known_as_purged_and_does_not_come_back() {
+    let (engine, [_, free]) = with_held_item();
+    let purge = "DELETE FROM segment WHERE artifact_id = 1; DELETE FROM block WHERE id = 1;
+        UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1";
+    engine.raw().execute_batch(purge).expect("purges");
+    let mut archive = engine.open();
+    assert!(archive.find_artifacts(&[free.sha256]).expect("looks")[&free.sha256].purged_at.is_some());
+    assert!(archive.item(&free.tombstone).expect("looks").expect("stays").purged_at.is_some());
+    let refused = contract::read(&mut *archive, &free.sha256, free.size).expect_err("is purged");
+    assert!(matches!(refused, ReadError::Archive { source: ArchiveError::Purged { .. }, .. }));
+    let source = contract::Memory(vec![noise(1, 5_000)]);
+    let refused = store_contents(&mut *archive, &source, StoreContentsOptions::default(), &mut |_| ());
+    assert!(matches!(refused, Err(StoreContentsError::Archive(ArchiveError::Purged { .. }))), "{refused:?}");
+    let refused = archive.begin(OperationId::generate(), "here", &[Item { tombstone: free.tombstone, ..free }]);
+    assert!(matches!(refused, Err(ArchiveError::Purged { .. })), "{refused:?}");
+    assert_eq!(archive.counts().expect("counts").retrievable, 1);
+}
+
+#[test]
+fn damage_in_any_table_is_noticed() {
+    let damages = [
+        "UPDATE block SET bytes = CAST('x' || substr(bytes, 2) AS BLOB), stored_size = length(bytes)",
+        "UPDATE block SET stored_sha256 = printf('%064d', 1)",
+        "UPDATE block SET codec = 'none', stored_size = raw_size, bytes = zeroblob(raw_size)",
+        "UPDATE block SET raw_size = raw_size - 1",
+        "UPDATE block SET codec = 'lzma'",
+        "UPDATE block SET bytes = zeroblob(3000000), stored_size = 3000000",
+        "UPDATE block SET bytes = zeroblob(50000000), stored_size = 50000000",
+        "DELETE FROM block",
+        "UPDATE segment SET offset = 1",
+        "UPDATE segment SET offset = -1",
+        "UPDATE segment SET length = length - 1",
+        "UPDATE segment SET length = 0",
+        "UPDATE segment SET length = 4294967296",
+        "UPDATE segment SET position = position + 10; UPDATE segment SET position = 11 - position",
+        "DELETE FROM segment",
+        "INSERT INTO segment SELECT artifact_id, position + 9, block_id, offset, length FROM segment",
+        "UPDATE artifact SET size_bytes = size_bytes + 1",
+        "UPDATE artifact SET size_bytes = -1",
+        "UPDATE artifact SET purged_at = 'soon'",
+    ];
+    for damage in damages {
+        let engine = Sqlite::create();
+        // Two pieces of equal length, so that exchanging them keeps every length.
+        let large: Vec<u8> = (0..2_u8).flat_map(|byte| vec![byte; BLOCK_SIZE]).collect();
+        let stored = contract::store(&mut *engine.open(), std::slice::from_ref(&large))[0];
+        damage_by_force(&engine, damage);
+        let mut bytes = Vec::new();
+        let mut archive = engine.open();
+        let result = ContentReader::new(&mut *archive).read(&stored.sha256, stored.size, &mut bytes);
+        let error = result.expect_err(damage);
+        assert!(error.is_integrity(), "{damage}: {error:?}");
+        assert!(bytes.len() <= large.len(), "{damage}");
+    }
+    let damages = [
+        "UPDATE item SET path_bytes = x'2e2e2f78'",
+        "UPDATE item SET mode = '100666'",
+        "UPDATE item SET metadata = '{\"a\":1}'",
+        "UPDATE item SET metadata = '{\"a\":\"' || hex(zeroblob(3000000)) || '\"}'",
+        "UPDATE item SET archived_at = 'then'",
+        "UPDATE item SET tombstone_id = upper(tombstone_id)",
+        "UPDATE event SET line = replace(line, 'example', 'elsewhere')",
+        "UPDATE event SET digest = printf('%064d', id)",
+        "UPDATE event SET tombstone_id = (SELECT tombstone_id FROM item WHERE id = 2) WHERE id = 1",
+    ];
+    for damage in damages {
+        let (engine, _) = with_held_item();
+        damage_by_force(&engine, damage);
+        let mut archive = engine.open();
+        let mut tombstones = Vec::new();
+        let listed = archive.list(&Query::default(), &mut |stored| {
+            tombstones.push(stored.item.tombstone);
+            ControlFlow::Continue(())
+        });
+        let noticed = listed.and_then(|()| {
+            tombstones.iter().try_for_each(|tombstone| archive.events(tombstone, &mut |_| ControlFlow::Continue(())))
+        });
+        assert!(matches!(noticed, Err(ArchiveError::Damaged { .. })), "{damage}: {noticed:?}");
+    }
+}
+
+/// Runs `damage` as the owner of the database might, past triggers and checks.
+fn damage_by_force(engine: &Sqlite, damage: &str) {
+    let client = engine.raw();
+    let mut statement = client.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").expect("prepares");
+    let triggers: Vec<String> =
+        statement.query_map([], |row| row.get(0)).expect("asks").collect::<Result<_, _>>().expect("reads");
+    for trigger in triggers {
+        client.execute_batch(&format!("DROP TRIGGER {trigger}")).expect("drops");
+    }
+    client.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF").expect("sets");
+    client.execute_batch(damage).expect(damage);
+}
+
+/// Returns the client `name`, if the machine has it.
+fn client(name: &str) -> Option<Command> {
+    let there = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    there.is_ok().then(|| Command::new(name))
+}
+
+fn schema_of(connection: &Connection) -> Vec<String> {
+    let dump = "SELECT type || name || coalesce(sql, '') FROM sqlite_schema
+        UNION ALL SELECT 'migration ' || version || name || sha256 || program FROM migration
+        UNION ALL SELECT 'application ' || application_id FROM pragma_application_id
+        UNION ALL SELECT 'version ' || user_version FROM pragma_user_version
+        UNION ALL SELECT 'journal ' || journal_mode FROM pragma_journal_mode
+        UNION ALL SELECT 'page ' || page_size FROM pragma_page_size ORDER BY 1";
+    let mut statement = connection.prepare(dump).expect("prepares");
+    statement.query_map([], |row| row.get(0)).expect("asks").collect::<Result<_, _>>().expect("reads")
+}
+
+#[test]
+fn an_archive_made_by_hand_equals_one_made_by_init() {
+    let Some(mut sqlite3) = client("sqlite3") else { return };
+    let (by_hand, by_init) = (Sqlite::without_archive(), Sqlite::create());
+    fs::write(by_hand.folder.path().join("schema.sql"), sql()).expect("writes");
+    let script = fs::File::open(by_hand.folder.path().join("schema.sql")).expect("opens");
+    let status = sqlite3.arg(by_hand.path()).stdin(script).stdout(Stdio::null()).status().expect("runs");
+    assert!(status.success());
+    assert_eq!(schema_of(&by_hand.raw()), schema_of(&by_init.raw()));
+    let mut archive = by_hand.open();
+    let id = uuid::Uuid::parse_str(archive.id()).expect("is a UUID");
+    assert_eq!(
+        (id.get_version_num(), id.get_variant(), id.to_string()),
+        (4, uuid::Variant::RFC4122, archive.id().to_owned())
+    );
+    contract::item(&mut *archive, b"a", b"a");
+}
+
+#[test]
+fn the_queries_of_the_python_tools_handbook_run() {
+    let (engine, _) = with_held_item();
+    for query in [
+        "SELECT repo, path, archived_at, tombstone_id FROM item ORDER BY archived_at DESC LIMIT 20",
+        "SELECT content_sha256, COUNT(*) AS reuse_count FROM artifact a JOIN item i ON i.artifact_id = a.id
+         GROUP BY content_sha256 HAVING COUNT(*) > 0 ORDER BY reuse_count DESC",
+        "SELECT json_group_array(metadata) FROM item",
+    ] {
+        assert!(engine.raw().prepare(query).expect(query).exists([]).expect(query));
+    }
+}
+
+/// The recipe of `docs/archive.md`, run as it stands there.
+#[cfg(unix)]
+#[test]
+fn a_file_is_restored_by_the_documented_recipe_alone() {
+    if ["sqlite3", "zstd", "sha256sum"].iter().any(|name| client(name).is_none()) {
+        return;
+    }
+    let text = include_str!("../../../docs/archive.md");
+    let recipe = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a recipe");
+    let engine = Sqlite::create();
+    fs::write(engine.folder.path().join("recipe.sh"), recipe).expect("writes");
+    let mut large = noise(5, 2_000_000);
+    large.extend(b"and text\n".repeat(200_000));
+    for (name, content) in [("large", large), ("small", b"small\n".to_vec()), ("empty", Vec::new())] {
+        let mut archive = engine.open();
+        let item = contract::item(&mut *archive, name.as_bytes(), &content);
+        archive.begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
+        let output = Command::new("sh")
+            .current_dir(engine.folder.path())
+            .args(["recipe.sh", "archive.sqlite", &item.tombstone.to_string(), name])
+            .output()
+            .expect("runs");
+        assert!(output.status.success(), "{output:?}");
+        assert!(fs::read(engine.folder.path().join(name)).expect("reads") == content);
+    }
+    let status = Command::new("sh")
+        .current_dir(engine.folder.path())
+        .args(["recipe.sh", "archive.sqlite", "00000000-0000-5000-8000-000000000000", "none"])
+        .stderr(Stdio::null())
+        .status()
+        .expect("runs");
+    assert!(!status.success());
+}
+
+/// Runs of 64 KiB, every other one zeros and the rest noise that differs from run to run, made as they are read.
+#[cfg(target_os = "linux")]
+struct Endless {
+    size: u64,
+    noise: Vec<u8>,
+}
+
+#[cfg(target_os = "linux")]
+struct Runs<'a> {
+    noise: &'a [u8],
+    at: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl io::Read for Runs<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (run, start) = (self.at / self.noise.len(), self.at % self.noise.len());
+        let length = buffer.len().min(self.noise.len() - start);
+        buffer[..length].fill(0);
+        if run % 2 == 1 {
+            buffer[..length].copy_from_slice(&self.noise[start..start + length]);
+            let mark = run.to_le_bytes();
+            buffer[..length].iter_mut().zip(start..).for_each(|(byte, at)| *byte ^= mark[at % mark.len()]);
+        }
+        self.at += length;
+        Ok(length)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl crate::archive::ContentSource for Endless {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn size(&self, _: usize) -> u64 {
+        self.size
+    }
+
+    fn open(&self, _: usize) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        Ok(Box::new(io::Read::take(Runs { noise: &self.noise, at: 0 }, self.size)))
+    }
+}
+
+/// Returns a command that runs one of the ignored tests here in a process of its own.
+fn in_own_process(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("is known"));
+    command.args(["--ignored", "--exact", &format!("archive::sqlite::tests::{test}")]);
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs a process of its own, which `memory_does_not_grow_with_the_size_of_a_content` gives it"]
+fn stores_and_reads_in_little_memory() {
+    let engine = Sqlite::create();
+    let source = Endless { size: 160 << 20, noise: noise(3, 64 * 1024) };
+    let mut archive = engine.open();
+    let options = StoreContentsOptions::default();
+    let stored = store_contents(&mut *archive, &source, options, &mut |_| ()).expect("stores")[0];
+    ContentReader::new(&mut *archive).read(&stored.sha256, stored.size, &mut io::sink()).expect("reads");
+    let status = fs::read_to_string("/proc/self/status").expect("reads");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("is a number");
+    assert!(peak < 100 * 1024, "{peak} KiB");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_size_of_a_content() {
+    let output = in_own_process("stores_and_reads_in_little_memory").output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the test has another name");
+}
+
+/// Names the archive for [`stores_until_killed`].
+const VICTIM: &str = "ARCHIVE_TOMB_TEST_VICTIM";
+
+fn many_contents() -> Vec<Vec<u8>> {
+    (0..60).map(|seed| noise(seed, 700_000)).chain([noise(99, 9_000_000)]).collect()
+}
+
+#[test]
+#[ignore = "is the process that `a_store_killed_at_any_moment_is_completed_by_the_next` kills"]
+fn stores_until_killed() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        let mut archive = SqliteArchive::open(Path::new(&path), OpenMode::Existing).expect("opens");
+        contract::store(&mut archive, &many_contents());
+    }
+}
+
+#[test]
+fn a_store_killed_at_any_moment_is_completed_by_the_next() {
+    let engine = Sqlite::create();
+    let contents = many_contents();
+    for milliseconds in [50, 100, 200, 300, 400, 600] {
+        let mut victim = in_own_process("stores_until_killed")
+            .env(VICTIM, engine.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        victim.kill().expect("kills");
+        victim.wait().expect("ends");
+        let mut archive = engine.open();
+        let digests: Vec<_> = contents.iter().map(|content| Sha256::of(content)).collect();
+        let there = archive.find_artifacts(&digests).expect("looks");
+        for content in contents.iter().filter(|content| there.contains_key(&Sha256::of(content))) {
+            let bytes = contract::read(&mut *archive, &Sha256::of(content), content.len() as u64).expect("reads");
+            assert!(bytes == *content);
+        }
+    }
+    contract::store(&mut *engine.open(), &contents);
+    let counts = engine.open().counts().expect("counts");
+    let bytes = contents.iter().map(|content| content.len() as u64).sum::<u64>();
+    assert_eq!((counts.artifacts, counts.artifact_bytes, counts.stored_bytes), (61, bytes, bytes));
+}
+
+#[test]
+fn statements_are_prepared_once_whatever_is_bound_to_them() {
+    let engine = Sqlite::create();
+    let archive = SqliteArchive::open(&engine.path(), OpenMode::Existing).expect("opens");
+    for sql in
+        ["SELECT 1 FROM item WHERE tombstone_id = ?1", "UPDATE item SET state = 'sealed' WHERE tombstone_id = ?1"]
+    {
+        let mut statement = archive.connection.prepare(sql).expect("prepares");
+        for tombstone in ["a", "b", "c"] {
+            let mut rows = statement.query([tombstone]).expect("asks");
+            assert!(rows.next().expect("answers").is_none());
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{sql}");
+    }
+}
