@@ -16,6 +16,7 @@
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
 
 pub mod archive;
+pub mod change;
 pub mod clock;
 pub mod config;
 pub mod evidence;
@@ -25,8 +26,12 @@ pub mod git;
 pub mod hooks;
 pub mod id;
 pub mod item;
+pub mod journal;
 pub mod log;
+pub mod operation;
+pub mod places;
 pub mod quote;
 pub mod redact;
 pub mod retry;
 pub mod stub;
+pub mod survey;
