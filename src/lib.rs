@@ -33,5 +33,6 @@ pub mod places;
 pub mod quote;
 pub mod redact;
 pub mod retry;
+pub mod store;
 pub mod stub;
 pub mod survey;

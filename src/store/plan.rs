@@ -1,0 +1,407 @@
+//! Decides what a store would do, and changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bstr::{BString, ByteSlice};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Refusal, RefusalReason, StoreOptions, records};
+use crate::change::{Before, Expected, Standing, index_entries_of, standings};
+use crate::clock::Timestamp;
+use crate::evidence::record::RecordError;
+use crate::git::{
+    AttributeSource, AttributeValue, GitError, MODE_SUBMODULE, ObjectKind, Repository, TreeEntry, Untracked,
+    attribute_pattern,
+};
+use crate::id::{ObjectId, OperationId, Tombstone};
+use crate::item::{Date, FileMode, Kind, Reason, Referent, RepoPath};
+use crate::operation::Facts;
+use crate::places;
+use crate::stub::{self, FileType, Parsed, Style, classify};
+use crate::survey::{StubContent, stubs_among};
+
+/// Attributes under which a stub would not reach the working tree, or the index, as it is.
+const ALTERING_ATTRIBUTES: [&str; 2] = ["filter", "working-tree-encoding"];
+
+/// How every Git LFS pointer begins (its specification calls for this key first).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// What a store is going to do: enough to do it, and to do it again after a stop.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StorePlan {
+    /// The operation: who archives from which repository, and since when.
+    pub facts: Facts,
+    /// The commit whose tree is read.
+    pub commit: ObjectId,
+    /// Why the paths go.
+    pub reason: Reason,
+    /// Labels, sorted and without repeats.
+    pub tags: Vec<String>,
+    /// Free facts by name.
+    pub metadata: BTreeMap<String, String>,
+    /// Pointers elsewhere.
+    pub refs: Vec<Referent>,
+    /// The day before which the bytes should not be destroyed.
+    pub delete_after: Option<Date>,
+    /// Whether the items are put under a legal hold.
+    pub legal_hold: bool,
+    /// Whether only to archive, and leave the paths as they are.
+    pub keep: bool,
+    /// What the stubs are like.
+    pub style: Style,
+    /// What is archived, in the order of the bytes of the paths.
+    pub items: Vec<PlannedItem>,
+    /// Paths that are stubs already.
+    pub skipped: Vec<SkippedPath>,
+}
+
+/// One path that is going to be archived.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedItem {
+    /// Where it stands.
+    pub path: RepoPath,
+    /// The blob that is archived.
+    pub object: ObjectId,
+    /// Its mode.
+    pub mode: FileMode,
+    /// What the index holds: the archived blob and mode, unless the file has local changes.
+    pub staged: TreeEntry,
+    /// The length of the archived blob in bytes.
+    pub size: u64,
+    /// What sort of file it is, as recorded.
+    pub kind: Kind,
+    /// Its language, where known, as recorded.
+    pub language: Option<String>,
+    /// Its media type, where known, as recorded.
+    pub mime: Option<String>,
+    /// What its name and bytes say of it; looked up again after a stop.
+    #[serde(skip)]
+    pub file_type: Option<FileType>,
+}
+
+impl PlannedItem {
+    /// Returns whether the archived bytes are a locally modified file's.
+    pub fn is_dirty(&self) -> bool {
+        self.archived() != self.staged
+    }
+
+    /// Returns how index and working tree have to stand for a stub to take the file's place.
+    pub fn expected(&self) -> Expected {
+        Expected { path: self.path.clone(), staged: self.staged, working: self.archived() }
+    }
+
+    /// Returns the same for a change of the tree.
+    pub fn before(&self) -> Before {
+        Before::Exactly { staged: self.staged, working: self.archived() }
+    }
+
+    fn archived(&self) -> TreeEntry {
+        TreeEntry { mode: self.mode.bits(), id: self.object }
+    }
+}
+
+/// A path that is not archived because it is a stub already.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SkippedPath {
+    /// Where it stands.
+    pub path: RepoPath,
+    /// The item that its stub names.
+    pub tombstone: Tombstone,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Some paths are refused, so nothing is archived.
+    #[error("{} cannot be archived", if refusals.len() == 1 { "1 path".to_owned() } else { format!("{} paths", refusals.len()) })]
+    Refused {
+        /// All of them, in the order of their paths.
+        refusals: Vec<Refusal>,
+    },
+    /// A path's record would not fit its limit.
+    #[error("`{path}` cannot be recorded")]
+    Record {
+        /// The first such path.
+        path: RepoPath,
+        /// Why not.
+        source: RecordError,
+    },
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// A path under consideration.
+struct Candidate {
+    path: RepoPath,
+    mode: FileMode,
+    object: ObjectId,
+    dirty: bool,
+}
+
+impl Candidate {
+    fn entry(&self) -> TreeEntry {
+        TreeEntry { mode: self.mode.bits(), id: self.object }
+    }
+}
+
+/// What the blob of a candidate is.
+enum Content {
+    Ordinary(PlannedItem),
+    Stub(Tombstone),
+    LfsPointer,
+    NoFile,
+}
+
+/// Plans to archive what `pathspecs` (git's, relative to where the caller stands) match.
+pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptions) -> Result<StorePlan, PlanError> {
+    let commit = repository.resolve_commit(&options.commit)?;
+    let mut refusals = Vec::new();
+    let mut candidates = select(repository, &commit, pathspecs, &mut refusals)?;
+    let mut skipped = Vec::new();
+    // Whatever the tree looks like, what is in the commit can be archived; what stands in the tree has to be known.
+    if !options.keep || options.allow_dirty {
+        candidates = without_altering_attributes(repository, candidates, &mut refusals)?;
+        candidates = standing_as_committed(repository, candidates, options, &mut skipped, &mut refusals)?;
+    }
+    // Reading is most of the work here, so it uses all cores.
+    let contents = candidates
+        .into_par_iter()
+        .map(|candidate| look_at(repository, candidate, options))
+        .collect::<Result<Vec<_>, GitError>>()?;
+    let mut items = Vec::new();
+    for (path, content) in contents {
+        match content {
+            Content::Ordinary(item) => items.push(item),
+            Content::Stub(tombstone) => skipped.push(SkippedPath { path, tombstone }),
+            Content::NoFile => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Missing)),
+            Content::LfsPointer => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::LfsPointer)),
+        }
+    }
+    if !refusals.is_empty() {
+        refusals.sort_by(|a, b| a.path.cmp(&b.path));
+        return Err(PlanError::Refused { refusals });
+    }
+    let mut tags = options.tags.clone();
+    tags.sort();
+    tags.dedup();
+    let plan = StorePlan {
+        facts: Facts {
+            op: OperationId::generate(),
+            started: Timestamp::now(),
+            actor: options.actor.clone(),
+            repo: options.repo.clone(),
+        },
+        commit,
+        reason: options.reason,
+        tags,
+        metadata: options.metadata.clone(),
+        refs: options.refs.clone(),
+        delete_after: options.delete_after,
+        legal_hold: options.legal_hold,
+        keep: options.keep,
+        style: options.style,
+        items,
+        skipped,
+    };
+    for item in &plan.items {
+        records::longest(&plan, item)
+            .to_line()
+            .map_err(|source| PlanError::Record { path: item.path.clone(), source })?;
+    }
+    Ok(plan)
+}
+
+/// Returns what the pathspecs match in the tree of `commit`, sorted by path; what else they name is refused.
+fn select(
+    repository: &Repository,
+    commit: &ObjectId,
+    pathspecs: &[BString],
+    refusals: &mut Vec<Refusal>,
+) -> Result<Vec<Candidate>, GitError> {
+    if pathspecs.is_empty() {
+        // To git, none would mean everything.
+        return Ok(Vec::new());
+    }
+    let expansion = repository.expand(commit, pathspecs)?;
+    for position in expansion.unmatched {
+        let pathspec = &pathspecs[position];
+        let reason = match repository.why_unmatched(pathspec)? {
+            Untracked::Staged => RefusalReason::NotInCommit,
+            Untracked::Untracked => RefusalReason::Untracked,
+            Untracked::Ignored => RefusalReason::Ignored,
+            Untracked::Nothing => RefusalReason::NoMatch,
+        };
+        refusals.push(Refusal::new(pathspec.as_slice(), reason));
+    }
+    let mut candidates = Vec::new();
+    for (path, entry) in expansion.entries {
+        if path.is_within(places::CODEX.as_bytes()) {
+            // A folder means its files without ours; whoever names ours means them.
+            if pathspecs.iter().any(|pathspec| names(repository, pathspec, &path)) {
+                refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Own));
+            }
+            continue;
+        }
+        match FileMode::from_bits(entry.mode) {
+            Some(mode) => candidates.push(Candidate { path, mode, object: entry.id, dirty: false }),
+            None if entry.mode == MODE_SUBMODULE => {
+                refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Submodule));
+            }
+            None => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Mode(entry.mode))),
+        }
+    }
+    Ok(candidates)
+}
+
+/// Returns whether `pathspec` names something in `.codex` that `path` is, or is in.
+fn names(repository: &Repository, pathspec: &BString, path: &RepoPath) -> bool {
+    let mut full = repository.prefix().to_vec();
+    full.extend_from_slice(pathspec.trim_end_with(|end| end == '/').strip_prefix(b"./").unwrap_or(pathspec));
+    full.starts_with(places::CODEX.as_bytes()) && path.is_within(full.trim_end_with(|end| end == '/'))
+}
+
+/// Keeps the candidates whose attributes leave a stub alone, and refuses the others.
+fn without_altering_attributes(
+    repository: &Repository,
+    candidates: Vec<Candidate>,
+    refusals: &mut Vec<Refusal>,
+) -> Result<Vec<Candidate>, GitError> {
+    let paths: Vec<_> = candidates.iter().map(|candidate| &candidate.path).collect();
+    let attributes = repository.attributes(AttributeSource::WorkTree, &paths, &ALTERING_ATTRIBUTES)?;
+    let mut kept = Vec::with_capacity(candidates.len());
+    for (candidate, values) in candidates.into_iter().zip(attributes) {
+        let altering = ALTERING_ATTRIBUTES.iter().zip(values).find_map(|(name, value)| match value {
+            AttributeValue::Value(value) => Some((*name, value.to_string())),
+            AttributeValue::Set => Some((*name, "true".to_owned())),
+            AttributeValue::Unset | AttributeValue::Unspecified => None,
+        });
+        match altering {
+            None => kept.push(candidate),
+            Some((name, value)) => {
+                let pattern = attribute_pattern(&candidate.path);
+                let reason = RefusalReason::Attribute { name: name.to_owned(), value, pattern };
+                refusals.push(Refusal::new(candidate.path.as_bytes(), reason));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Keeps the candidates that stand in index and working tree just as in the commit, the locally modified ones where
+/// those are allowed, and the others where the tree is left alone; skips those that are staged as stubs, and refuses
+/// what is left.
+fn standing_as_committed(
+    repository: &Repository,
+    candidates: Vec<Candidate>,
+    options: &StoreOptions,
+    skipped: &mut Vec<SkippedPath>,
+    refusals: &mut Vec<Refusal>,
+) -> Result<Vec<Candidate>, GitError> {
+    let expected: Vec<_> = candidates
+        .iter()
+        .map(|candidate| Expected {
+            path: candidate.path.clone(),
+            staged: candidate.entry(),
+            working: candidate.entry(),
+        })
+        .collect();
+    let standings = standings(repository, &expected)?;
+    let staged: Vec<_> = candidates
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| **standing == Standing::Staged)
+        .map(|(candidate, _)| &candidate.path)
+        .collect();
+    let entries = index_entries_of(repository, &staged)?.into_iter().flatten().collect();
+    let mut stubs: HashMap<RepoPath, Tombstone> = stubs_among(repository, entries)?
+        .into_iter()
+        .filter_map(|found| match found.content {
+            StubContent::Stub(parsed) => Some((found.entry.path, parsed.stub.tombstone)),
+            StubContent::Newer | StubContent::Malformed(_) => None,
+        })
+        .collect();
+    let mut kept = Vec::with_capacity(candidates.len());
+    for (candidate, standing) in candidates.into_iter().zip(standings) {
+        if let Some(tombstone) = stubs.remove(&candidate.path) {
+            skipped.push(SkippedPath { path: candidate.path, tombstone });
+            continue;
+        }
+        let reason = match standing {
+            Standing::Exact => {
+                kept.push(candidate);
+                continue;
+            }
+            Standing::Modified if options.allow_dirty => {
+                kept.push(Candidate { dirty: true, ..candidate });
+                continue;
+            }
+            _ if options.keep => {
+                kept.push(candidate);
+                continue;
+            }
+            Standing::Modified => RefusalReason::Modified,
+            Standing::Missing => RefusalReason::Missing,
+            Standing::Staged => RefusalReason::Staged,
+            Standing::Conflicted => RefusalReason::Conflicted,
+            Standing::Sparse => RefusalReason::Sparse,
+            Standing::NotInIndex => RefusalReason::NotInIndex,
+        };
+        refusals.push(Refusal::new(candidate.path.as_bytes(), reason));
+    }
+    Ok(kept)
+}
+
+/// Finds out what a candidate's blob is. A locally modified file's bytes become a blob first.
+fn look_at(
+    repository: &Repository,
+    candidate: Candidate,
+    options: &StoreOptions,
+) -> Result<(RepoPath, Content), GitError> {
+    let staged = candidate.entry();
+    let Candidate { path, mut mode, mut object, dirty } = candidate;
+    if dirty {
+        let found = repository.write_work_file(&path, mode)?;
+        let Some((entry, found)) = found.and_then(|entry| Some((entry, entry.file_mode()?))) else {
+            return Ok((path, Content::NoFile));
+        };
+        (mode, object) = (found, entry.id);
+    }
+    let (size, head) = head_of(repository, &object)?;
+    if mode != FileMode::Symlink {
+        if let Parsed::Stub(parsed) = stub::parse(&head) {
+            return Ok((path, Content::Stub(parsed.stub.tombstone)));
+        }
+        if head.starts_with_str(LFS_POINTER) {
+            return Ok((path, Content::LfsPointer));
+        }
+    }
+    let file_type = classify(&path, &head);
+    let item = PlannedItem {
+        path: path.clone(),
+        object,
+        mode,
+        staged,
+        size,
+        kind: options.kind.unwrap_or(file_type.kind),
+        language: options.language.clone().or_else(|| file_type.language.map(str::to_owned)),
+        mime: options.mime.clone().or_else(|| file_type.mime.map(str::to_owned)),
+        file_type: Some(file_type),
+    };
+    Ok((path, Content::Ordinary(item)))
+}
+
+/// Returns what a blob's name and bytes say of it.
+pub(super) fn type_of(repository: &Repository, path: &RepoPath, object: &ObjectId) -> Result<FileType, GitError> {
+    Ok(classify(path, &head_of(repository, object)?.1))
+}
+
+/// Returns the size of a blob and, unless it is larger than any stub, its bytes.
+fn head_of(repository: &Repository, object: &ObjectId) -> Result<(u64, Vec<u8>), GitError> {
+    const LIMIT: u64 = stub::MAX_RAW_LENGTH as u64;
+    let objects = repository.fetching_objects();
+    let (_, size) = objects.header(object)?;
+    let head = if size <= LIMIT { objects.read_kind(object, ObjectKind::Blob, LIMIT)? } else { Vec::new() };
+    Ok((size, head))
+}
