@@ -32,6 +32,7 @@ pub mod operation;
 pub mod places;
 pub mod quote;
 pub mod redact;
+pub mod restore;
 pub mod retry;
 pub mod store;
 pub mod stub;

@@ -1,0 +1,429 @@
+//! From what the user names to the items it means.
+
+use std::collections::HashMap;
+
+use bstr::ByteSlice;
+
+use super::Wanted;
+use crate::archive::{AnyArchive, ArchiveError, StoredItem};
+use crate::change::literal;
+use crate::evidence::format::{EvidenceFileName, read};
+use crate::evidence::record::{Action, Record};
+use crate::git::{GitError, IndexEntry, Repository};
+use crate::id::{ObjectId, Sha256, Tombstone};
+use crate::item::{FileMode, RepoPath};
+use crate::places;
+use crate::quote::quote;
+use crate::stub::Stub;
+use crate::survey::{FoundStub, StubContent, stubs_among};
+
+/// How many items a prefix may mean before it is enough to say that it means several.
+const MAX_AMBIGUOUS: usize = 8;
+
+/// What a user names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An item by its whole tombstone.
+    Tombstone(Tombstone),
+    /// An item by the beginning of its tombstone, or a path that looks like one.
+    Prefix(String, RepoPath),
+    /// The path of a stub, or a folder; `None` is the top.
+    Path(Option<RepoPath>),
+}
+
+/// An item that a target means.
+#[derive(Debug)]
+pub struct Located {
+    /// What is known of it.
+    pub wanted: Wanted,
+    /// The stub that stands for it in the index, if there is one.
+    pub stub: Option<StubPlace>,
+    /// Its row in the archive, if there is one that this clone sees.
+    pub stored: Option<StoredItem>,
+}
+
+/// Where a stub stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StubPlace {
+    /// Its path, which is another than the item's where it was moved.
+    pub path: RepoPath,
+    /// Its index entry.
+    pub entry: IndexEntry,
+}
+
+/// Why a target means no item.
+#[derive(Debug, thiserror::Error)]
+pub enum LocateError {
+    /// No item has this tombstone, or one that starts so.
+    #[error("no item has a tombstone `{target}`")]
+    NoSuchTombstone {
+        /// What was named, quoted.
+        target: String,
+    },
+    /// Several items' tombstones start so.
+    #[error("`{prefix}` is the start of several tombstones")]
+    Ambiguous {
+        /// What was named.
+        prefix: String,
+        /// Some of them.
+        candidates: Vec<Tombstone>,
+    },
+    /// The path is no stub, and there is none below it.
+    #[error("there is no stub at `{path}`")]
+    NoStub {
+        /// The path, quoted.
+        path: String,
+    },
+    /// The stub cannot be read.
+    #[error("the stub at `{path}` is malformed")]
+    MalformedStub {
+        /// The path.
+        path: RepoPath,
+        /// Why not.
+        source: crate::stub::Malformed,
+    },
+    /// The stub is of a later version.
+    #[error("the stub at `{path}` needs a newer git-archive-tomb")]
+    NewerStub {
+        /// The path.
+        path: RepoPath,
+    },
+    /// The stub names another digest, repository, size or mode than its item has.
+    #[error("the stub at `{path}` does not agree with {with} on its {field}")]
+    Mismatch {
+        /// The stub's path.
+        path: RepoPath,
+        /// What knows better.
+        with: &'static str,
+        /// What differs.
+        field: &'static str,
+    },
+    /// The item was archived from another repository.
+    #[error("the stub at `{path}` stands for an item of the repository `{repo}`")]
+    OtherRepository {
+        /// The stub's path.
+        path: RepoPath,
+        /// The item's repository.
+        repo: String,
+        /// The item.
+        tombstone: Tombstone,
+    },
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+impl Target {
+    /// Parses what the user named, standing at `prefix` below the top of the working tree.
+    ///
+    /// A full tombstone is one; hexadecimal text of 8 or more characters may be the start of one; all else is a path, relative to
+    /// where the user stands.
+    pub fn parse(named: &[u8], prefix: &[u8]) -> Result<Self, LocateError> {
+        if let Some(tombstone) = named.to_str().ok().and_then(|text| text.parse().ok()) {
+            return Ok(Self::Tombstone(tombstone));
+        }
+        let path = resolve(named, prefix)
+            .filter(|_| !named.starts_with(b"/"))
+            .ok_or_else(|| LocateError::NoStub { path: quote(named).into_owned() })?;
+        let path = if path.is_empty() {
+            None
+        } else {
+            Some(
+                RepoPath::try_new(path)
+                    .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?,
+            )
+        };
+        let may_be_prefix = (8..36).contains(&named.len())
+            && named.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte) || *byte == b'-');
+        Ok(match path {
+            Some(path) if may_be_prefix => Self::Prefix(named.to_str_lossy().into_owned(), path),
+            path => Self::Path(path),
+        })
+    }
+}
+
+/// Joins a path that a user gave to where he stands, resolving `.` and `..`; `None` if it leads above the top.
+fn resolve(named: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in prefix.split(|byte| *byte == b'/').chain(named.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join(&b'/'))
+}
+
+/// Returns the items that `target` means, in the order of their paths.
+///
+/// `repo` is this repository's name, as far as it is known: a stub of another one's item is refused.
+pub fn locate(
+    repository: &Repository,
+    mut archive: Option<&mut AnyArchive>,
+    origin: &str,
+    repo: &str,
+    target: &Target,
+) -> Result<Vec<Located>, LocateError> {
+    let tombstone = match target {
+        Target::Tombstone(tombstone) => *tombstone,
+        Target::Prefix(prefix, path) => match by_prefix(archive.as_deref_mut(), origin, prefix)? {
+            Some(tombstone) => tombstone,
+            None => match by_prefix_in_tree(repository, prefix)? {
+                Some(tombstone) => tombstone,
+                None => {
+                    return by_path(repository, archive, origin, repo, Some(path)).map_err(|error| match error {
+                        LocateError::NoStub { .. } => LocateError::NoSuchTombstone { target: prefix.clone() },
+                        error => error,
+                    });
+                }
+            },
+        },
+        Target::Path(path) => return by_path(repository, archive, origin, repo, path.as_ref()),
+    };
+    Ok(vec![by_tombstone(repository, archive, origin, &tombstone)?])
+}
+
+/// Returns the items of the stubs at or below `path`.
+fn by_path(
+    repository: &Repository,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    repo: &str,
+    path: Option<&RepoPath>,
+) -> Result<Vec<Located>, LocateError> {
+    let pathspecs: Vec<_> = path.map(literal).into_iter().collect();
+    let entries = repository.tracked_entries(&pathspecs)?;
+    let mut stubs = Vec::new();
+    for FoundStub { entry, content } in stubs_among(repository, entries)? {
+        match content {
+            StubContent::Stub(parsed) => stubs.push((entry, parsed.stub)),
+            StubContent::Newer => return Err(LocateError::NewerStub { path: entry.path }),
+            StubContent::Malformed(source) => return Err(LocateError::MalformedStub { path: entry.path, source }),
+        }
+    }
+    let items = match archive {
+        Some(archive) => archive.items(&stubs.iter().map(|(_, stub)| stub.tombstone).collect::<Vec<_>>())?,
+        None => HashMap::new(),
+    };
+    let mut told = Told { repository, files: None, items: HashMap::new() };
+    let (mut located, mut foreign) = (Vec::new(), None);
+    for (entry, stub) in stubs {
+        // Not removed: two stubs may name one item.
+        let stored = items.get(&stub.tombstone).filter(|stored| stored.is_visible_to(origin)).cloned();
+        let wanted = Wanted::from(&stub);
+        let disagreement = match &stored {
+            Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
+            None => told.of(&stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
+        };
+        if let Some((with, field)) = disagreement {
+            return Err(LocateError::Mismatch { path: entry.path, with, field });
+        }
+        // What this very clone archived is its own, whatever the repository was called then or is called now.
+        let ours = wanted.repo == repo || stored.as_ref().is_some_and(|stored| stored.origin == origin);
+        if ours {
+            let place = StubPlace { path: entry.path.clone(), entry };
+            located.push(Located { wanted, stub: Some(place), stored });
+        } else {
+            foreign.get_or_insert((entry.path, wanted));
+        }
+    }
+    if located.is_empty() {
+        if let Some((path, Wanted { repo, tombstone, .. })) = foreign {
+            return Err(LocateError::OtherRepository { path, repo, tombstone });
+        }
+        let path = path.map_or_else(|| ".".to_owned(), ToString::to_string);
+        return Err(LocateError::NoStub { path });
+    }
+    Ok(located)
+}
+
+/// Returns the item of a tombstone: from the archive, a stub, or evidence.
+fn by_tombstone(
+    repository: &Repository,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    tombstone: &Tombstone,
+) -> Result<Located, LocateError> {
+    let stored = match archive {
+        Some(archive) => archive.item(tombstone)?.filter(|stored| stored.is_visible_to(origin)),
+        None => None,
+    };
+    let hint = stored.as_ref().map(|stored| &stored.item.path);
+    let stub = find_stub(repository, tombstone, hint)?;
+    let wanted = match (&stored, &stub) {
+        (Some(stored), _) => Wanted::from(stored),
+        // Evidence knows better than a stub, which anybody may have edited.
+        (None, stub) => find_in_evidence(repository, |found| found == tombstone)?
+            .or_else(|| stub.as_ref().map(|(_, wanted)| wanted.clone()))
+            .ok_or_else(|| LocateError::NoSuchTombstone { target: tombstone.to_string() })?,
+    };
+    if let Some((place, of_stub)) = &stub
+        && let Some(field) = disagreement(of_stub, &wanted)
+    {
+        let with = if stored.is_some() { "the archive" } else { "its evidence" };
+        return Err(LocateError::Mismatch { path: place.path.clone(), with, field });
+    }
+    Ok(Located { wanted, stub: stub.map(|(place, _)| place), stored })
+}
+
+/// Returns on what a stub does not agree with what is known of its item.
+fn disagreement(of_stub: &Wanted, known: &Wanted) -> Option<&'static str> {
+    let differs = [
+        ("sha256", of_stub.sha256 != known.sha256),
+        ("repo", of_stub.repo != known.repo),
+        ("size", of_stub.size != known.size),
+        ("mode", of_stub.mode != known.mode),
+    ];
+    differs.into_iter().find_map(|(field, differs)| differs.then_some(field))
+}
+
+/// Finds the stub of a tombstone: where its file stood, else anywhere.
+fn find_stub(
+    repository: &Repository,
+    tombstone: &Tombstone,
+    hint: Option<&RepoPath>,
+) -> Result<Option<(StubPlace, Wanted)>, GitError> {
+    let search = |pathspecs: &[bstr::BString]| -> Result<Option<(StubPlace, Wanted)>, GitError> {
+        let found = stubs_among(repository, repository.tracked_entries(pathspecs)?)?;
+        Ok(found.into_iter().find_map(|found| match found.content {
+            StubContent::Stub(parsed) if parsed.stub.tombstone == *tombstone => {
+                let place = StubPlace { path: found.entry.path.clone(), entry: found.entry };
+                Some((place, Wanted::from(&parsed.stub)))
+            }
+            _ => None,
+        }))
+    };
+    if let Some(hint) = hint
+        && let Some(found) = search(&[literal(hint)])?
+    {
+        return Ok(Some(found));
+    }
+    search(&[])
+}
+
+/// Returns the one item whose tombstone starts with `prefix`, going by the archive.
+fn by_prefix(archive: Option<&mut AnyArchive>, origin: &str, prefix: &str) -> Result<Option<Tombstone>, LocateError> {
+    let Some(archive) = archive else { return Ok(None) };
+    let mut items = archive.items_by_prefix(prefix, MAX_AMBIGUOUS)?;
+    items.retain(|stored| stored.is_visible_to(origin));
+    let candidates: Vec<_> = items.iter().map(|stored| stored.item.tombstone).collect();
+    one_of(prefix, candidates)
+}
+
+/// Returns the one item whose tombstone starts with `prefix`, going by the evidence in the index.
+fn by_prefix_in_tree(repository: &Repository, prefix: &str) -> Result<Option<Tombstone>, LocateError> {
+    let mut candidates = Vec::new();
+    find_in_evidence(repository, |tombstone| {
+        if tombstone.to_string().starts_with(prefix) && !candidates.contains(tombstone) {
+            candidates.push(*tombstone);
+        }
+        false
+    })?;
+    one_of(prefix, candidates)
+}
+
+fn one_of(prefix: &str, candidates: Vec<Tombstone>) -> Result<Option<Tombstone>, LocateError> {
+    match candidates[..] {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        _ => Err(LocateError::Ambiguous { prefix: prefix.to_owned(), candidates }),
+    }
+}
+
+/// Returns what the first `ARCHIVE` record in the index's evidence whose tombstone `wanted` picks tells of its item.
+fn find_in_evidence(
+    repository: &Repository,
+    mut wanted: impl FnMut(&Tombstone) -> bool,
+) -> Result<Option<Wanted>, GitError> {
+    for (name, id) in evidence_files(repository)? {
+        let mut found = None;
+        archived_in(repository, &name, &id, |record| {
+            if found.is_none() && record.tombstone.as_ref().is_some_and(&mut wanted) {
+                found = Wanted::from_record(record);
+            }
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the evidence files of the tree.
+fn evidence_files(repository: &Repository) -> Result<Vec<(EvidenceFileName, ObjectId)>, GitError> {
+    let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
+    let entries = repository.tracked_entries(&[literal(&folder)])?.into_iter();
+    Ok(entries
+        .filter(|entry| FileMode::from_bits(entry.entry.mode) == Some(FileMode::Regular))
+        .filter_map(|entry| Some((EvidenceFileName::parse_path(&entry.path).ok()?, entry.entry.id)))
+        .collect())
+}
+
+/// Hands each `ARCHIVE` record of an evidence file to `each`.
+fn archived_in(
+    repository: &Repository,
+    name: &EvidenceFileName,
+    id: &ObjectId,
+    mut each: impl FnMut(&Record),
+) -> Result<(), GitError> {
+    // What is broken here is for `verify` to tell; what can be read of it still helps.
+    let _ = read(name, repository.fetching_objects().open_blob(id)?, |line| {
+        if line.record.action == Action::Archive {
+            each(&line.record);
+        }
+    });
+    Ok(())
+}
+
+/// What the evidence of the tree tells of items, read when it is first asked for.
+struct Told<'a> {
+    repository: &'a Repository,
+    files: Option<Vec<(EvidenceFileName, ObjectId)>>,
+    items: HashMap<Sha256, HashMap<Tombstone, Wanted>>,
+}
+
+impl Told<'_> {
+    /// Returns what the evidence that `stub` names tells of its item; `None` if that is not in the tree.
+    fn of(&mut self, stub: &Stub) -> Result<Option<&Wanted>, GitError> {
+        if !self.items.contains_key(&stub.evidence) {
+            let files = match &mut self.files {
+                Some(files) => files,
+                none => none.insert(evidence_files(self.repository)?),
+            };
+            let mut items = HashMap::new();
+            for (name, id) in files.iter().filter(|(name, _)| name.matches(&stub.evidence)) {
+                archived_in(self.repository, name, id, |record| {
+                    items.extend(Wanted::from_record(record).map(|wanted| (wanted.tombstone, wanted)));
+                })?;
+            }
+            self.items.insert(stub.evidence, items);
+        }
+        Ok(self.items.get(&stub.evidence).and_then(|items| items.get(&stub.tombstone)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_told_apart() {
+        let path = |text: &str| RepoPath::try_new(text).expect("is a path");
+        let parse = |text: &str, prefix: &str| Target::parse(text.as_bytes(), prefix.as_bytes());
+        let tombstone = "8e3531b9-c839-5a07-9dec-507c36136eb1";
+        assert_eq!(parse(tombstone, "").ok(), tombstone.parse().ok().map(Target::Tombstone));
+        assert_eq!(parse("8e3531b9", "a/").ok(), Some(Target::Prefix("8e3531b9".to_owned(), path("a/8e3531b9"))));
+        assert_eq!(parse("8e3531b", "").ok(), Some(Target::Path(Some(path("8e3531b")))));
+        assert_eq!(parse("./8e3531b9", "").ok(), Some(Target::Path(Some(path("8e3531b9")))));
+        assert_eq!(parse("../b/./c/", "a/").ok(), Some(Target::Path(Some(path("b/c")))));
+        assert_eq!(parse(".", "").ok(), Some(Target::Path(None)));
+        assert_eq!(parse("..", "a/").ok(), Some(Target::Path(None)));
+        assert!(parse("../..", "a/").is_err());
+        assert!(parse(".git/config", "").is_err());
+        assert!(parse("/a", "").is_err(), "no path of the repository, whatever is below its top");
+    }
+}
