@@ -37,3 +37,4 @@ pub mod retry;
 pub mod store;
 pub mod stub;
 pub mod survey;
+pub mod verify;

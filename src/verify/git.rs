@@ -1,0 +1,158 @@
+//! Binds the rules to git: commits' trees and the index as snapshots, blobs from the object database.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::names::{self, EVIDENCE_FOLDER};
+use super::snapshot::{self, Snapshot, Visit};
+use crate::git::{AttributeSource, GitError, ObjectKind, Objects, Repository, TreeEntry};
+use crate::id::ObjectId;
+use crate::item::RepoPath;
+
+/// How many names of evidence files are remembered at a time, about a hundred bytes each.
+const MAX_REMEMBERED_NAMES: usize = 1_000_000;
+
+impl snapshot::Objects for Objects {
+    fn read(&self, id: &ObjectId, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
+        match self.read_kind(id, ObjectKind::Blob, limit) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(GitError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, GitError> {
+        self.open_blob(id)
+    }
+
+    fn entry_in_commit(&self, commit: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let commit = self.commit(commit)?;
+        Ok(self.entry(&commit.tree, path)?.filter(|entry| !entry.is_folder()))
+    }
+}
+
+/// The evidence folders of many trees, each month read once: from one commit to the next, nearly all are the same.
+#[derive(Default)]
+pub(super) struct EvidenceNames {
+    months: Mutex<Months>,
+}
+
+#[derive(Default)]
+struct Months {
+    by_tree: HashMap<ObjectId, Arc<Month>>,
+    names: usize,
+}
+
+/// The evidence files of one month by the 16 digits in their names.
+type Month = HashMap<String, Vec<(Vec<u8>, TreeEntry)>>;
+
+impl EvidenceNames {
+    fn month(&self, objects: &Objects, tree: &ObjectId) -> Result<Arc<Month>, GitError> {
+        let months = || self.months.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(month) = months().by_tree.get(tree) {
+            return Ok(Arc::clone(month));
+        }
+        let mut month = Month::new();
+        for (name, entry) in objects.read_tree(tree)? {
+            let short =
+                RepoPath::try_new(name.clone()).ok().and_then(|path| Some(snapshot::short_in_name(&path)?.to_owned()));
+            if let Some(short) = short {
+                month.entry(short).or_default().push((name, entry));
+            }
+        }
+        let month = Arc::new(month);
+        let mut months = months();
+        months.names += 1 + month.len();
+        if months.names > MAX_REMEMBERED_NAMES {
+            *months = Months::default();
+        }
+        months.by_tree.insert(*tree, Arc::clone(&month));
+        Ok(month)
+    }
+}
+
+/// A commit's tree.
+pub(super) struct CommitTree<'a> {
+    repository: &'a Repository,
+    names: &'a EvidenceNames,
+    root: ObjectId,
+    /// The evidence folders that were asked for, by their tops.
+    folders: Mutex<HashMap<Vec<u8>, Arc<EvidenceFolder>>>,
+}
+
+/// An evidence folder's months, each with its path.
+type EvidenceFolder = Vec<(Vec<u8>, Arc<Month>)>;
+
+impl<'a> CommitTree<'a> {
+    pub(super) fn new(repository: &'a Repository, names: &'a EvidenceNames, root: ObjectId) -> Self {
+        Self { repository, names, root, folders: Mutex::default() }
+    }
+
+    fn evidence_folder(&self, top: &[u8]) -> Result<Arc<EvidenceFolder>, GitError> {
+        let folders = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = folders().get(top) {
+            return Ok(Arc::clone(folder));
+        }
+        let folder = Arc::new(self.read_evidence_folder(top)?);
+        folders().insert(top.to_vec(), Arc::clone(&folder));
+        Ok(folder)
+    }
+
+    fn read_evidence_folder(&self, top: &[u8]) -> Result<EvidenceFolder, GitError> {
+        let mut months = EvidenceFolder::new();
+        let Ok(path) = RepoPath::try_new(names::join(top, EVIDENCE_FOLDER.as_bytes())) else { return Ok(months) };
+        let objects = self.repository.objects();
+        let Some(ops) = objects.entry(&self.root, &path)?.filter(TreeEntry::is_folder) else { return Ok(months) };
+        for (year, tree) in folders_in(objects, &ops.id)? {
+            for (month, tree) in folders_in(objects, &tree)? {
+                let path = [path.as_bytes(), &year, &month].join(&b'/');
+                months.push((path, self.names.month(objects, &tree)?));
+            }
+        }
+        Ok(months)
+    }
+}
+
+/// Returns the folders in a folder.
+fn folders_in(objects: &Objects, tree: &ObjectId) -> Result<impl Iterator<Item = (Vec<u8>, ObjectId)>, GitError> {
+    let entries = objects.read_tree(tree)?;
+    Ok(entries.into_iter().filter(|(_, entry)| entry.is_folder()).map(|(name, entry)| (name, entry.id)))
+}
+
+impl Snapshot for CommitTree<'_> {
+    fn entry(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        Ok(self.repository.objects().entry(&self.root, path)?.filter(|entry| !entry.is_folder()))
+    }
+
+    fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
+        let mut found = Vec::new();
+        for (folder, month) in self.evidence_folder(top)?.iter() {
+            for (name, entry) in month.get(short).into_iter().flatten() {
+                found.extend(RepoPath::try_new(names::join(folder, name)).ok().map(|path| (path, *entry)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn walk(&self, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), GitError> {
+        let objects = self.repository.objects();
+        let walk = match RepoPath::try_new(folder) {
+            Ok(folder) => objects.walk_folder(&self.root, &folder)?,
+            Err(_) => objects.walk_tree(&self.root),
+        };
+        for entry in walk {
+            match entry {
+                Ok((path, entry)) => visit(path, entry),
+                // Git refuses to check such a path out, so nothing can stand there.
+                Err(GitError::InvalidPath(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn exempt(&self, paths: &[RepoPath]) -> Result<Vec<bool>, GitError> {
+        crate::survey::exempt(self.repository, AttributeSource::Tree(self.root), paths)
+    }
+}

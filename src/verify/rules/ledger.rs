@@ -1,0 +1,147 @@
+use std::collections::{BTreeMap, HashSet};
+
+use crate::git::GitError;
+use crate::id::{ObjectId, Sha256};
+use crate::item::RepoPath;
+use crate::verify::evidence::{Evidence, Reading};
+use crate::verify::names;
+use crate::verify::report::{Finding, Rule, Severity};
+use crate::verify::step::{Checker, Edge, Lost, Outcome, Side, Step};
+
+/// Looks for evidence that an edge loses. Returns the tops of evidence folders from which evidence moved elsewhere.
+pub(in crate::verify) fn check_edges(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    outcome: &mut Outcome,
+) -> Result<Vec<Vec<u8>>, GitError> {
+    let mut moved = Vec::new();
+    for edge in &step.edges {
+        let mut added = None;
+        for touched in &edge.touched {
+            let (Some(top), Some(old)) = (names::evidence_top(touched.path.as_bytes()), &touched.old) else { continue };
+            let added = added.get_or_insert_with(|| added_evidence(edge));
+            if touched.new.is_none() && added.contains(&(touched.path.file_name(), old.entry.mode, old.entry.id)) {
+                moved.push(top.to_vec());
+                continue;
+            }
+            // What never was intact is no evidence, and taking it away mends the tree.
+            let reading = checker.read_evidence(&touched.path, &old.entry, &mut outcome.gaps)?;
+            if matches!(reading, Some(Reading::Broken { .. })) {
+                continue;
+            }
+            outcome.lost.push(Lost {
+                path: touched.path.clone(),
+                entry: old.entry,
+                gone: touched.new.is_none(),
+                parent: edge.parent,
+            });
+        }
+    }
+    // A file that several edges lost is one loss.
+    outcome.lost.sort_by(|a, b| a.path.cmp(&b.path));
+    outcome.lost.dedup_by(|a, b| a.path == b.path && a.entry == b.entry);
+    moved.sort();
+    moved.dedup();
+    Ok(moved)
+}
+
+/// Returns name, mode and id of the files that the edge adds to evidence folders.
+fn added_evidence<'e>(edge: &'e Edge<'_>) -> HashSet<(&'e [u8], u32, ObjectId)> {
+    let evidence = edge.touched.iter().filter(|touched| names::evidence_top(touched.path.as_bytes()).is_some());
+    let added = evidence.filter(|touched| touched.old.is_none());
+    added
+        .filter_map(|touched| {
+            let entry = touched.new.as_ref()?.entry;
+            Some((touched.path.file_name(), entry.mode, entry.id))
+        })
+        .collect()
+}
+
+/// Checks the evidence that a commit brings in, and what poses as evidence.
+pub(in crate::verify) fn check_entries(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    brought_in: &BTreeMap<&RepoPath, &Side>,
+    outcome: &mut Outcome,
+) -> Result<(), GitError> {
+    for (path, side) in brought_in {
+        let bytes = path.as_bytes();
+        if names::is_imposter(bytes) {
+            let reason = "some file systems take this path for one in `.codex`, where evidence stands";
+            outcome.findings.push(broken(bytes, reason).hint("rename it, or take it out with `git rm`"));
+        } else if bytes == b".codex" || bytes == b".codex/evidence" {
+            outcome.findings.push(broken(bytes, "a folder for evidence belongs here, and this is none"));
+        } else if let Some(top) = names::evidence_top(bytes) {
+            let Some(reading) = checker.read_evidence(path, &side.entry, &mut outcome.gaps)? else { continue };
+            match reading {
+                Reading::Intact(evidence) => check_prev(checker, step, path, top, &evidence, outcome)?,
+                Reading::Newer(schema) => outcome.findings.push(Finding::error(
+                    Rule::NeedsNewer,
+                    bytes,
+                    format!("this evidence file needs a newer git-archive-tomb (schema `{schema}`)"),
+                )),
+                Reading::Broken { line, reason } => {
+                    let finding = broken(bytes, &format!("this is no intact evidence file: {reason}"));
+                    outcome.findings.push(match line {
+                        Some(line) => finding.line(line),
+                        None => finding,
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn broken(path: &[u8], reason: &str) -> Finding {
+    Finding::error(Rule::EvidenceBroken, path, reason)
+}
+
+/// Looks for the files that an evidence file names as its predecessors.
+fn check_prev(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    path: &RepoPath,
+    top: &[u8],
+    evidence: &Evidence,
+    outcome: &mut Outcome,
+) -> Result<(), GitError> {
+    let mut unresolved: Vec<&Sha256> = Vec::new();
+    for digest in &evidence.prev {
+        if !is_there(checker, step, top, digest, outcome)? {
+            unresolved.push(digest);
+        }
+    }
+    let Some(first) = unresolved.first() else { return Ok(()) };
+    let reason = format!(
+        "{} of the {} evidence files named in `prev` are nowhere in the tree, the first is `{first}`",
+        unresolved.len(),
+        evidence.prev.len()
+    );
+    let mut finding = broken(path.as_bytes(), &reason).line(1);
+    if !checker.strict {
+        finding.severity = Severity::Warning;
+    }
+    outcome.findings.push(finding);
+    Ok(())
+}
+
+/// Returns whether the evidence folder of `top` holds the file with this digest.
+fn is_there(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    top: &[u8],
+    digest: &Sha256,
+    outcome: &mut Outcome,
+) -> Result<bool, GitError> {
+    let candidates = outcome.gaps.note(None, step.child.evidence(top, &digest.short()))?.unwrap_or_default();
+    for (path, entry) in candidates {
+        match checker.read_evidence(&path, &entry, &mut outcome.gaps)? {
+            Some(Reading::Intact(found)) if found.sha256 == *digest => return Ok(true),
+            // Intact too, though its whole digest is not at hand.
+            Some(Reading::Newer(_)) => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}

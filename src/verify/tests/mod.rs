@@ -1,0 +1,6 @@
+//! The rules, each held to its definition: in memory (`rules`), and along real histories (`histories`).
+
+mod histories;
+mod project;
+mod rules;
+mod writer;
