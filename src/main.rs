@@ -1,3 +1,8 @@
 //! The command line of git-archive-tomb.
 
-fn main() {}
+// `cli` belongs to the binary and not to the library, so the compiler keeps the library from printing.
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

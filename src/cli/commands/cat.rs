@@ -1,0 +1,26 @@
+//! `cat`: prints an item's bytes.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use git_archive_tomb::restore::{Sources, to_writer};
+
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::session::Session;
+
+/// Print an item's bytes
+#[derive(Debug, Args)]
+pub(crate) struct CatArguments {
+    /// A tombstone, at least 8 characters of one, or the path of a stub
+    target: OsString,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &CatArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let mut archive = session.archive_if_any()?;
+    let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
+    let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
+    to_writer(&mut sources, &located.wanted, located.stored.as_ref(), session.output.raw())?;
+    Ok(Exit::Done)
+}

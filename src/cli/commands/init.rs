@@ -1,0 +1,90 @@
+//! `init`: prepares a repository.
+
+use clap::Args;
+use git_archive_tomb::archive::OpenMode;
+use git_archive_tomb::config::{TRUST_KEY, template, trust_digest};
+use git_archive_tomb::hooks::{InstallOptions, InstallOutcome, Installed};
+use git_archive_tomb::operation::stage_own_files;
+use git_archive_tomb::places::{CONFIGURATION, OWN_FILES};
+
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::session::{Session, shown};
+
+/// Prepare a repository: archive, `.codex` folder and hooks
+///
+/// Safe to run again: it makes what is missing and brings an older archive up to date.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Do not install hooks
+    #[arg(long)]
+    no_hooks: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    session.refuse_unfinished()?;
+    session.check_places()?;
+    let existed = session.archive_path()?.symlink_metadata().is_ok();
+    let archive = session.open_archive(OpenMode::CreateOrMigrate)?;
+    let verb = if existed { "uses" } else { "made" };
+    session.output.say(format_args!("{verb} the archive {} ({})", shown(&session.archive_path()?), archive.id()));
+    drop(archive);
+    if let Some(top) = session.repository.work_tree() {
+        for link in session.places.link()? {
+            session.output.say(format_args!("linked {}", shown(link.strip_prefix(top).unwrap_or(&link))));
+        }
+        write_configuration(session, top)?;
+        if stage_own_files(&session.repository)? {
+            let names: Vec<_> = OWN_FILES.iter().map(|file| file.path).collect();
+            session.output.say(format_args!("staged {}", names.join(" and ")));
+        }
+    }
+    if !arguments.no_hooks {
+        install_hooks(session)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes a commented configuration file where there is none. What this program wrote itself is trusted.
+fn write_configuration(session: &Session<'_>, top: &std::path::Path) -> Result<(), CommandError> {
+    let path = top.join(CONFIGURATION);
+    if session.global.config_file.is_some() || path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let text = template();
+    git_archive_tomb::fs::replace(&path, text.as_bytes()).map_err(|error| {
+        CommandError::new(Exit::Failed, format!("cannot write {}", shown(&path))).caused_by(error.to_string())
+    })?;
+    let digest = trust_digest(text.as_bytes());
+    if !session.trusted_digests()?.contains(&digest) {
+        session.repository.add_local_config(TRUST_KEY, &digest.to_string())?;
+    }
+    session.output.say(format_args!("wrote {CONFIGURATION}, in which every setting is a comment"));
+    Ok(())
+}
+
+fn install_hooks(session: &Session<'_>) -> Result<(), CommandError> {
+    let options = InstallOptions { program: super::hooks::program()?, shared: false, force: false };
+    let place = super::hooks::place(session);
+    match git_archive_tomb::hooks::install(&place, &options)? {
+        InstallOutcome::Done(hooks) => {
+            let names: Vec<_> = hooks.iter().map(|(hook, _)| hook.name()).collect();
+            let verb = if hooks.iter().all(|(_, installed)| *installed == Installed::Unchanged) {
+                "kept"
+            } else {
+                "installed"
+            };
+            session.output.say(format_args!("{verb} the hooks {}", names.join(", ")));
+        }
+        InstallOutcome::Managed { manager, snippets } => {
+            session.output.say(format_args!("{} manages the hooks here; add to its configuration:", manager.name()));
+            super::hooks::print_snippets(session.output, &snippets);
+        }
+        InstallOutcome::Shared { snippets } => {
+            session.output.say("the hooks folder is outside this repository, so nothing was written; add to it:");
+            super::hooks::print_snippets(session.output, &snippets);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `list`: finds items in the archive.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use bstr::ByteVec;
+use clap::Args;
+use git_archive_tomb::archive::Query;
+use git_archive_tomb::quote::quote;
+
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Style, human_size, output_error};
+use crate::cli::session::Session;
+use crate::cli::view::ItemView;
+use crate::cli::when::parse_when;
+
+/// List archived items, newest first
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Only items of this repository
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+    /// Only items at this path, below this folder, or matching this pattern (`*`, `?`, `[…]`)
+    #[arg(long, value_name = "PATTERN")]
+    path: Option<std::ffi::OsString>,
+    /// Only items with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only items archived for this reason
+    #[arg(long)]
+    reason: Option<git_archive_tomb::item::Reason>,
+    /// Only items archived then or later: a date, a time, or days ago such as `30d`
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only items archived then or earlier
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only items archived by this actor
+    #[arg(long, alias = "actor", value_name = "ACTOR")]
+    by: Option<String>,
+    /// At most so many items
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// End each item with NUL and quote nothing: `<tombstone> <size> <archived-at> <reason> <repo> <path>`
+    #[arg(short = 'z')]
+    nul: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: ListArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let query = Query {
+        repo: arguments.repo,
+        path: arguments
+            .path
+            .map(Vec::from_os_string)
+            .transpose()
+            .map_err(|_| CommandError::new(Exit::Usage, "the pattern of `--path` is not valid on this system"))?,
+        tag: arguments.tag,
+        reason: arguments.reason,
+        since: arguments.since.as_deref().map(|text| parse_when("--since", text)).transpose()?,
+        until: arguments.until.as_deref().map(|text| parse_when("--until", text)).transpose()?,
+        archived_by: arguments.by,
+        origin: Some(session.known_origin()?),
+        limit: arguments.limit,
+    };
+    let mut archive = session.archive()?;
+    let output = &mut *session.output;
+    let mut printed = Ok(());
+    archive.list(&query, &mut |stored| {
+        let item = &stored.item;
+        printed = if output.json {
+            output.object(&ItemView::from(&stored))
+        } else if arguments.nul {
+            let fields =
+                format!("{}\t{}\t{}\t{}\t{}\t", item.tombstone, item.size, item.archived_at, item.reason, item.repo);
+            let mut record = fields.into_bytes();
+            record.extend_from_slice(item.path.as_bytes());
+            record.push(0);
+            output.raw().write_all(&record).map_err(|error| output_error(&error))
+        } else {
+            let tombstone = output.styled(Style::Warning, item.tombstone);
+            let date = item.archived_at.date();
+            let size = human_size(item.size);
+            let repo = quote(item.repo.as_bytes());
+            let marks = if stored.purged_at.is_some() {
+                "  [purged]"
+            } else if item.legal_hold {
+                "  [held]"
+            } else {
+                ""
+            };
+            output
+                .line(format_args!("{tombstone}  {date}  {size:>10}  {:<8}  {repo}:{}{marks}", item.reason, item.path))
+        };
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    printed.map(|()| Exit::Done)
+}

@@ -1,0 +1,18 @@
+//! The commands, one file each: arguments, the call into the library, and what is printed.
+
+pub(crate) mod cat;
+pub(crate) mod config_show;
+pub(crate) mod diff;
+pub(crate) mod doctor;
+pub(crate) mod evidence;
+pub(crate) mod health_check;
+pub(crate) mod hooks;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod restore;
+pub(crate) mod schema;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod trust;
+pub(crate) mod verify;

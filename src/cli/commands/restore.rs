@@ -1,0 +1,394 @@
+//! `restore`: brings items back.
+
+use std::ffi::{OsStr, OsString};
+
+use bstr::ByteVec;
+use clap::{Args, ValueEnum};
+use git_archive_tomb::archive::{AnyArchive, Archive};
+use git_archive_tomb::clock::{Stopwatch, Timestamp};
+use git_archive_tomb::config::Performance;
+use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
+use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
+use git_archive_tomb::item::{JsonPath, RepoPath};
+use git_archive_tomb::operation::{OperationContext, Outcome, execute};
+use git_archive_tomb::quote::quote;
+use git_archive_tomb::restore::{
+    Delivered, InPlace, Located, RestoreOptions, RestorePlan, Sources, Wanted, Written, plan, to_file, to_writer,
+};
+use serde::Serialize;
+use tracing::{error, info};
+
+use crate::cli::arguments::ActorArguments;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::output::counted;
+use crate::cli::progress::Progress;
+use crate::cli::session::Session;
+use crate::cli::talk;
+use crate::cli::view::PathView;
+
+/// Bring an item back, bit for bit
+///
+/// Without OUTPUT the file comes back where its stub stands and is staged with its evidence; with OUTPUT its bytes go
+/// there, `-` being standard output. Where there is no archive, or it lacks the item, git's own history is asked.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// A tombstone, at least 8 characters of one, the path of a stub, or a folder (every stub below it)
+    target: OsString,
+    /// Where to put the bytes instead; `-` is standard output
+    output: Option<OsString>,
+    #[command(flatten)]
+    actor: ActorArguments,
+    /// Replace what stands at the destination
+    #[arg(short, long)]
+    force: bool,
+    /// Put the archived bytes back as they are, without git's checkout conversion (line ends, `ident`)
+    #[arg(long)]
+    raw: bool,
+    /// Take the bytes from here only
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    from: Option<SourceArgument>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SourceArgument {
+    /// The archive
+    Archive,
+    /// Git's own history
+    History,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &RestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let run = RestoreRun {
+        op: OperationId::generate(),
+        actor: session.actor(arguments.actor.by.as_deref())?,
+        only: arguments.from.map(SourceArgument::source),
+        metrics: session.config()?.performance,
+        watch: Stopwatch::start(),
+    };
+    session.act(run.record(Action::Restore));
+    let mut archive = None;
+    let restored = match &arguments.output {
+        None => run.in_place(arguments, session, &mut archive),
+        Some(output) => run.elsewhere(arguments, output, session, &mut archive),
+    };
+    restored.map_err(|failure| match failure {
+        Failure::Recorded(error) => error,
+        Failure::New(error, wanted) => {
+            run.record_failure(&error, wanted.as_deref(), session, archive.as_deref_mut());
+            error
+        }
+    })
+}
+
+/// One run of the command.
+struct RestoreRun {
+    op: OperationId,
+    actor: String,
+    only: Option<Source>,
+    metrics: Performance,
+    watch: Stopwatch,
+}
+
+/// Why a run ended, and whether that is on record.
+enum Failure {
+    Recorded(CommandError),
+    New(CommandError, Option<Box<Wanted>>),
+}
+
+impl<E> From<E> for Failure
+where
+    CommandError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::New(error.into(), None)
+    }
+}
+
+/// One line of the results.
+#[derive(Serialize)]
+struct RestoredView {
+    tombstone: Tombstone,
+    sha256: Sha256,
+    size_bytes: u64,
+    repo: String,
+    #[serde(flatten)]
+    path: PathView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Sha256>,
+    status: &'static str,
+}
+
+impl RestoredView {
+    fn new(wanted: &Wanted, path: &RepoPath, status: &'static str) -> Self {
+        Self {
+            tombstone: wanted.tombstone,
+            sha256: wanted.sha256,
+            size_bytes: wanted.size,
+            repo: wanted.repo.clone(),
+            path: JsonPath::from(path).into(),
+            output: None,
+            source: None,
+            evidence: None,
+            status,
+        }
+    }
+}
+
+impl RestoreRun {
+    /// Puts items back where their stubs stand.
+    fn in_place(
+        &self,
+        arguments: &RestoreArguments,
+        session: &mut Session<'_>,
+        archive: &mut Option<Box<AnyArchive>>,
+    ) -> Result<Exit, Failure> {
+        session.repository.require_work_tree()?;
+        session.refuse_unfinished()?;
+        session.check_places()?;
+        *archive = self.open(session)?;
+        let located = session.locate(archive.as_deref_mut(), &arguments.target)?;
+        warn_of_retention(&located, session);
+        let options = RestoreOptions {
+            op: self.op,
+            actor: self.actor.clone(),
+            repo: session.repo_name()?,
+            only: self.only,
+            force: arguments.force,
+            raw: arguments.raw,
+        };
+        let plan = plan(&session.repository, &located, &options)?;
+        if plan.items.is_empty() {
+            session.output.say("everything is in its place already; nothing to restore");
+            return Ok(Exit::Done);
+        }
+        session.places.create()?;
+        session.places.link()?;
+        let (log, origin) = (session.operations_log()?, session.origin()?);
+        let redactor = session.config()?.redactor();
+        let only_item = if let [item] = &plan.items[..] { Some(item.wanted.tombstone) } else { None };
+        let backend = archive.as_deref().map(Archive::backend);
+        self.log_started(only_item, backend);
+        let bar = Progress::count("restoring", plan.items.len() as u64, session.output.quiet);
+        let (mut done, mut decompression, mut write) = (0, 0.0, 0.0);
+        let mut progress = |delivered: &Delivered| {
+            done += 1;
+            decompression += delivered.decompression_ms;
+            write += delivered.write_ms;
+            bar.set(done);
+        };
+        let mut operation = InPlace {
+            plan: plan.clone(),
+            scratch: session.places.scratch(self.op),
+            metrics: self.metrics,
+            progress: &mut progress,
+        };
+        let mut context = OperationContext {
+            repository: &session.repository,
+            archive: archive.as_deref_mut(),
+            places: &session.places,
+            log: &log,
+            origin: &origin,
+            redactor: &redactor,
+            interrupted: &session.interrupted,
+        };
+        session.catch_signals()?;
+        let outcome = execute(&mut context, &mut operation).map_err(|error| {
+            let error = CommandError::from(error);
+            log_failed(&error, &self.actor, only_item);
+            Failure::Recorded(error)
+        })?;
+        drop(bar);
+        self.log_finished(only_item, backend, decompression, write);
+        print_restored(&plan, &outcome, session)?;
+        Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// Gives one item's bytes to a file or to standard output.
+    fn elsewhere(
+        &self,
+        arguments: &RestoreArguments,
+        output: &OsStr,
+        session: &mut Session<'_>,
+        archive: &mut Option<Box<AnyArchive>>,
+    ) -> Result<Exit, Failure> {
+        session.report_unfinished()?;
+        *archive = self.open(session)?;
+        let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
+        warn_of_retention(std::slice::from_ref(&located), session);
+        let (wanted, stored) = (&located.wanted, located.stored.as_ref());
+        let backend = archive.as_deref().map(Archive::backend);
+        self.log_started(Some(wanted.tombstone), backend);
+        let shown_output = quote(&Vec::from_os_str_lossy(output)).into_owned();
+        let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), self.only);
+        let written = if output == "-" {
+            to_writer(&mut sources, wanted, stored, session.output.raw()).map(Written::New)
+        } else {
+            to_file(&mut sources, wanted, stored, &session.directory().join(output), arguments.force)
+        };
+        drop(sources);
+        let written = written.map_err(|error| Failure::New(error.into(), Some(Box::new(wanted.clone()))))?;
+        if let Written::New(delivered) = written {
+            let mut record = self.record_of(Action::Restore, wanted);
+            record.status = Some(Status::Done);
+            record.source = Some(delivered.source);
+            record.backend = backend.filter(|_| delivered.source == Source::Archive).map(str::to_owned);
+            record.output = Some(shown_output.clone());
+            delivered.measure(&mut record, self.watch.elapsed_ms(), self.metrics);
+            session.record(&record, archive.as_deref_mut())?;
+            let Delivered { decompression_ms, write_ms, .. } = delivered;
+            self.log_finished(Some(wanted.tombstone), backend, decompression_ms, write_ms);
+        } else {
+            session.output.say(format_args!("{shown_output} is the item already; nothing was written"));
+        }
+        if output == "-" {
+            return Ok(Exit::Done);
+        }
+        if session.output.json {
+            let (source, status) = match written {
+                Written::New(delivered) => (Some(delivered.source), "restored"),
+                Written::Present => (None, "present"),
+            };
+            let view =
+                RestoredView { output: Some(shown_output), source, ..RestoredView::new(wanted, &wanted.path, status) };
+            session.output.object(&view)?;
+        } else {
+            session.output.line(shown_output)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Opens the archive, if there is one to be asked. Restoring never makes one.
+    fn open(&self, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+        if self.only == Some(Source::History) { Ok(None) } else { session.archive_if_any() }
+    }
+
+    /// Returns a record of this run.
+    fn record(&self, action: Action) -> Record {
+        let mut record = Record::new(action, self.op, Timestamp::now());
+        record.actor = Some(self.actor.clone());
+        record
+    }
+
+    /// Returns a record of this run about one item.
+    fn record_of(&self, action: Action, wanted: &Wanted) -> Record {
+        let mut record = self.record(action);
+        record.repo = Some(wanted.repo.clone());
+        record.set_path(&wanted.path);
+        record.tombstone = Some(wanted.tombstone);
+        record.sha256 = Some(wanted.sha256);
+        record.size = Some(wanted.size);
+        record
+    }
+
+    /// Records that this run failed. The failure itself is what the user is told; that it could not be recorded as well
+    /// is a warning.
+    fn record_failure(
+        &self,
+        error: &CommandError,
+        wanted: Option<&Wanted>,
+        session: &Session<'_>,
+        archive: Option<&mut AnyArchive>,
+    ) {
+        // A reader that has seen enough is no failure.
+        if error.exit == Exit::Done {
+            return;
+        }
+        let mut record = match wanted {
+            Some(wanted) => self.record_of(Action::RestoreFail, wanted),
+            None => self.record(Action::RestoreFail),
+        };
+        record.level = Level::Error;
+        record.status = Some(Status::Failed);
+        record.error = Some(talk::redacted(&error.summary()));
+        record.duration_ms = self.metrics.total(self.watch.elapsed_ms());
+        log_failed(error, &self.actor, record.tombstone);
+        if let Err(unrecorded) = session.record(&record, archive) {
+            session.output.warn(format_args!("this failure could not be recorded: {}", unrecorded.summary()));
+        }
+    }
+
+    fn log_started(&self, tombstone: Option<Tombstone>, backend: Option<&str>) {
+        let (actor, tombstone) = (self.actor.as_str(), tombstone.map(tracing::field::display));
+        info!(action = "RESTORE", actor, tombstone, backend, "Restore started");
+    }
+
+    /// Logs how long the restore and its parts took, as far as that is to be measured.
+    fn log_finished(&self, tombstone: Option<Tombstone>, backend: Option<&str>, decompression_ms: f64, write_ms: f64) {
+        let (actor, tombstone) = (self.actor.as_str(), tombstone.map(tracing::field::display));
+        if !self.metrics.enabled {
+            info!(action = "RESTORE", actor, tombstone, backend, "Restore completed");
+            return;
+        }
+        if self.metrics.track_decompression {
+            let duration_ms = decompression_ms;
+            info!(
+                action = "RESTORE",
+                actor, tombstone, duration_ms, backend, "Decompression completed in {duration_ms:.1}ms"
+            );
+            let duration_ms = write_ms;
+            info!(action = "RESTORE", actor, tombstone, duration_ms, backend, "File written in {duration_ms:.1}ms");
+        }
+        let duration_ms = self.watch.elapsed_ms();
+        info!(action = "RESTORE", actor, tombstone, duration_ms, backend, "Restore completed in {duration_ms:.1}ms");
+    }
+}
+
+fn log_failed(error: &CommandError, actor: &str, tombstone: Option<Tombstone>) {
+    let (tombstone, why) = (tombstone.map(tracing::field::display), error.summary());
+    error!(action = "RESTORE_FAIL", actor, tombstone, "Restore failed: {why}");
+}
+
+/// Prints what came back, and a summary.
+fn print_restored(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<'_>) -> Result<(), CommandError> {
+    for (item, record) in plan.items.iter().zip(&outcome.records) {
+        if outcome.left.contains(&item.path) {
+            session.output.warn(format_args!("{} changed in the meantime and was left as it is", item.path));
+        } else if session.output.json {
+            let view = RestoredView {
+                source: record.source,
+                evidence: Some(outcome.evidence),
+                ..RestoredView::new(&item.wanted, &item.path, "restored")
+            };
+            session.output.object(&view)?;
+        } else {
+            session.output.line(&item.path)?;
+        }
+    }
+    let from_history = outcome.records.iter().filter(|record| record.source == Some(Source::History)).count();
+    let source = match from_history {
+        0 => String::new(),
+        all if all == outcome.records.len() => " from git's history".to_owned(),
+        some => format!(", {some} of them from git's history"),
+    };
+    session.output.say(format_args!(
+        "restored {}{source}; files and evidence are staged, commit them with `git commit`",
+        counted(outcome.records.len() - outcome.left.len(), "file")
+    ));
+    Ok(())
+}
+
+/// Warns where an item may be destroyed soon.
+fn warn_of_retention(located: &[Located], session: &Session<'_>) {
+    let today = Timestamp::now().date();
+    for located in located {
+        let Some(date) = located.stored.as_ref().and_then(|stored| stored.item.delete_after) else { continue };
+        if date.0 <= today {
+            session.output.warn(format_args!("{} may be destroyed since {date}", located.wanted.path));
+        }
+    }
+}
+
+impl SourceArgument {
+    fn source(self) -> Source {
+        match self {
+            Self::Archive => Source::Archive,
+            Self::History => Source::History,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! From the library's errors to what people see: who is to blame, which exit code, and what to do next.
+//!
+//! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
+
+use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
+use git_archive_tomb::change::{ChangeError, OwnFilesError};
+use git_archive_tomb::config::{ConfigError, ConfigErrors};
+use git_archive_tomb::evidence::log::LogError;
+use git_archive_tomb::git::GitError;
+use git_archive_tomb::hooks::HooksError;
+use git_archive_tomb::item::RepoPath;
+use git_archive_tomb::journal::JournalError;
+use git_archive_tomb::operation::{OperationError, OrphanError};
+use git_archive_tomb::places::PlacesError;
+use git_archive_tomb::quote::quote;
+use git_archive_tomb::restore::{
+    ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+};
+use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
+use git_archive_tomb::stub::{RenderError, TemplateError};
+use git_archive_tomb::verify::{DeepError, VerifyError};
+
+use super::error::CommandError;
+use super::exit::Exit;
+
+impl From<GitError> for CommandError {
+    fn from(error: GitError) -> Self {
+        let (exit, hint) = match &error {
+            GitError::GitNotFound(_) => (Exit::Usage, Some("install git, or put it on `PATH`".to_owned())),
+            GitError::GitTooOld { .. } => (Exit::Usage, Some("install a newer git".to_owned())),
+            GitError::NotARepository { .. } => {
+                (Exit::Usage, Some("go to a repository, or name one with `-C`".to_owned()))
+            }
+            GitError::NoWorkTree { .. } => {
+                (Exit::Usage, Some("run this in a working tree of the repository".to_owned()))
+            }
+            GitError::UnsafeOwnership { dir, .. } => {
+                (Exit::Usage, Some(format!("`git config --global --add safe.directory {}`", dir.display())))
+            }
+            GitError::UnknownRevision { revision } if revision == "HEAD" => {
+                (Exit::Usage, Some("there is no commit yet: commit first".to_owned()))
+            }
+            GitError::NoSuchFolder { .. }
+            | GitError::UnreadableRepository { .. }
+            | GitError::UnknownRevision { .. } => (Exit::Usage, None),
+            GitError::IndexLocked { path } => (
+                Exit::Failed,
+                Some(format!("wait for the other git command, or, if none runs, remove `{}`", path.display())),
+            ),
+            GitError::MissingObject { shallow: true, .. } => (Exit::Failed, Some("`git fetch --unshallow`".to_owned())),
+            GitError::MissingObject { partial: true, .. } => {
+                (Exit::Failed, Some("fetch what the filter left out: `git fetch --refetch --no-filter`".to_owned()))
+            }
+            _ => (Exit::Failed, None),
+        };
+        with_hint(Self::from_error(exit, &error), hint)
+    }
+}
+
+impl From<ArchiveError> for CommandError {
+    fn from(error: ArchiveError) -> Self {
+        let (exit, hint) = match &error {
+            ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
+            ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
+            ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
+            ArchiveError::NetworkFilesystem { .. } => {
+                (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
+            }
+            ArchiveError::SymbolicLink { .. } => (Exit::Usage, None),
+            ArchiveError::PythonArchive { .. } => (
+                Exit::Usage,
+                Some("move it out of the way; taking archives of the Python tool over comes with `import`"),
+            ),
+            ArchiveError::NotAnArchive { .. }
+            | ArchiveError::ChangedMigration { .. }
+            | ArchiveError::Place { .. }
+            | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+            ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
+            ArchiveError::Purged { .. } => (Exit::Governance, None),
+            ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
+                (Exit::Integrity, None)
+            }
+            ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
+            ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
+        };
+        with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+impl From<LocateError> for CommandError {
+    fn from(error: LocateError) -> Self {
+        let hint = match &error {
+            LocateError::Git(_) | LocateError::Archive(_) => None,
+            LocateError::NoSuchTombstone { .. } => Some("`git archive-tomb list` shows what there is".to_owned()),
+            LocateError::Ambiguous { candidates, .. } => {
+                let listed: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+                Some(format!("it may mean {}", listed.join(", ")))
+            }
+            LocateError::NoStub { .. } => {
+                Some("`git archive-tomb status` lists the stubs here, `git archive-tomb list` all items".to_owned())
+            }
+            LocateError::MalformedStub { path, .. } => {
+                Some(format!("look at it with `git log -p -- {}`, and take a good version back", path.to_pathspec()))
+            }
+            LocateError::NewerStub { .. } => Some("install a newer git-archive-tomb".to_owned()),
+            LocateError::Mismatch { .. } => Some("`git archive-tomb verify --all` tells more".to_owned()),
+            LocateError::OtherRepository { tombstone, .. } => {
+                Some(format!("if you mean it, name it: `git archive-tomb restore {tombstone}`"))
+            }
+        };
+        let exit = match error {
+            LocateError::Git(error) => return error.into(),
+            LocateError::Archive(error) => return error.into(),
+            LocateError::NoSuchTombstone { .. } | LocateError::NoStub { .. } => Exit::NotFound,
+            LocateError::Ambiguous { .. } | LocateError::OtherRepository { .. } | LocateError::NewerStub { .. } => {
+                Exit::Usage
+            }
+            LocateError::MalformedStub { .. } => Exit::Failed,
+            LocateError::Mismatch { .. } => Exit::Integrity,
+        };
+        with_hint(Self::from_error(exit, &error), hint)
+    }
+}
+
+impl From<SourceError> for CommandError {
+    fn from(error: SourceError) -> Self {
+        let (exit, hint) = match &error {
+            SourceError::Archive { source, .. } if source.is_integrity() => {
+                (Exit::Integrity, Some("git's own history may still have it: add `--from history`"))
+            }
+            SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
+            SourceError::Purged { .. } => (Exit::Governance, None),
+            SourceError::Nowhere { incomplete: true, .. } => (
+                Exit::NotFound,
+                Some("fetch the rest of the history: `git fetch --unshallow`, or `git fetch --refetch`"),
+            ),
+            SourceError::Nowhere { archive_asked: false, .. } => (
+                Exit::Unreachable,
+                Some("there is no archive here: name it in the configuration, or restore where it is"),
+            ),
+            SourceError::Nowhere { .. } => (Exit::NotFound, None),
+            SourceError::Archive { .. } | SourceError::History { .. } | SourceError::Write { .. } => {
+                (Exit::Failed, None)
+            }
+        };
+        with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+impl From<ElsewhereError> for CommandError {
+    fn from(error: ElsewhereError) -> Self {
+        match error {
+            ElsewhereError::Source(error) => error.into(),
+            ElsewhereError::Stream(error) => super::output::output_error(&error),
+            ElsewhereError::Exists { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("choose another place, or replace it with `--force`")
+            }
+            ElsewhereError::Write { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<RestorePlanError> for CommandError {
+    fn from(error: RestorePlanError) -> Self {
+        match error {
+            RestorePlanError::Git(error) => error.into(),
+            RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("restore to another file, by naming one")
+            }
+            RestorePlanError::InTheWay { .. } => Self::from_error(Exit::Failed, &error)
+                .hint("restore to another file, by naming one, or replace what is there with `--force`"),
+        }
+    }
+}
+
+impl From<StorePlanError> for CommandError {
+    fn from(error: StorePlanError) -> Self {
+        let refusals = match error {
+            StorePlanError::Git(error) => return error.into(),
+            StorePlanError::Record { .. } => {
+                return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
+            }
+            StorePlanError::Refused { ref refusals } => refusals,
+        };
+        let mut shown = Self::from_error(Exit::Failed, &error);
+        let mut hints: Vec<String> = Vec::new();
+        for refusal in refusals {
+            shown = shown.caused_by(refusal.to_string());
+            let names_path = matches!(refusal.reason, RefusalReason::Attribute { .. });
+            let path = match refusal.reason {
+                RefusalReason::Attribute { .. } => git_archive_tomb::quote::quote(&refusal.path).into_owned(),
+                // Found in the tree; the others are as the user gave them.
+                RefusalReason::Missing => match RepoPath::try_new(refusal.path.clone()) {
+                    Ok(path) => path.to_pathspec(),
+                    Err(_) => "<path>".to_owned(),
+                },
+                _ => git_archive_tomb::quote::shell(&refusal.path),
+            };
+            // One hint for each kind of refusal is enough; attribute lines differ from path to path.
+            let hint = refusal.reason.hint(if names_path || refusals.len() == 1 { &path } else { "<path>" });
+            hints.extend(hint.filter(|hint| !hints.contains(hint)));
+        }
+        hints.into_iter().fold(shown, Self::hint)
+    }
+}
+
+impl<E: std::error::Error + 'static> From<OperationError<E>> for CommandError
+where
+    Self: From<E>,
+{
+    fn from(error: OperationError<E>) -> Self {
+        match error {
+            OperationError::Interrupted | OperationError::Change(ChangeError::Interrupted) => {
+                Self::from_error(Exit::Interrupted, &error)
+            }
+            OperationError::Command(error) => error.into(),
+            OperationError::Archive(error) => error.into(),
+            OperationError::Git(error)
+            | OperationError::Change(ChangeError::Git(error)) => error.into(),
+            OperationError::Own(error) => error.into(),
+            OperationError::Unfinished { .. } => Self::from_error(Exit::Failed, &error).hint(
+                "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
+            ),
+            OperationError::Published { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
+            }
+            OperationError::Journal(_)
+            | OperationError::Log(_)
+            | OperationError::Record(_)
+            | OperationError::Evidence(_)
+            | OperationError::Heads(_)
+            | OperationError::Change(ChangeError::Log(_)) => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<OrphanError> for CommandError {
+    fn from(error: OrphanError) -> Self {
+        match error {
+            OrphanError::Archive(error) => error.into(),
+            OrphanError::Git(error) => error.into(),
+            OrphanError::Log(_) | OrphanError::Record(_) => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Git(error) => error.into(),
+            StoreError::Archive(error) => error.into(),
+            StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
+                let exit = match archive {
+                    ArchiveError::Purged { .. } => Exit::Governance,
+                    ArchiveError::Busy { .. } => Exit::Unreachable,
+                    ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. } => Exit::Integrity,
+                    // A full disk, say: the archive was reached.
+                    _ => Exit::Failed,
+                };
+                Self::from_error(exit, &error)
+            }
+            StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
+            StoreError::Contents { .. }
+            | StoreError::NoArchive
+            | StoreError::IncompleteRecord { .. }
+            | StoreError::Render(_) => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<InPlaceError> for CommandError {
+    fn from(error: InPlaceError) -> Self {
+        match error {
+            InPlaceError::Source(error) => error.into(),
+            InPlaceError::Archive(error) => error.into(),
+            InPlaceError::Git(error) => error.into(),
+            InPlaceError::Interrupted => Self::from_error(Exit::Interrupted, &error),
+            InPlaceError::Scratch { .. } | InPlaceError::IncompleteRecord { .. } => {
+                Self::from_error(Exit::Failed, &error)
+            }
+        }
+    }
+}
+
+impl From<VerifyError> for CommandError {
+    fn from(error: VerifyError) -> Self {
+        let VerifyError::Git { scope, source } = error;
+        Self::from(source).caused_by(format!("while verifying {scope}"))
+    }
+}
+
+impl From<DeepError> for CommandError {
+    fn from(error: DeepError) -> Self {
+        match error {
+            DeepError::Git(error) => error.into(),
+            DeepError::Archive(error) => error.into(),
+        }
+    }
+}
+
+impl From<OwnFilesError> for CommandError {
+    fn from(error: OwnFilesError) -> Self {
+        let shown = Self::from_error(Exit::Usage, &error);
+        match error {
+            OwnFilesError::Places(error) => error.into(),
+            OwnFilesError::Git(error) => error.into(),
+            OwnFilesError::Altered { line: Some(line), .. } => shown
+                .caused_by(format!("line {} of `{}`: {}", line.number, line.file, quote(line.text.as_bytes())))
+                .hint(format!("edit `{}` so that it leaves `.codex/evidence` alone", line.file)),
+            OwnFilesError::Altered { line: None, .. } => {
+                shown.hint("look where it is set: `git check-attr -a .codex/evidence/ops/x`")
+            }
+        }
+    }
+}
+
+impl From<PlacesError> for CommandError {
+    fn from(error: PlacesError) -> Self {
+        let hint = match &error {
+            PlacesError::Tracked { path } => Some(format!("`git rm --cached :/{path}`, commit that, and try again")),
+            PlacesError::InTheWay { path } => Some(format!("move `{}` away", path.display())),
+            PlacesError::Codex { .. } => Some("rename it".to_owned()),
+            PlacesError::NotOurs { path } => {
+                Some(format!("`git rm --cached {}`, commit that, and try again", path.to_pathspec()))
+            }
+            PlacesError::Io { .. } => return Self::from_error(Exit::Failed, &error),
+        };
+        with_hint(Self::from_error(Exit::Usage, &error), hint)
+    }
+}
+
+impl From<ConfigErrors> for CommandError {
+    fn from(errors: ConfigErrors) -> Self {
+        match errors.as_slice() {
+            [only] => only.into(),
+            several => {
+                let mut shown = Self::new(Exit::Usage, errors.to_string());
+                let mut hints: Vec<&str> = Vec::new();
+                for error in several {
+                    shown = shown.caused_by(one_line(error));
+                    hints.extend(error.hint().filter(|hint| !hints.contains(hint)));
+                }
+                hints.into_iter().fold(shown, Self::hint)
+            }
+        }
+    }
+}
+
+impl From<&ConfigError> for CommandError {
+    fn from(error: &ConfigError) -> Self {
+        with_hint(Self::from_error(Exit::Usage, error), error.hint().map(str::to_owned))
+    }
+}
+
+/// Returns an error with its causes in a line.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+macro_rules! failed {
+    ($($error:ty => $exit:ident),+ $(,)?) => {$(
+        impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                Self::from_error(Exit::$exit, &error)
+            }
+        }
+    )+};
+}
+
+failed! {
+    JournalError => Failed,
+    LogError => Failed,
+    HooksError => Failed,
+    RenderError => Failed,
+    TemplateError => Usage,
+}
+
+fn with_hint(error: CommandError, hint: Option<String>) -> CommandError {
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}

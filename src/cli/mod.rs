@@ -1,0 +1,114 @@
+//! The command line: the only place that prints, reads the user's environment, or picks an exit code.
+
+mod arguments;
+mod commands;
+mod convert;
+mod error;
+mod exit;
+mod output;
+mod progress;
+mod session;
+mod talk;
+mod view;
+mod when;
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use git_archive_tomb::config::environment;
+use git_archive_tomb::quote::printable;
+
+use arguments::{Arguments, Command};
+use error::CommandError;
+use exit::Exit;
+use output::Output;
+use session::Session;
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    talk::install_panic_hook();
+    // A panic has said what it has to say; what is left is an exit code that scripts know.
+    std::panic::catch_unwind(start).unwrap_or(Exit::Failed).into()
+}
+
+fn start() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let no_color = std::env::var_os(environment::NO_COLOR).is_some_and(|value| !value.is_empty());
+    let mut output = Output::new(&arguments.global, no_color);
+    match run(arguments, &mut output).and_then(|exit| output.finish().map(|()| exit)) {
+        Ok(exit) => exit,
+        // A reader that has seen enough is no failure.
+        Err(error) if error.exit == Exit::Done => Exit::Done,
+        Err(error) => {
+            let _ = output.finish();
+            output.error(&error);
+            error.exit
+        }
+    }
+}
+
+/// Prints what was asked for instead of a command, or what is wrong with the command line.
+fn refuse(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Help and version go to standard output and are no errors.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    } else {
+        // The message repeats arguments, which may be anything: it is taken from a parse of harmless ones.
+        let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()).into_owned());
+        let message = match Arguments::try_parse_from(arguments) {
+            Err(harmless) => harmless.render(),
+            Ok(_) => error.render(),
+        };
+        // Git answers `git archive-tomb --help` with a man page.
+        let text = message.to_string().replace("try '--help'", "try '-h'");
+        talk::print(talk::harmless(text).trim_end());
+    }
+    Exit::Usage
+}
+
+fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> {
+    let Arguments { global, command } = arguments;
+    if let Command::Schema(arguments) = &command {
+        return commands::schema::run(arguments, output);
+    }
+    let mut session = Session::open(global, output)?;
+    match &command {
+        // These refuse to begin before it is brought to an end, or are what does that.
+        Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Doctor(_) => {}
+        _ => session.report_unfinished()?,
+    }
+    let result = match command {
+        Command::Init(arguments) => commands::init::run(&arguments, &mut session),
+        Command::Store(arguments) => commands::store::run(&arguments, &mut session),
+        Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
+        Command::Status(arguments) => commands::status::run(&arguments, &mut session),
+        Command::List(arguments) => commands::list::run(arguments, &mut session),
+        Command::Show(arguments) => commands::show::run(&arguments, &mut session),
+        Command::Cat(arguments) => commands::cat::run(&arguments, &mut session),
+        Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
+        Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
+        Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
+        Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
+        Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
+        Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
+        Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),
+        Command::Schema(_) => Err(CommandError::new(Exit::Usage, "`schema` needs no repository")),
+    };
+    // Whatever failed then failed because of that: the signal reaches the `git` processes too.
+    result.map_err(|mut error| {
+        if session.interrupted.load(Ordering::Relaxed) {
+            error.exit = Exit::Interrupted;
+        }
+        error
+    })
+}
