@@ -1,0 +1,23 @@
+//! Black-box tests: the real program in real repositories with the real git. One binary, a module per topic.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod awkward_attributes;
+mod awkward_codex;
+mod awkward_commits;
+mod awkward_files;
+mod awkward_layouts;
+mod awkward_names;
+mod awkward_property;
+mod awkward_restore;
+mod cli;
+mod common;
+mod config;
+mod docs;
+mod faults;
+mod hostile;
+mod listing;
+mod main_job;
+mod messages;
+mod scale;
+mod verify;
