@@ -1,0 +1,143 @@
+//! Compares storing and restoring with what one would do without this program, side by side in one run.
+//!
+//! `cargo bench --bench compare` makes files below the system's temporary folder (`TMPDIR` chooses another), runs each
+//! way in turn, several rounds, each time on a fresh copy, and prints the median times and their ratio to plain git.
+//! `cargo bench --bench compare -- 10000 5` takes 10,000 files and 5 rounds. What the figures mean:
+//! `docs/performance.md`.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What is compared, with the shell commands of each way. The first way of each part is what the others are measured by.
+const PARTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "taking files out",
+        &[
+            ("git rm, git commit", "git rm -rq old && git commit -qm removed"),
+            (
+                "git archive-tomb store, git commit",
+                "git archive-tomb store -q old >/dev/null && git commit -qm archived",
+            ),
+            ("tar --zstd", "tar --zstd -cf ../old.tar.zst old"),
+            ("git archive | zstd", "git archive HEAD old | zstd -qfo ../old.tar.zst"),
+        ],
+    ),
+    (
+        "bringing them back",
+        &[
+            ("git checkout HEAD~1", "git checkout -q HEAD~1 -- old"),
+            ("git archive-tomb restore", "git archive-tomb restore -q old >/dev/null"),
+            ("git archive-tomb restore, from history", "git archive-tomb restore -q --from history old >/dev/null"),
+            ("tar --zstd -x", "tar --zstd -xf ../old.tar.zst"),
+        ],
+    ),
+];
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let files = numbers.first().copied().unwrap_or(2_000);
+    let rounds = numbers.get(1).copied().unwrap_or(3).max(1);
+    let folder = tempfile::tempdir().unwrap();
+    let world = folder.path();
+    make_repository(world, files);
+    println!("{files} files, {rounds} rounds, median times");
+    for (part, ways) in PARTS {
+        let mut times: Vec<Vec<Duration>> = vec![Vec::new(); ways.len()];
+        for _ in 0..rounds {
+            for ((name, script), times) in ways.iter().zip(&mut times) {
+                times.extend(measure(world, part, name, script));
+            }
+        }
+        println!("\n{part}");
+        let median = |times: &mut Vec<Duration>| {
+            times.sort();
+            times.get(times.len() / 2).copied()
+        };
+        let medians: Vec<_> = times.iter_mut().map(median).collect();
+        for ((name, _), time) in ways.iter().zip(&medians) {
+            match (time, medians[0]) {
+                (Some(time), Some(first)) => {
+                    println!(
+                        "  {name:<40} {:>8.3} s {:>7.2} ×",
+                        time.as_secs_f64(),
+                        time.as_secs_f64() / first.as_secs_f64()
+                    );
+                }
+                _ => println!("  {name:<40} is not possible here"),
+            }
+        }
+    }
+}
+
+/// Makes the repository that every run copies: `files` files of about 5 KB in folders of 100, committed and packed.
+fn make_repository(world: &Path, files: usize) {
+    std::fs::write(
+        world.join("gitconfig"),
+        "[user]\n\tname = A Maintainer\n\temail = maintainer@example.org\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
+    )
+    .unwrap();
+    let top = world.join("made");
+    let mut state = 7u32;
+    for number in 0..files {
+        let mut text = format!("# module {number}\n");
+        while text.len() < 5_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            writeln!(text, "def name_{}(value):\n    return value + {}", state >> 20, state >> 24).unwrap();
+        }
+        let path = top.join(format!("old/{:03}/file{number:05}.py", number / 100));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let script = "git init -q && git add -A && git commit -qm first && git gc -q";
+    assert!(shell(world, &top, script), "makes the repository");
+    // What was archived, and its equal in a `tar` file, for the way back.
+    let script = "cp -a ../made ../stored && tar --zstd -cf ../old.tar.zst old; cd ../stored && \
+                  git archive-tomb store -q old >/dev/null && git commit -qm archived";
+    assert!(shell(world, &top, script), "archives the files");
+    assert!(shell(
+        world,
+        &top,
+        "cp -a ../made ../removed && cd ../removed && git rm -rq old && git commit -qm removed"
+    ));
+}
+
+/// Runs one way on a fresh copy of what it starts from, and returns how long it took; `None` if it failed.
+fn measure(world: &Path, part: &str, name: &str, script: &str) -> Option<Duration> {
+    let start = match (part, name.contains("archive-tomb")) {
+        ("taking files out", _) => "made",
+        (_, true) => "stored",
+        (_, false) => "removed",
+    };
+    let copy = world.join("copy");
+    // What copying left to be written is not to be paid for by what is measured.
+    assert!(shell(
+        world,
+        world,
+        &format!("rm -rf copy && cp -a {start} copy && cd copy && git status >/dev/null; sync")
+    ));
+    let clock = Instant::now();
+    let success = shell(world, &copy, script);
+    let time = clock.elapsed();
+    success.then_some(time)
+}
+
+/// Runs `script` in `folder`, with the program found before any other and git's configuration fixed.
+fn shell(world: &Path, folder: &Path, script: &str) -> bool {
+    let program = Path::new(env!("CARGO_BIN_EXE_git-archive-tomb")).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(program).chain(std::env::split_paths(&path))).unwrap();
+    Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", world.join("gitconfig"))
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
