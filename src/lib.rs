@@ -13,9 +13,10 @@
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | where it is kept | [`git`], [`places`] |
 //! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
-//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`] |
+//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`] |
 
 pub mod archive;
+pub mod causes;
 pub mod change;
 pub mod clock;
 pub mod config;

@@ -3,6 +3,7 @@
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
 use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
+use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
 use git_archive_tomb::evidence::log::LogError;
@@ -337,7 +338,7 @@ impl From<ConfigErrors> for CommandError {
                 let mut shown = Self::new(Exit::Usage, errors.to_string());
                 let mut hints: Vec<&str> = Vec::new();
                 for error in several {
-                    shown = shown.caused_by(one_line(error));
+                    shown = shown.caused_by(in_one_line(error));
                     hints.extend(error.hint().filter(|hint| !hints.contains(hint)));
                 }
                 hints.into_iter().fold(shown, Self::hint)
@@ -350,17 +351,6 @@ impl From<&ConfigError> for CommandError {
     fn from(error: &ConfigError) -> Self {
         with_hint(Self::from_error(Exit::Usage, error), error.hint().map(str::to_owned))
     }
-}
-
-/// Returns an error with its causes in a line.
-pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 macro_rules! failed {

@@ -11,6 +11,7 @@ use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
     AnyArchive, ArchiveError, Event, OnRetry, OpenMode, SqliteArchive, StoredItem, open_retrying,
 };
+use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::index_entries_of;
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::config::{
@@ -32,7 +33,6 @@ use tracing::{debug, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::arguments::GlobalArguments;
-use super::convert::one_line;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::output::Output;
@@ -360,7 +360,7 @@ impl<'a> Session<'a> {
     fn on_retry(&self) -> Result<Box<OnRetry<'static>>, CommandError> {
         let (log, acting) = (self.operations_log()?, self.acting.borrow().clone());
         Ok(Box::new(move |attempt, delay, error| {
-            let error = talk::redacted(&one_line(error));
+            let error = talk::redacted(&in_one_line(error));
             let action = acting.as_ref().map(|record| record.action.as_str());
             warn!(action, "Attempt {attempt} failed, next one in {:.1}s: {error}", delay.as_secs_f64());
             let Some(mut record) = acting.clone() else { return };

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use super::heads::HeadsError;
 use crate::archive::ArchiveError;
+use crate::causes::in_one_line;
 use crate::change::{ChangeError, OwnFilesError};
 use crate::evidence::log::LogError;
 use crate::evidence::record::RecordError;
@@ -69,13 +70,6 @@ pub enum OperationError<E: Error + 'static> {
 impl<E: Error + 'static> OperationError<E> {
     /// Returns the text of the error and of its causes, for a record.
     pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text.chars().take(2000).collect()
+        in_one_line(self).chars().take(2000).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::snapshot::Objects;
+use crate::causes::in_one_line;
 use crate::clock::Timestamp;
 use crate::evidence::format::{self, EvidenceFileName, FileError};
 use crate::evidence::record::{Action, Record, Status};
@@ -165,7 +166,7 @@ fn read(name: &EvidenceFileName, objects: &dyn Objects, id: &ObjectId) -> Result
         Err(FileError::Newer { schema, .. }) => Reading::Newer(schema),
         Err(error) => {
             let line = if let FileError::Line { number, .. } = &error { Some(*number) } else { None };
-            Reading::Broken { line, reason: chain(&error) }
+            Reading::Broken { line, reason: in_one_line(&error) }
         }
     })
 }
@@ -194,10 +195,4 @@ impl Archived {
             dirty: record.dirty,
         }
     }
-}
-
-/// Returns an error with its causes, as one fragment.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

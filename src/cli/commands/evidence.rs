@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use bstr::BString;
 use clap::{Args, Subcommand};
+use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::evidence::check::Checker;
 use git_archive_tomb::evidence::digest::{Known, LineDigest, Mismatch, quoted};
 use git_archive_tomb::evidence::format::{EvidenceFileName, MAX_FILE_LENGTH, read};
@@ -18,7 +19,6 @@ use git_archive_tomb::places;
 use serde::Serialize;
 
 use super::show::summary;
-use crate::cli::convert::one_line;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{counted, output_error};
@@ -217,7 +217,7 @@ fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> Result<Exit
             Ok(facts) => known.add_file(facts),
             Err(error) => {
                 let file = Some(entry.path.to_string());
-                findings.push(Finding { severity: "error", file, message: one_line(error) });
+                findings.push(Finding { severity: "error", file, message: in_one_line(error) });
             }
         }
     }

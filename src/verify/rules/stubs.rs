@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::causes::in_one_line;
 use crate::evidence::record::Action;
 use crate::git::{Change, GitError, TreeEntry};
 use crate::id::Tombstone;
 use crate::item::RepoPath;
 use crate::quote::quote;
 use crate::stub::{ParsedStub, Stub};
-use crate::verify::evidence::{Archived, Evidence, Reading, chain};
+use crate::verify::evidence::{Archived, Evidence, Reading};
 use crate::verify::names;
 use crate::verify::report::{Finding, Rule};
 use crate::verify::snapshot::Snapshot;
@@ -60,7 +61,7 @@ fn judge<'s>(
     let parsed = match &side.stub {
         None => return Ok(None),
         Some(StubState::Malformed(reason)) => {
-            let reason = format!("this stub does not parse: {}", chain(reason));
+            let reason = format!("this stub does not parse: {}", in_one_line(reason));
             outcome.findings.push(Finding::error(Rule::StubMalformed, at, reason).hint(bring_back(step, path)));
             return Ok(None);
         }
