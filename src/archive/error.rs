@@ -12,10 +12,10 @@ use crate::retry::Class;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// There is no archive, and none was to be made.
-    #[error("there is no archive at `{}`", path.display())]
+    #[error("there is no archive at `{archive}`")]
     Missing {
-        /// Where it was looked for.
-        path: PathBuf,
+        /// Where it was looked for: the file, or the URL without secrets.
+        archive: String,
     },
     /// The file's place cannot be used.
     #[error("cannot use `{}` for an archive", path.display())]
@@ -40,44 +40,44 @@ pub enum ArchiveError {
         kind: &'static str,
     },
     /// The file is no database, or one that some other program made.
-    #[error("`{}` is not an archive: {reason}", path.display())]
+    #[error("`{archive}` is not an archive: {reason}")]
     NotAnArchive {
-        /// The file.
-        path: PathBuf,
+        /// The archive, as people know it: its file, or its URL without secrets.
+        archive: String,
         /// What it is instead.
         reason: &'static str,
     },
     /// The file is an archive of the Python tool, which `import` takes over.
-    #[error("`{}` is an archive of the Python tool", path.display())]
+    #[error("`{archive}` is an archive of the Python tool")]
     PythonArchive {
-        /// The file.
-        path: PathBuf,
+        /// The archive, as people know it: its file, or its URL without secrets.
+        archive: String,
     },
     /// The archive is older than this program; `init` brings it up to date.
-    #[error("the archive `{}` has schema {found} and this program needs schema {current}", path.display())]
+    #[error("the archive `{archive}` has schema {found} and this program needs schema {current}")]
     Older {
-        /// The file.
-        path: PathBuf,
+        /// The archive, as people know it: its file, or its URL without secrets.
+        archive: String,
         /// The archive's schema: the number of its newest migration.
         found: u32,
         /// This program's schema.
         current: u32,
     },
     /// The archive is newer than this program.
-    #[error("the archive `{}` has schema {found} and needs git-archive-tomb {needs} or newer", path.display())]
+    #[error("the archive `{archive}` has schema {found} and needs git-archive-tomb {needs} or newer")]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The archive, as people know it: its file, or its URL without secrets.
+        archive: String,
         /// The archive's schema: the number of its newest migration.
         found: u32,
         /// The first version of the program that knows it.
         needs: String,
     },
     /// The archive's schema was made by a migration other than this program's of that number.
-    #[error("migration {version} of the archive `{}` is not this program's migration {version}", path.display())]
+    #[error("migration {version} of the archive `{archive}` is not this program's migration {version}")]
     ChangedMigration {
-        /// The file.
-        path: PathBuf,
+        /// The archive, as people know it: its file, or its URL without secrets.
+        archive: String,
         /// The migration's number.
         version: u32,
     },
@@ -125,6 +125,54 @@ pub enum ArchiveError {
         /// What and where, as a noun phrase.
         what: String,
     },
+    /// The server of the archive cannot be reached.
+    #[error("cannot reach the archive `{archive}`")]
+    Unreachable {
+        /// Its URL without secrets.
+        archive: String,
+        /// What the system or the driver said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server does not let us in.
+    #[error("the archive `{archive}` refuses the login")]
+    LoginRefused {
+        /// Its URL without secrets.
+        archive: String,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server has no such database.
+    #[error("there is no database for the archive `{archive}`")]
+    NoDatabase {
+        /// Its URL without secrets.
+        archive: String,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// No connection comes about that is as safe as the URL asks for: no encryption, a certificate that is not trusted.
+    #[error("no connection to the archive `{archive}` that satisfies its URL")]
+    Insecure {
+        /// Its URL without secrets.
+        archive: String,
+        /// What the driver said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The URL of a server says something that this program does not understand.
+    #[error("the URL `{archive}` cannot be used: {reason}")]
+    Address {
+        /// The URL without secrets.
+        archive: String,
+        /// What is wrong, as a fragment.
+        reason: String,
+    },
+    /// The connection to the server broke while it was asked something. What was to be changed may have been changed.
+    #[error("lost the connection to the archive, which was to {action}")]
+    Lost {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// What the system or the driver said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The database is locked by another program for longer than was waited. Worth trying again.
     #[error("the archive is busy")]
     Busy {
@@ -145,7 +193,7 @@ impl ArchiveError {
     /// Returns whether the same may succeed when it is tried again.
     pub fn class(&self) -> Class {
         match self {
-            Self::Busy { .. } => Class::Transient,
+            Self::Busy { .. } | Self::Unreachable { .. } | Self::Lost { .. } => Class::Transient,
             Self::Place { source, .. } if source.kind() == io::ErrorKind::Interrupted => Class::Transient,
             _ => Class::Permanent,
         }

@@ -15,10 +15,13 @@ mod chunk;
 mod contract;
 mod error;
 mod examine;
+mod migration;
 mod model;
 mod query;
 mod reader;
 mod retrying;
+#[cfg(feature = "net")]
+mod server;
 mod sqlite;
 mod writer;
 

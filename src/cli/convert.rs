@@ -76,6 +76,21 @@ impl From<ArchiveError> for CommandError {
             | ArchiveError::ChangedMigration { .. }
             | ArchiveError::Place { .. }
             | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+            ArchiveError::Unreachable { .. } => {
+                (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
+            }
+            ArchiveError::LoginRefused { .. } => (
+                Exit::Unreachable,
+                Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
+            ),
+            ArchiveError::NoDatabase { .. } => {
+                (Exit::Unreachable, Some("create the database, then `git archive-tomb init`"))
+            }
+            ArchiveError::Insecure { .. } => {
+                (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL"))
+            }
+            ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
+            ArchiveError::Address { .. } => (Exit::Usage, None),
             ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
             ArchiveError::Purged { .. } => (Exit::Governance, None),
             ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {

@@ -13,7 +13,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use url::SecretUrl;
-pub(crate) use url::{Parts, UrlFault, is_sqlite_path};
+pub(crate) use url::{Parts, UrlFault, UrlParts, is_sqlite_path};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";

@@ -155,6 +155,47 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The parts of a server's URL as they are meant: percent-decoded. They are secrets until their user says otherwise.
+pub(crate) struct UrlParts {
+    /// Who logs in.
+    pub user: Option<String>,
+    /// With which password.
+    pub password: Option<String>,
+    /// The hosts, each with its port.
+    pub hosts: Vec<(String, Option<u16>)>,
+    /// What follows the slash after the hosts.
+    pub path: Option<String>,
+    /// The parameters; without a value where that is badly encoded.
+    pub parameters: Vec<(String, Option<String>)>,
+}
+
+impl UrlParts {
+    /// Splits and decodes a URL.
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlFault> {
+        let parts = Parts::parse(text)?;
+        let decode = |text: &str| percent_decode(text).ok_or("it is not percent-encoded UTF-8");
+        let host = |host: &str| {
+            let bracketed = host.strip_prefix('[').and_then(|host| host.split_once(']'));
+            let (name, port) = match bracketed {
+                Some((name, port)) => (name, port.strip_prefix(':')),
+                None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+            };
+            Ok::<_, UrlFault>((decode(name)?, port.and_then(|port| port.parse().ok())))
+        };
+        Ok(Self {
+            user: parts.user.map(decode).transpose()?,
+            password: parts.password.map(decode).transpose()?,
+            hosts: parts.hosts.split(',').filter(|name| !name.is_empty()).map(host).collect::<Result<_, _>>()?,
+            path: parts.path.map(decode).transpose()?,
+            parameters: parts
+                .parameters
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), percent_decode(value)))
+                .collect(),
+        })
+    }
+}
+
 /// Returns what may be shown of the URL `text`; for what is not one, only the mask, with the scheme where there is one.
 fn redact_url(text: &str) -> String {
     let Some((scheme, rest)) = split_scheme(text) else { return MASK.to_owned() };

@@ -16,6 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::migration::Migration;
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
     Query, Segment, StoredItem,
@@ -33,7 +34,7 @@ mod schema;
 mod tests;
 
 pub use schema::sql;
-use schema::{Found, MIGRATIONS, Migration};
+use schema::{Found, MIGRATIONS};
 
 /// How long a lock held by another program is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,17 +68,18 @@ impl SqliteArchive {
 
     fn open_with(path: &Path, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {
         let path = &resolve_folder(path, mode)?;
+        let missing = || ArchiveError::Missing { archive: path.display().to_string() };
         let exists = check_place(path)?;
         if !exists && mode == OpenMode::Existing {
-            return Err(ArchiveError::Missing { path: path.clone() });
+            return Err(missing());
         }
         let mut connection = connect(path, mode)?;
         let current = migrations.last().map_or(0, |migration| migration.version);
         match inspect(&connection, path, migrations)? {
             Found::Current => {}
-            Found::Empty if mode == OpenMode::Existing => return Err(ArchiveError::Missing { path: path.clone() }),
+            Found::Empty if mode == OpenMode::Existing => return Err(missing()),
             Found::Older(found) if mode != OpenMode::CreateOrMigrate => {
-                return Err(ArchiveError::Older { path: path.clone(), found, current });
+                return Err(ArchiveError::Older { archive: path.display().to_string(), found, current });
             }
             Found::Empty | Found::Older(_) => {
                 enter_wal(&connection)?;
@@ -108,7 +110,7 @@ fn resolve_folder(path: &Path, mode: OpenMode) -> Result<PathBuf, ArchiveError> 
     match parent_of(path).canonicalize() {
         Ok(folder) => Ok(folder.join(name)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == OpenMode::Existing => {
-            Err(ArchiveError::Missing { path: path.to_owned() })
+            Err(ArchiveError::Missing { archive: path.display().to_string() })
         }
         Err(error) => Err(place(error)),
     }
@@ -120,7 +122,10 @@ fn check_place(path: &Path) -> Result<bool, ArchiveError> {
     let exists = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => return Err(ArchiveError::SymbolicLink { path: path.to_owned() }),
         Ok(metadata) if !metadata.is_file() => {
-            return Err(ArchiveError::NotAnArchive { path: path.to_owned(), reason: "it is not a regular file" });
+            return Err(ArchiveError::NotAnArchive {
+                archive: path.display().to_string(),
+                reason: "it is not a regular file",
+            });
         }
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -161,7 +166,7 @@ fn connect(path: &Path, mode: OpenMode) -> Result<Connection, ArchiveError> {
     };
     configure().map_err(|error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
-            ArchiveError::NotAnArchive { path: path.to_owned(), reason: "it is not a database" }
+            ArchiveError::NotAnArchive { archive: path.display().to_string(), reason: "it is not a database" }
         }
         Some(ErrorCode::CannotOpen) => ArchiveError::Place { path: path.to_owned(), source: io::Error::other(error) },
         _ => engine_error("open")(error),

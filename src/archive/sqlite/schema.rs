@@ -6,23 +6,11 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{ArchiveError, engine_error};
+use crate::archive::migration::{self, Applied, Migration};
 use crate::clock::Timestamp;
-use crate::id::Sha256;
 
 /// The bytes `ATmb`: what `PRAGMA application_id` says of an archive.
 const APPLICATION_ID: i32 = 1_096_052_066;
-
-/// One step from a schema to the next. Never edited once released: archives remember its digest.
-pub(super) struct Migration {
-    /// Its number: 1, 2, 3 …
-    pub version: u32,
-    /// Its name, as its file is called.
-    pub name: &'static str,
-    /// Its statements.
-    pub sql: &'static str,
-    /// The first version of the program that knows it.
-    pub program: &'static str,
-}
 
 /// Every migration, in order.
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
@@ -31,18 +19,6 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../../../schemas/sqlite/0001_initial.sql"),
     program: "0.1.0",
 }];
-
-impl Migration {
-    /// Returns the statements with LF line ends, however the source was checked out.
-    fn text(&self) -> String {
-        self.sql.replace("\r\n", "\n")
-    }
-
-    /// Returns the digest that archives remember.
-    fn sha256(&self) -> Sha256 {
-        Sha256::of(self.text().as_bytes())
-    }
-}
 
 /// Returns the complete script that makes an empty archive, for the `sqlite3` client: the archive is the same that
 /// opening one with [`OpenMode::CreateIfMissing`](super::OpenMode::CreateIfMissing) makes.
@@ -84,23 +60,11 @@ pub(super) fn inspect(connection: &Connection, path: &Path, migrations: &[Migrat
     }
     let mut statement =
         connection.prepare("SELECT version, sha256, program FROM migration ORDER BY version").map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    let mut newest = 0;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let version: u32 = row.get(0).map_err(failed)?;
-        let sha256: String = row.get(1).map_err(failed)?;
-        let path = path.to_owned();
-        match migrations.iter().find(|migration| migration.version == version) {
-            Some(migration) if migration.sha256().to_string() == sha256 && version == newest + 1 => newest = version,
-            Some(_) => return Err(ArchiveError::ChangedMigration { path, version }),
-            None => {
-                let program: String = row.get(2).map_err(failed)?;
-                let plain = |character: &char| character.is_ascii_alphanumeric() || ".+-".contains(*character);
-                let needs = program.chars().filter(plain).take(32).collect();
-                return Err(ArchiveError::Newer { path, found: version, needs });
-            }
-        }
-    }
+    let applied = statement
+        .query_map([], |row| Ok(Applied { version: row.get(0)?, sha256: row.get(1)?, program: row.get(2)? }))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .map_err(failed)?;
+    let newest = migration::newest(&path.display().to_string(), applied, migrations)?;
     let current = migrations.last().map_or(0, |migration| migration.version);
     Ok(if newest == current { Found::Current } else { Found::Older(newest) })
 }
@@ -117,10 +81,10 @@ fn inspect_foreign(connection: &Connection, path: &Path) -> Result<Found, Archiv
         .query_row("SELECT 1 FROM pragma_table_info('artifact') WHERE name = 'blob_bytes'", [], |_| Ok(()))
         .optional()
         .map_err(failed)?;
-    let path = path.to_owned();
+    let archive = path.display().to_string();
     Err(match python {
-        Some(()) => ArchiveError::PythonArchive { path },
-        None => ArchiveError::NotAnArchive { path, reason: "it is another program's database" },
+        Some(()) => ArchiveError::PythonArchive { archive },
+        None => ArchiveError::NotAnArchive { archive, reason: "it is another program's database" },
     })
 }
 

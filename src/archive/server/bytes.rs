@@ -1,0 +1,199 @@
+//! Blocks, artifacts and segments on a server.
+
+use std::collections::{HashMap, HashSet};
+
+use super::connection::{Connection, Value};
+use super::{damaged, failed, in_groups, insert_rows, length, parse};
+use crate::archive::{ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockInfo, NewArtifact, SEGMENT_PAGE, Segment};
+use crate::clock::Timestamp;
+use crate::id::Sha256;
+
+/// Returns the SQL of an artifact's share of its blocks' stored bytes, as [`BlockInfo::share`] counts it; `a` is the
+/// artifact. The quotient has no remainder, so that it is the same however a server divides.
+pub(super) fn compressed_size(integer: &str) -> String {
+    format!(
+        "(SELECT CAST(COALESCE(SUM(
+           (s.length * b.stored_size + b.raw_size - 1 - MOD(s.length * b.stored_size + b.raw_size - 1, b.raw_size))
+             / b.raw_size), 0) AS {integer})
+         FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)"
+    )
+}
+
+pub(super) fn find_artifacts(
+    connection: &mut dyn Connection,
+    contents: &[Sha256],
+) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
+    let failed = failed("look for contents");
+    let sql = format!(
+        "SELECT a.content_sha256, a.size_bytes, {}, a.purged_at FROM artifact a WHERE a.content_sha256 IN (…)",
+        compressed_size(connection.dialect().integer)
+    );
+    let mut found = HashMap::with_capacity(contents.len());
+    in_groups(contents.iter().map(|sha256| sha256.to_string().into()), &sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            let sha256: Sha256 = parse(&row.text(0).map_err(failed)?, "artifact.content_sha256")?;
+            let purged_at = row.optional_text(3).map_err(failed)?;
+            let info = ArtifactInfo {
+                size: length(row.integer(1).map_err(failed)?, "artifact.size_bytes")?,
+                compressed_size: length(row.integer(2).map_err(failed)?, "segment.length")?,
+                purged_at: purged_at.map(|text| parse(&text, "artifact.purged_at")).transpose()?,
+            };
+            found.insert(sha256, info);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn find_blocks(
+    connection: &mut dyn Connection,
+    raw: &[Sha256],
+) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
+    let failed = failed("look for blocks");
+    let sql = "SELECT raw_sha256, raw_size, stored_size FROM block WHERE raw_sha256 IN (…)";
+    let mut found = HashMap::with_capacity(raw.len());
+    in_groups(raw.iter().map(|sha256| sha256.to_string().into()), sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            let info = BlockInfo {
+                raw_size: length(row.integer(1).map_err(failed)?, "block.raw_size")?,
+                stored_size: length(row.integer(2).map_err(failed)?, "block.stored_size")?,
+            };
+            found.insert(parse(&row.text(0).map_err(failed)?, "block.raw_sha256")?, info);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Writes those blocks that are not there, each by itself: a block is whole or absent, and no row refers to it yet.
+pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &[Block]) -> Result<(), ArchiveError> {
+    let digests: Vec<Sha256> = blocks.iter().map(|block| block.raw_sha256).collect();
+    let known = find_blocks(connection, &digests)?;
+    let dialect = connection.dialect();
+    let sql = format!(
+        "{} INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+         VALUES (?, ?, ?, ?, ?, ?) {}",
+        dialect.insert_new, dialect.unless_there
+    );
+    for block in blocks.iter().filter(|block| !known.contains_key(&block.raw_sha256)) {
+        let values = [
+            block.raw_sha256.to_string().into(),
+            i64::from(block.raw_size).into(),
+            block.stored_sha256.to_string().into(),
+            i64::try_from(block.stored.len()).expect("a block is short").into(),
+            block.codec.as_str().into(),
+            block.stored.as_slice().into(),
+        ];
+        connection.execute(&sql, &values).map_err(failed("store a block"))?;
+    }
+    Ok(())
+}
+
+/// Writes those artifacts that are not there, with their segments, and returns them.
+pub(super) fn put_artifacts(
+    connection: &mut dyn Connection,
+    artifacts: &[NewArtifact],
+) -> Result<HashSet<Sha256>, ArchiveError> {
+    let failed = failed("store contents");
+    let contents: Vec<Sha256> = artifacts.iter().map(|artifact| artifact.sha256).collect();
+    let known = find_artifacts(connection, &contents)?;
+    let mut fresh: HashMap<Sha256, &NewArtifact> = HashMap::new();
+    for artifact in artifacts {
+        match known.get(&artifact.sha256) {
+            Some(ArtifactInfo { purged_at: Some(purged_at), .. }) => {
+                return Err(ArchiveError::Purged { sha256: artifact.sha256, purged_at: *purged_at });
+            }
+            Some(_) => {}
+            None => {
+                fresh.entry(artifact.sha256).or_insert(artifact);
+            }
+        }
+    }
+    let now = Timestamp::now().to_string();
+    let rows = fresh.values().map(|artifact| {
+        let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
+        Ok([artifact.sha256.to_string().into(), size.into(), now.as_str().into()])
+    });
+    let rows = rows.collect::<Result<Vec<[Value<'_>; 3]>, ArchiveError>>()?;
+    let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES …";
+    insert_rows(connection, sql, &rows).map_err(failed)?;
+
+    let artifact_ids = ids(connection, "artifact", "content_sha256", fresh.keys())?;
+    let blocks: HashSet<Sha256> =
+        fresh.values().flat_map(|artifact| artifact.segments.iter().map(|segment| segment.block)).collect();
+    let block_ids = ids(connection, "block", "raw_sha256", &blocks)?;
+    let mut rows = Vec::new();
+    for (sha256, artifact) in &fresh {
+        let id = artifact_ids.get(sha256).ok_or_else(|| damaged(format!("content `{sha256}` vanished")))?;
+        for (position, segment) in (0_i64..).zip(&artifact.segments) {
+            let block = block_ids.get(&segment.block).ok_or(ArchiveError::MissingBlock { sha256: *sha256 })?;
+            let numbers = [*id, position, *block, i64::from(segment.offset), i64::from(segment.length)];
+            rows.push(numbers.map(Value::Integer));
+        }
+    }
+    // Without the names of the columns: `offset` is a word of the language, and quoted in different ways.
+    insert_rows(connection, "INSERT INTO segment VALUES …", &rows).map_err(failed)?;
+    Ok(fresh.into_keys().collect())
+}
+
+/// Returns the ids of the rows of `table` whose `column` is one of `digests`.
+fn ids<'d>(
+    connection: &mut dyn Connection,
+    table: &str,
+    column: &str,
+    digests: impl IntoIterator<Item = &'d Sha256>,
+) -> Result<HashMap<Sha256, i64>, ArchiveError> {
+    let failed = failed("look for rows");
+    let sql = format!("SELECT {column}, id FROM {table} WHERE {column} IN (…)");
+    let mut found = HashMap::new();
+    in_groups(digests.into_iter().map(|sha256| sha256.to_string().into()), &sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            found.insert(parse(&row.text(0).map_err(failed)?, column)?, row.integer(1).map_err(failed)?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn segments(
+    connection: &mut dyn Connection,
+    content: &Sha256,
+    from: u64,
+) -> Result<Vec<Segment>, ArchiveError> {
+    let failed = failed("list the segments of a content");
+    let sql = format!(
+        "SELECT b.raw_sha256, s.offset, s.length
+         FROM artifact a JOIN segment s ON s.artifact_id = a.id LEFT JOIN block b ON b.id = s.block_id
+         WHERE a.content_sha256 = ? AND a.purged_at IS NULL AND s.position >= ? ORDER BY s.position LIMIT {SEGMENT_PAGE}"
+    );
+    let values = [content.to_string().into(), i64::try_from(from).unwrap_or(i64::MAX).into()];
+    let mut segments = Vec::new();
+    for row in connection.query(&sql, &values).map_err(failed)? {
+        let block = row.optional_text(0).map_err(failed)?.ok_or(ArchiveError::MissingBlock { sha256: *content })?;
+        segments.push(Segment {
+            block: parse(&block, "block.raw_sha256")?,
+            offset: length(row.integer(1).map_err(failed)?, "segment.offset")?,
+            length: length(row.integer(2).map_err(failed)?, "segment.length")?,
+        });
+    }
+    Ok(segments)
+}
+
+pub(super) fn block(connection: &mut dyn Connection, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+    let failed = failed("read a block");
+    let sql = format!(
+        "SELECT raw_size, stored_sha256, codec,
+           CASE WHEN OCTET_LENGTH(bytes) <= {BLOCK_SIZE} AND raw_size <= {BLOCK_SIZE} THEN bytes END
+         FROM block WHERE raw_sha256 = ?"
+    );
+    let rows = connection.query(&sql, &[raw.to_string().into()]).map_err(failed)?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let stored = row.optional_bytes(3).map_err(failed)?;
+    Ok(Some(Block {
+        raw_sha256: *raw,
+        raw_size: length(row.integer(0).map_err(failed)?, "block.raw_size")?,
+        stored_sha256: parse(&row.text(1).map_err(failed)?, "block.stored_sha256")?,
+        codec: parse(&row.text(2).map_err(failed)?, "block.codec")?,
+        stored: stored.ok_or_else(|| damaged(format!("block `{raw}` is longer than 1 MiB")))?,
+    }))
+}

@@ -1,0 +1,203 @@
+//! What the engine of the servers needs of a connection, in plain values. The drivers of the two kinds of server
+//! implement it; the SQL above it is one text but for a [`Dialect`].
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::time::Duration;
+
+use sqlx::mysql::MySqlRow;
+use sqlx::postgres::PgRow;
+use sqlx::{ColumnIndex, Decode, Type, ValueRef as _};
+
+/// How long a server has to answer the first words, or to take part in the end of a connection.
+const GREETING: Duration = Duration::from_secs(15);
+
+/// How long one statement may take. Without a limit, a network that swallows packets would hold a command for ever.
+const ANSWER: Duration = Duration::from_secs(300);
+
+/// What differs in the SQL of the two kinds of server.
+pub(super) struct Dialect {
+    /// The engine's name, as records and configuration carry it.
+    pub name: &'static str,
+    /// Begins a transaction that may write.
+    pub begin_write: &'static [&'static str],
+    /// Begins a transaction that sees the archive as of one moment.
+    pub begin_read: &'static [&'static str],
+    /// Begins an insertion that leaves out rows that are there …
+    pub insert_new: &'static str,
+    /// … and what ends it.
+    pub unless_there: &'static str,
+    /// The type that a sum is cast to, to be an integer of 64 bits.
+    pub integer: &'static str,
+    /// Asks which tables the archive's schema has: a row with the name of each.
+    pub tables: &'static str,
+    /// Runs before a migration.
+    pub begin_migration: &'static [&'static str],
+    /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the
+    /// waiting was in vain.
+    pub lock_migration: &'static str,
+    /// Runs after a migration, and gives the lock back.
+    pub end_migration: &'static str,
+    /// Runs instead where the migration failed.
+    pub abandon_migration: &'static str,
+}
+
+/// A value that goes into a statement.
+#[derive(Debug, Clone)]
+pub(super) enum Value<'a> {
+    Text(Option<Cow<'a, str>>),
+    Integer(i64),
+    OptionalInteger(Option<i64>),
+    Boolean(bool),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Some(text.into()))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text.into()))
+    }
+}
+
+impl<'a> From<&'a Option<String>> for Value<'a> {
+    fn from(text: &'a Option<String>) -> Self {
+        Self::Text(text.as_deref().map(Cow::Borrowed))
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text.map(Cow::Owned))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(truth: bool) -> Self {
+        Self::Boolean(truth)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// A row that comes out of a query. Columns are known by their number, from 0.
+pub(super) enum Row {
+    Postgres(PgRow),
+    Mariadb(MySqlRow),
+}
+
+impl Row {
+    /// Returns a text that is never null.
+    pub(super) fn text(&self, column: usize) -> Result<String, sqlx::Error> {
+        self.optional_text(column)?.ok_or_else(|| null(column))
+    }
+
+    /// Returns a text, if there is one.
+    pub(super) fn optional_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
+        match self {
+            Self::Postgres(row) => get(row, column),
+            Self::Mariadb(row) => get(row, column),
+        }
+    }
+
+    /// Returns a number that is never null.
+    pub(super) fn integer(&self, column: usize) -> Result<i64, sqlx::Error> {
+        let found: Option<i64> = match self {
+            Self::Postgres(row) => get(row, column)?,
+            Self::Mariadb(row) => get(row, column)?,
+        };
+        found.ok_or_else(|| null(column))
+    }
+
+    /// Returns a truth value that is never null.
+    pub(super) fn boolean(&self, column: usize) -> Result<bool, sqlx::Error> {
+        let found: Option<bool> = match self {
+            Self::Postgres(row) => get(row, column)?,
+            Self::Mariadb(row) => get(row, column)?,
+        };
+        found.ok_or_else(|| null(column))
+    }
+
+    /// Returns bytes, if there are any.
+    pub(super) fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        match self {
+            Self::Postgres(row) => get(row, column),
+            Self::Mariadb(row) => get(row, column),
+        }
+    }
+}
+
+fn get<'r, R, T>(row: &'r R, column: usize) -> Result<Option<T>, sqlx::Error>
+where
+    R: sqlx::Row,
+    usize: ColumnIndex<R>,
+    T: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    // The type was chosen by the statement; MariaDB's metadata call a text with a binary collation by other names.
+    let decoded = T::decode(value).map_err(|source| sqlx::Error::ColumnDecode { index: column.to_string(), source })?;
+    Ok(Some(decoded))
+}
+
+fn null(column: usize) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_string(), source: "it is null".into() }
+}
+
+/// A connection to a server.
+pub(super) trait Connection: Send {
+    /// Returns what is peculiar to its SQL.
+    fn dialect(&self) -> &'static Dialect;
+
+    /// Runs a statement with a `?` for each value, and returns how many rows it changed.
+    fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, sqlx::Error>;
+
+    /// Runs a query with a `?` for each value. It must be one whose answer is bounded.
+    fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error>;
+
+    /// Runs SQL as it is: one statement, or a script.
+    fn run(&mut self, script: &str) -> Result<(), sqlx::Error>;
+}
+
+/// Runs the futures of one connection, on the thread that asks.
+pub(super) struct Runtime(tokio::runtime::Runtime);
+
+impl Runtime {
+    pub(super) fn new() -> Result<Self, sqlx::Error> {
+        Ok(Self(tokio::runtime::Builder::new_current_thread().enable_all().build()?))
+    }
+
+    /// Waits for what a server says to the first words.
+    pub(super) fn greet<T>(&self, future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        self.wait(GREETING, future)
+    }
+
+    /// Waits for an answer.
+    pub(super) fn answer<T>(&self, future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        self.wait(ANSWER, future)
+    }
+
+    fn wait<T>(&self, limit: Duration, future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let limited = async { tokio::time::timeout(limit, future).await };
+        self.0.block_on(limited).unwrap_or_else(|_| {
+            let message = format!("no answer for {} seconds", limit.as_secs());
+            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message)))
+        })
+    }
+}

@@ -1,0 +1,568 @@
+//! Items, with their tags and referents, on a server.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+use super::bytes::{compressed_size, find_artifacts};
+use super::connection::{Connection, Row, Value};
+use super::{damaged, events, failed, in_groups, insert_rows, length, parse};
+use crate::archive::query::path_matches;
+use crate::archive::{ArchiveError, Counts, Event, ItemState, ItemStatus, PendingOperation, Query, StoredItem};
+use crate::clock::Timestamp;
+use crate::evidence::record::Action;
+use crate::id::{OperationId, Sha256, Tombstone};
+use crate::item::{Item, Reason, Referent, RepoPath};
+use crate::quote;
+
+/// The shortest start of a tombstone that is looked for, in characters.
+const SHORTEST_PREFIX: usize = 8;
+
+/// How many items are read at a time. Each has at most some 64 KiB.
+const PAGE: usize = 256;
+
+/// How many items one statement inserts: few enough that no statement is longer than what a server takes by default.
+const ITEMS_PER_INSERT: usize = 64;
+
+/// What is known of a row before it is written.
+struct Standing {
+    id: i64,
+    state: ItemState,
+    op: OperationId,
+    legal_hold: bool,
+}
+
+pub(super) fn begin(
+    connection: &mut dyn Connection,
+    op: OperationId,
+    origin: &str,
+    items: &[Item],
+) -> Result<Vec<ItemStatus>, ArchiveError> {
+    let artifacts = usable_artifacts(connection, items)?;
+    let mut standing = standing(connection, items)?;
+    let mut statuses = Vec::with_capacity(items.len());
+    let (mut fresh, mut again, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for item in items {
+        statuses.push(match standing.get_mut(&item.tombstone) {
+            Some(row) if row.state != ItemState::Undone => {
+                if item.legal_hold && !row.legal_hold {
+                    held.push(item.tombstone);
+                    row.legal_hold = true;
+                }
+                if row.op == op { ItemStatus::Stored } else { ItemStatus::AlreadyStored }
+            }
+            row => {
+                match row {
+                    Some(row) => {
+                        again.push((row.id, item));
+                        (row.state, row.op, row.legal_hold) = (ItemState::Pending, op, item.legal_hold);
+                    }
+                    None => {
+                        fresh.push(item);
+                        let (state, legal_hold) = (ItemState::Pending, item.legal_hold);
+                        standing.insert(item.tombstone, Standing { id: 0, state, op, legal_hold });
+                    }
+                }
+                ItemStatus::Stored
+            }
+        });
+    }
+    insert_items(connection, &fresh, &artifacts, op, origin)?;
+    for (id, item) in &again {
+        begin_anew(connection, *id, item, op, origin)?;
+    }
+    let failed = failed("hold an item");
+    in_groups(held.iter().map(|tombstone| tombstone.to_string().into()), HOLD, |sql, values| {
+        connection.execute(sql, values).map(|_| ()).map_err(failed)
+    })?;
+    let ids = row_ids(connection, fresh.iter().map(|item| &item.tombstone))?;
+    let mut labelled = Vec::with_capacity(fresh.len() + again.len());
+    for item in fresh {
+        let id = ids.get(&item.tombstone).ok_or_else(|| damaged(format!("item `{}` vanished", item.tombstone)))?;
+        labelled.push((*id, item));
+    }
+    labelled.extend(again);
+    write_labels(connection, &labelled)?;
+    Ok(statuses)
+}
+
+const HOLD: &str = "UPDATE item SET legal_hold = TRUE WHERE tombstone_id IN (…)";
+
+/// Returns the rows of the items' contents, which must be there, not purged, and of the lengths that the items say.
+fn usable_artifacts(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Sha256, i64>, ArchiveError> {
+    let contents: Vec<Sha256> = items.iter().map(|item| item.sha256).collect();
+    let known = find_artifacts(connection, &contents)?;
+    for item in items {
+        let sha256 = item.sha256;
+        let info = known.get(&sha256).ok_or(ArchiveError::MissingArtifact { sha256 })?;
+        if let Some(purged_at) = info.purged_at {
+            return Err(ArchiveError::Purged { sha256, purged_at });
+        }
+        if info.size != item.size {
+            return Err(damaged(format!("content `{sha256}` has {} bytes and not {}", info.size, item.size)));
+        }
+    }
+    let failed = failed("look for contents");
+    let mut ids = HashMap::with_capacity(known.len());
+    let sql = "SELECT content_sha256, id FROM artifact WHERE content_sha256 IN (…)";
+    in_groups(known.keys().map(|sha256| sha256.to_string().into()), sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            let sha256 = parse(&row.text(0).map_err(failed)?, "artifact.content_sha256")?;
+            ids.insert(sha256, row.integer(1).map_err(failed)?);
+        }
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+fn standing(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Tombstone, Standing>, ArchiveError> {
+    let failed = failed("look for items");
+    let sql = "SELECT tombstone_id, id, state, op, legal_hold FROM item WHERE tombstone_id IN (…)";
+    let mut found = HashMap::new();
+    in_groups(items.iter().map(|item| item.tombstone.to_string().into()), sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            let standing = Standing {
+                id: row.integer(1).map_err(failed)?,
+                state: parse(&row.text(2).map_err(failed)?, "item.state")?,
+                op: parse(&row.text(3).map_err(failed)?, "item.op")?,
+                legal_hold: row.boolean(4).map_err(failed)?,
+            };
+            found.insert(parse(&row.text(0).map_err(failed)?, "item.tombstone_id")?, standing);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Returns the ids of the rows of those of `tombstones` that have one.
+pub(super) fn row_ids<'t>(
+    connection: &mut dyn Connection,
+    tombstones: impl IntoIterator<Item = &'t Tombstone>,
+) -> Result<HashMap<Tombstone, i64>, ArchiveError> {
+    let failed = failed("look for items");
+    let sql = "SELECT tombstone_id, id FROM item WHERE tombstone_id IN (…)";
+    let mut found = HashMap::new();
+    in_groups(tombstones.into_iter().map(|tombstone| tombstone.to_string().into()), sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            let tombstone = parse(&row.text(0).map_err(failed)?, "item.tombstone_id")?;
+            found.insert(tombstone, row.integer(1).map_err(failed)?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn insert_items(
+    connection: &mut dyn Connection,
+    items: &[&Item],
+    artifacts: &HashMap<Sha256, i64>,
+    op: OperationId,
+    origin: &str,
+) -> Result<(), ArchiveError> {
+    let failed = failed("record the items");
+    let sql = "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind,
+        language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by, archived_at, op, origin,
+        state) VALUES …";
+    for items in items.chunks(ITEMS_PER_INSERT) {
+        let rows = items.iter().map(|item| {
+            let path = match std::str::from_utf8(item.path.as_bytes()) {
+                Ok(text) => text.into(),
+                Err(_) => quote::quote(item.path.as_bytes()),
+            };
+            [
+                item.tombstone.to_string().into(),
+                artifacts[&item.sha256].into(),
+                item.repo.as_str().into(),
+                Value::Text(Some(path)),
+                item.path.as_bytes().into(),
+                item.commit.to_string().into(),
+                item.object.to_string().into(),
+                item.mode.as_str().into(),
+                item.kind.as_str().into(),
+                (&item.language).into(),
+                (&item.mime).into(),
+                item.reason.as_str().into(),
+                metadata(item).into(),
+                item.dirty.into(),
+                item.legal_hold.into(),
+                item.delete_after.map(|date| date.to_string()).into(),
+                item.archived_by.as_str().into(),
+                item.archived_at.to_string().into(),
+                op.to_string().into(),
+                origin.into(),
+                ItemState::Pending.as_str().into(),
+            ]
+        });
+        let rows: Vec<[Value<'_>; 21]> = rows.collect();
+        insert_rows(connection, sql, &rows).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn metadata(item: &Item) -> String {
+    serde_json::to_string(&item.metadata).expect("a map of texts is JSON")
+}
+
+/// Begins an undone row anew.
+fn begin_anew(
+    connection: &mut dyn Connection,
+    id: i64,
+    item: &Item,
+    op: OperationId,
+    origin: &str,
+) -> Result<(), ArchiveError> {
+    let failed = failed("record an item");
+    let values: [Value<'_>; 15] = [
+        item.object.to_string().into(),
+        item.mode.as_str().into(),
+        item.kind.as_str().into(),
+        (&item.language).into(),
+        (&item.mime).into(),
+        item.reason.as_str().into(),
+        metadata(item).into(),
+        item.dirty.into(),
+        item.legal_hold.into(),
+        item.delete_after.map(|date| date.to_string()).into(),
+        item.archived_by.as_str().into(),
+        item.archived_at.to_string().into(),
+        op.to_string().into(),
+        origin.into(),
+        id.into(),
+    ];
+    connection
+        .execute(
+            "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
+               dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
+               restored_at = NULL, state = 'pending'
+             WHERE id = ?",
+            &values,
+        )
+        .map_err(failed)?;
+    for sql in ["DELETE FROM tag WHERE item_id = ?", "DELETE FROM referent WHERE item_id = ?"] {
+        connection.execute(sql, &[id.into()]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Writes the items' tags and referents.
+fn write_labels(connection: &mut dyn Connection, items: &[(i64, &Item)]) -> Result<(), ArchiveError> {
+    let failed = failed("label the items");
+    let (mut tags, mut referents) = (Vec::new(), Vec::new());
+    for (id, item) in items {
+        let mut distinct: Vec<&String> = item.tags.iter().collect();
+        distinct.sort();
+        distinct.dedup();
+        for (position, tag) in (0_i64..).zip(distinct) {
+            tags.push([(*id).into(), position.into(), tag.as_str().into()]);
+        }
+        for (position, referent) in (0_i64..).zip(&item.refs) {
+            let Referent { kind, value } = referent;
+            referents.push([(*id).into(), position.into(), kind.as_str().into(), value.as_str().into()]);
+        }
+    }
+    // A label may be long; the record that carries all of an item's has at most 64 KiB.
+    for rows in tags.chunks(ITEMS_PER_INSERT) {
+        let rows: &[[Value<'_>; 3]] = rows;
+        insert_rows(connection, "INSERT INTO tag (item_id, position, tag) VALUES …", rows).map_err(failed)?;
+    }
+    let sql = "INSERT INTO referent (item_id, position, ref_type, ref_value) VALUES …";
+    for rows in referents.chunks(ITEMS_PER_INSERT) {
+        let rows: &[[Value<'_>; 4]] = rows;
+        insert_rows(connection, sql, rows).map_err(failed)?;
+    }
+    Ok(())
+}
+
+pub(super) fn seal(connection: &mut dyn Connection, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+    let failed = failed("seal the items");
+    let sealed = "UPDATE item SET state = 'sealed' WHERE op = ? AND state = 'pending'";
+    connection.execute(sealed, &[op.to_string().into()]).map_err(failed)?;
+    let archived: Vec<Tombstone> =
+        events.iter().filter(|event| event.action == Action::Archive).filter_map(|event| event.tombstone).collect();
+    let rows = row_ids(connection, &archived)?;
+    if let Some(tombstone) = archived.iter().find(|tombstone| !rows.contains_key(tombstone)) {
+        return Err(ArchiveError::NoSuchItem { tombstone: *tombstone });
+    }
+    let sql = "UPDATE item SET state = 'sealed' WHERE state <> 'sealed' AND tombstone_id IN (…)";
+    in_groups(archived.iter().map(|tombstone| tombstone.to_string().into()), sql, |sql, values| {
+        connection.execute(sql, values).map(|_| ()).map_err(failed)
+    })?;
+    events::insert(connection, events)
+}
+
+pub(super) fn undo(
+    connection: &mut dyn Connection,
+    op: OperationId,
+    origin: &str,
+    event: &Event,
+) -> Result<u64, ArchiveError> {
+    let failed = failed("undo the operation");
+    let foreign = "SELECT id FROM item WHERE op = ? AND origin <> ? LIMIT 1";
+    if !connection.query(foreign, &[op.to_string().into(), origin.into()]).map_err(failed)?.is_empty() {
+        return Err(ArchiveError::OtherOrigin { op });
+    }
+    let undo = "UPDATE item SET state = 'undone' WHERE op = ? AND state = 'pending'";
+    let undone = connection.execute(undo, &[op.to_string().into()]).map_err(failed)?;
+    events::insert(connection, std::slice::from_ref(event))?;
+    Ok(undone)
+}
+
+pub(super) fn mark_restored(
+    connection: &mut dyn Connection,
+    tombstones: &[Tombstone],
+    at: Timestamp,
+    events: &[Event],
+) -> Result<(), ArchiveError> {
+    let failed = failed("note what was given back");
+    // The time is text of our own making, which needs no quoting.
+    let sql = format!("UPDATE item SET restored_at = '{at}' WHERE tombstone_id IN (…)");
+    in_groups(tombstones.iter().map(|tombstone| tombstone.to_string().into()), &sql, |sql, values| {
+        connection.execute(sql, values).map(|_| ()).map_err(failed)
+    })?;
+    events::insert(connection, events)
+}
+
+pub(super) fn pending(connection: &mut dyn Connection, origin: &str) -> Result<Vec<PendingOperation>, ArchiveError> {
+    let failed = failed("look for unfinished operations");
+    let sql = "SELECT op, COUNT(*), MIN(archived_at) FROM item WHERE origin = ? AND state = 'pending'
+         GROUP BY op ORDER BY 3, 1";
+    let mut operations = Vec::new();
+    for row in connection.query(sql, &[origin.into()]).map_err(failed)? {
+        operations.push(PendingOperation {
+            op: parse(&row.text(0).map_err(failed)?, "item.op")?,
+            items: length(row.integer(1).map_err(failed)?, "item.id")?,
+            since: parse(&row.text(2).map_err(failed)?, "item.archived_at")?,
+        });
+    }
+    Ok(operations)
+}
+
+pub(super) fn of_operation(connection: &mut dyn Connection, op: OperationId) -> Result<Vec<StoredItem>, ArchiveError> {
+    // In pages by their ids, then brought into the order of their paths: an operation is in memory anyway.
+    let mut items = Vec::new();
+    let mut last = 0;
+    loop {
+        let tail = format!("WHERE i.op = ? AND i.id > ? ORDER BY i.id LIMIT {PAGE}");
+        let page = select(connection, &tail, &[op.to_string().into(), last.into()])?;
+        let Some((id, _)) = page.last() else { break };
+        last = *id;
+        items.extend(page.into_iter().map(|(_, stored)| stored));
+    }
+    items.sort_by(|a, b| (&a.item.path, a.item.tombstone).cmp(&(&b.item.path, b.item.tombstone)));
+    Ok(items)
+}
+
+pub(super) fn by_tombstone(
+    connection: &mut dyn Connection,
+    tombstones: &[Tombstone],
+) -> Result<HashMap<Tombstone, StoredItem>, ArchiveError> {
+    let mut found = HashMap::with_capacity(tombstones.len());
+    for group in tombstones.chunks(PAGE) {
+        let tail = "WHERE i.tombstone_id IN (…)";
+        in_groups(group.iter().map(|tombstone| tombstone.to_string().into()), tail, |tail, values| {
+            let items = select(connection, tail, values)?;
+            found.extend(items.into_iter().map(|(_, stored)| (stored.item.tombstone, stored)));
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+pub(super) fn by_prefix(
+    connection: &mut dyn Connection,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<StoredItem>, ArchiveError> {
+    if prefix.chars().count() < SHORTEST_PREFIX {
+        return Err(ArchiveError::ShortPrefix { prefix: prefix.to_owned() });
+    }
+    // What is not the start of a printed UUID is the start of no tombstone, and not every server takes it for text.
+    if prefix.len() > 36 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return Ok(Vec::new());
+    }
+    // A range, so that the index serves: `g` comes after every character of a tombstone.
+    let tail = format!("WHERE i.tombstone_id >= ? AND i.tombstone_id < ? ORDER BY i.tombstone_id LIMIT {limit}");
+    let items = select(connection, &tail, &[prefix.into(), format!("{prefix}g").into()])?;
+    Ok(items.into_iter().map(|(_, stored)| stored).collect())
+}
+
+pub(super) fn by_path(
+    connection: &mut dyn Connection,
+    repo: &str,
+    path: &RepoPath,
+) -> Result<Vec<StoredItem>, ArchiveError> {
+    let tail = "WHERE i.repo = ? AND i.path_bytes = ? ORDER BY i.archived_at DESC, i.tombstone_id";
+    let items = select(connection, tail, &[repo.into(), path.as_bytes().into()])?;
+    Ok(items.into_iter().map(|(_, stored)| stored).collect())
+}
+
+pub(super) fn list(
+    connection: &mut dyn Connection,
+    query: &Query,
+    visit: &mut dyn FnMut(StoredItem) -> ControlFlow<()>,
+) -> Result<(), ArchiveError> {
+    let mut conditions = vec!["(i.state = 'sealed' OR (i.state = 'pending' AND i.origin = ?))"];
+    let mut values: Vec<Value<'_>> = vec![query.origin.as_deref().unwrap_or_default().into()];
+    let texts = [
+        ("i.repo = ?", query.repo.clone()),
+        ("i.reason = ?", query.reason.map(Reason::as_str).map(str::to_owned)),
+        ("i.archived_by = ?", query.archived_by.clone()),
+        ("i.archived_at >= ?", query.since.map(|time| time.to_string())),
+        ("i.archived_at <= ?", query.until.map(|time| time.to_string())),
+        ("EXISTS (SELECT 1 FROM tag t WHERE t.item_id = i.id AND t.tag = ?)", query.tag.clone()),
+    ];
+    for (condition, value) in texts {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push(value.into());
+        }
+    }
+    let conditions = conditions.join(" AND ");
+    let order = format!("ORDER BY i.archived_at DESC, i.path_bytes, i.tombstone_id LIMIT {PAGE}");
+    let mut left = query.limit.unwrap_or(u64::MAX);
+    let mut after: Option<Item> = None;
+    loop {
+        let page = match &after {
+            None => select(connection, &format!("WHERE {conditions} {order}"), &values)?,
+            // Where the page before ended: what is older, or as old with a greater path, or tombstone.
+            Some(last) => {
+                let time = last.archived_at.to_string();
+                let tail = format!(
+                    "WHERE {conditions} AND (i.archived_at < ? OR (i.archived_at = ? AND (i.path_bytes > ?
+                       OR (i.path_bytes = ? AND i.tombstone_id > ?)))) {order}"
+                );
+                let mut values = values.clone();
+                values.extend([time.clone().into(), time.into()]);
+                values.extend([last.path.as_bytes().into(), last.path.as_bytes().into()]);
+                values.push(last.tombstone.to_string().into());
+                select(connection, &tail, &values)?
+            }
+        };
+        let ended = page.len() < PAGE;
+        after = page.last().map(|(_, stored)| stored.item.clone());
+        for (_, stored) in page {
+            // Patterns are matched here and not by the server, so that every engine means the same by them.
+            if query.path.as_ref().is_some_and(|pattern| !path_matches(pattern, &stored.item.path)) {
+                continue;
+            }
+            if left == 0 || visit(stored).is_break() {
+                return Ok(());
+            }
+            left -= 1;
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) fn counts(connection: &mut dyn Connection) -> Result<Counts, ArchiveError> {
+    let failed = failed("count");
+    let integer = connection.dialect().integer;
+    let mut count = |what: &str, from: &str| -> Result<u64, ArchiveError> {
+        let sql = format!("SELECT CAST({what} AS {integer}) FROM {from}");
+        let rows = connection.query(&sql, &[]).map_err(failed)?;
+        let row = rows.first().ok_or_else(|| damaged("a count without an answer"))?;
+        length(row.integer(0).map_err(failed)?, "count")
+    };
+    Ok(Counts {
+        items: count("COUNT(*)", "item WHERE state <> 'undone'")?,
+        retrievable: count(
+            "COUNT(*)",
+            "item i JOIN artifact a ON a.id = i.artifact_id
+             WHERE i.state <> 'undone' AND a.purged_at IS NULL AND a.size_bytes = (SELECT COALESCE(SUM(s.length), 0)
+               FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)",
+        )?,
+        artifacts: count("COUNT(*)", "artifact WHERE purged_at IS NULL")?,
+        item_bytes: count(
+            "COALESCE(SUM(a.size_bytes), 0)",
+            "item i JOIN artifact a ON a.id = i.artifact_id WHERE i.state <> 'undone'",
+        )?,
+        artifact_bytes: count("COALESCE(SUM(size_bytes), 0)", "artifact WHERE purged_at IS NULL")?,
+        stored_bytes: count("COALESCE(SUM(stored_size), 0)", "block")?,
+        events: count("COUNT(*)", "event")?,
+    })
+}
+
+/// Returns the items that `tail` (a `WHERE` clause over item `i` and artifact `a`, and an order) selects, each with the id
+/// of its row.
+fn select(
+    connection: &mut dyn Connection,
+    tail: &str,
+    values: &[Value<'_>],
+) -> Result<Vec<(i64, StoredItem)>, ArchiveError> {
+    let failed = failed("read items");
+    let sql = format!(
+        "SELECT i.id, i.tombstone_id, i.repo, i.path_bytes, i.commit_sha, i.object_id, i.mode, i.kind, i.language,
+           i.mime_type, i.reason, i.metadata, i.dirty, i.legal_hold, i.delete_after, i.archived_by, i.archived_at,
+           i.restored_at, i.state, i.op, i.origin, a.content_sha256, a.size_bytes, a.purged_at, {}
+         FROM item i JOIN artifact a ON a.id = i.artifact_id {tail}",
+        compressed_size(connection.dialect().integer)
+    );
+    let rows = connection.query(&sql, values).map_err(failed)?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        items.push((row.integer(0).map_err(failed)?, read_item(row)?));
+    }
+    let by_id: HashMap<i64, usize> = items.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
+    let ids: Vec<i64> = items.iter().map(|(id, _)| *id).collect();
+    for group in ids.chunks(PAGE) {
+        let of_items = format!("item_id IN ({})", super::placeholders(group.len()));
+        let group: Vec<Value<'_>> = group.iter().copied().map(Value::Integer).collect();
+        let sql = format!("SELECT item_id, tag FROM tag WHERE {of_items} ORDER BY item_id, position");
+        for row in connection.query(&sql, &group).map_err(failed)? {
+            let index = by_id[&row.integer(0).map_err(failed)?];
+            items[index].1.item.tags.push(row.text(1).map_err(failed)?);
+        }
+        let sql =
+            format!("SELECT item_id, ref_type, ref_value FROM referent WHERE {of_items} ORDER BY item_id, position");
+        for row in connection.query(&sql, &group).map_err(failed)? {
+            let index = by_id[&row.integer(0).map_err(failed)?];
+            let referent = Referent { kind: row.text(1).map_err(failed)?, value: row.text(2).map_err(failed)? };
+            items[index].1.item.refs.push(referent);
+        }
+    }
+    Ok(items)
+}
+
+/// Reads one row of what [`select`] asks for, without labels.
+fn read_item(row: &Row) -> Result<StoredItem, ArchiveError> {
+    let failed = failed("read an item");
+    let text = |column| row.text(column).map_err(failed);
+    let optional = |column| row.optional_text(column).map_err(failed);
+    let tombstone = parse(&text(1)?, "tombstone_id")?;
+    let path = row.optional_bytes(3).map_err(failed)?.unwrap_or_default();
+    let path = RepoPath::try_new(path).map_err(|error| damaged(format!("the path of item `{tombstone}`: {error}")))?;
+    let metadata: BTreeMap<String, String> = serde_json::from_str(&text(11)?)
+        .map_err(|error| damaged(format!("the JSON in column `metadata` ({error})")))?;
+    let item = Item {
+        tombstone,
+        repo: text(2)?,
+        path,
+        commit: parse(&text(4)?, "commit_sha")?,
+        object: parse(&text(5)?, "object_id")?,
+        mode: parse(&text(6)?, "mode")?,
+        sha256: parse(&text(21)?, "content_sha256")?,
+        size: length(row.integer(22).map_err(failed)?, "artifact.size_bytes")?,
+        kind: parse(&text(7)?, "kind")?,
+        language: optional(8)?,
+        mime: optional(9)?,
+        reason: parse(&text(10)?, "reason")?,
+        tags: Vec::new(),
+        metadata,
+        refs: Vec::new(),
+        dirty: row.boolean(12).map_err(failed)?,
+        delete_after: optional(14)?.map(|date| parse(&date, "delete_after")).transpose()?,
+        legal_hold: row.boolean(13).map_err(failed)?,
+        archived_by: text(15)?,
+        archived_at: parse(&text(16)?, "archived_at")?,
+    };
+    Ok(StoredItem {
+        item,
+        state: parse(&text(18)?, "state")?,
+        op: parse(&text(19)?, "op")?,
+        origin: text(20)?,
+        compressed_size: length(row.integer(24).map_err(failed)?, "segment.length")?,
+        restored_at: optional(17)?.map(|time| parse(&time, "restored_at")).transpose()?,
+        purged_at: optional(23)?.map(|time| parse(&time, "purged_at")).transpose()?,
+    })
+}

@@ -1,0 +1,387 @@
+//! Archives on database servers: PostgreSQL and MariaDB.
+//!
+//! The two are one engine. Whatever changes an archive there first locks its one row in table `archive`, as SQLite locks
+//! its file, so writers come one after the other: no deadlock, no serialization failure, and what was looked up under
+//! the lock still stands when it is used. Only the blocks of a [`put`](Archive::put), which is where the time goes, are
+//! written before, each on its own. What is peculiar to a server is in its driver (`postgres`, `mariadb`) and its schema.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+
+use super::{
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
+    PendingOperation, Query, Segment, StoredItem,
+};
+use crate::clock::Timestamp;
+use crate::id::{OperationId, Sha256, Tombstone};
+use crate::item::{Item, RepoPath};
+use crate::redact::SecretUrl;
+
+mod address;
+mod bytes;
+mod connection;
+mod events;
+mod items;
+mod mariadb;
+mod postgres;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use address::Engine as ServerEngine;
+use address::{Address, Engine};
+use connection::{Connection, Value};
+use schema::Found;
+pub use schema::sql;
+
+/// How many values of one kind a query asks for at a time.
+const VALUES_PER_QUERY: usize = 512;
+
+/// How many rows one statement inserts.
+const ROWS_PER_INSERT: usize = 256;
+
+/// An archive on a server.
+pub struct ServerArchive {
+    address: Address,
+    id: String,
+    /// `None` after it broke; the next question makes another one.
+    connection: Option<Box<dyn Connection>>,
+}
+
+impl ServerArchive {
+    /// Opens the archive that `url` leads to.
+    ///
+    /// [`OpenMode::CreateIfMissing`] is for archives that come to be by themselves, which those on servers never do: it
+    /// means the same here as [`OpenMode::Existing`].
+    pub fn open(engine: Engine, url: &SecretUrl, mode: OpenMode) -> Result<Self, ArchiveError> {
+        let address = Address::parse(engine, url)?;
+        let mut connection = connect(&address)?;
+        let id = prepare(&mut *connection, &address, mode)?;
+        Ok(Self { address, id, connection: Some(connection) })
+    }
+
+    /// Asks the server something outside of a transaction.
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            broken => broken.insert(connect(&self.address)?),
+        };
+        let answer = question(&mut **connection);
+        if let Err(ArchiveError::Lost { .. }) = answer {
+            self.connection = None;
+        }
+        answer
+    }
+
+    /// Reads the archive as of one moment.
+    fn read<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        self.transaction("read", |connection| connection.dialect().begin_read, work)
+    }
+
+    /// Changes the archive: all of it or nothing, while nobody else does.
+    fn write<T>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let locked = |connection: &mut dyn Connection| {
+            connection.query("SELECT id FROM archive WHERE singleton = 1 FOR UPDATE", &[]).map_err(failed(action))?;
+            work(connection)
+        };
+        self.transaction(action, |connection| connection.dialect().begin_write, locked)
+    }
+
+    fn transaction<T>(
+        &mut self,
+        action: &'static str,
+        begin: impl FnOnce(&mut dyn Connection) -> &'static [&'static str],
+        work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let answer = self.ask(|connection| {
+            for statement in begin(connection) {
+                connection.run(statement).map_err(failed(action))?;
+            }
+            let result = work(connection).and_then(|done| {
+                connection.run("COMMIT").map_err(failed(action))?;
+                Ok(done)
+            });
+            // A connection that cannot go back is given up, and the server goes back by itself.
+            let gone_back = result.is_ok() || connection.run("ROLLBACK").is_ok();
+            Ok((result, gone_back))
+        });
+        let (result, usable) = answer?;
+        if !usable {
+            self.connection = None;
+        }
+        result
+    }
+}
+
+fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
+    let connected =
+        match address.engine {
+            Engine::Postgres => postgres::PostgresConnection::connect(address)
+                .map(|connection| Box::new(connection) as Box<dyn Connection>),
+            Engine::Mariadb => mariadb::MariadbConnection::connect(address)
+                .map(|connection| Box::new(connection) as Box<dyn Connection>),
+        };
+    connected.map_err(|error| cannot_connect(address, error))
+}
+
+/// Sees that there is an archive with this program's schema, and returns its id.
+fn prepare(connection: &mut dyn Connection, address: &Address, mode: OpenMode) -> Result<String, ArchiveError> {
+    let migrations = schema::migrations(address.engine);
+    let archive = || address.shown.clone();
+    match schema::inspect(connection, &address.shown, migrations)? {
+        Found::Current => {}
+        Found::None | Found::Older(_) if mode == OpenMode::CreateOrMigrate => {
+            schema::migrate(connection, &address.shown, migrations)?;
+        }
+        Found::None => return Err(ArchiveError::Missing { archive: archive() }),
+        Found::Older(found) => {
+            let current = migrations.last().map_or(0, |migration| migration.version);
+            return Err(ArchiveError::Older { archive: archive(), found, current });
+        }
+    }
+    let failed = failed("read the archive's id");
+    let rows = connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed)?;
+    let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
+    let id: uuid::Uuid = parse(&row.text(0).map_err(failed)?, "archive.id")?;
+    Ok(id.to_string())
+}
+
+/// What a server's refusal means, by the standard's classes and the servers' own codes.
+enum Refusal {
+    Login,
+    NoDatabase,
+    Conflict,
+    Gone,
+    Other,
+}
+
+fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
+    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    match (number, error.code().as_deref().unwrap_or_default()) {
+        // Access denied: for the login, for this database. Then: no such database.
+        (Some(1044 | 1045 | 1698), _) | (None, "28P01" | "28000" | "42501") => Refusal::Login,
+        (Some(1049), _) | (None, "3D000") => Refusal::NoDatabase,
+        // Lock wait timeout, deadlock; serialization failure, deadlock, lock not available, too many connections.
+        (Some(1205 | 1213 | 1040 | 1203), _) | (None, "40001" | "40P01" | "55P03" | "53300") => Refusal::Conflict,
+        // Shutdown in progress, connection killed, query interrupted by a shutdown; administrator's command, crash, start.
+        (Some(1053 | 1077 | 1079 | 1927 | 3169), _) | (None, "57P01" | "57P02" | "57P03") => Refusal::Gone,
+        (None, code) if code.starts_with("08") => Refusal::Gone,
+        _ => Refusal::Other,
+    }
+}
+
+fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
+    let archive = address.shown.clone();
+    let refusal = error.as_database_error().map(refusal);
+    let source = Box::new(error);
+    match refusal {
+        Some(Refusal::Login) => ArchiveError::LoginRefused { archive, source },
+        Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
+        Some(Refusal::Conflict) => ArchiveError::Busy { source },
+        Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
+        Some(Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
+        None => match &*source {
+            sqlx::Error::Io(error) if is_passing(error) => ArchiveError::Unreachable { archive, source },
+            // Certificates and settings do not mend themselves.
+            _ => ArchiveError::Insecure { archive, source },
+        },
+    }
+}
+
+/// Returns whether a network's failure may pass.
+fn is_passing(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied)
+}
+
+/// Returns what turns a driver's errors into ours, for something that was to `action` (a verb phrase).
+fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
+    move |error| {
+        let refusal = error.as_database_error().map(refusal);
+        match (refusal, &error) {
+            (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: Box::new(error) },
+            (Some(Refusal::Gone), _) => ArchiveError::Lost { action, source: Box::new(error) },
+            (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                ArchiveError::Lost { action, source: Box::new(error) }
+            }
+            (None, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                damaged(format!("a value cannot be read (`{error}`)"))
+            }
+            _ => ArchiveError::Engine { action, source: Box::new(error) },
+        }
+    }
+}
+
+/// Returns the error for a stored value that is not what the format allows.
+fn damaged(what: impl Into<String>) -> ArchiveError {
+    ArchiveError::Damaged { what: what.into() }
+}
+
+/// Returns `text`, the value of `column`, as what it is the printed form of.
+fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T, ArchiveError> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+        damaged(format!("`{shown}` in column `{column}`"))
+    })
+}
+
+/// Returns a stored length or count, which is never negative.
+fn length<T: TryFrom<i64>>(value: i64, column: &str) -> Result<T, ArchiveError> {
+    T::try_from(value).map_err(|_| damaged(format!("`{value}` in column `{column}`")))
+}
+
+/// Asks for many values, in groups: `sql` has `IN (…)` where the values go, and `ask` gets the statement and its values.
+///
+/// Groups are filled up to a power of two by repeating their last value, so that servers prepare few statements.
+fn in_groups<'v>(
+    values: impl IntoIterator<Item = Cow<'v, str>>,
+    sql: &str,
+    mut ask: impl FnMut(&str, &[Value<'v>]) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let values: Vec<Value<'v>> = values.into_iter().map(|value| Value::Text(Some(value))).collect();
+    for group in values.chunks(VALUES_PER_QUERY) {
+        let mut group = group.to_vec();
+        let last = group.last().expect("a chunk is not empty").clone();
+        group.resize(group.len().next_power_of_two(), last);
+        ask(&sql.replace("IN (…)", &format!("IN ({})", placeholders(group.len()))), &group)?;
+    }
+    Ok(())
+}
+
+/// Returns `count` question marks.
+fn placeholders(count: usize) -> String {
+    let mut marks = "?, ".repeat(count);
+    marks.truncate(marks.len().saturating_sub(2));
+    marks
+}
+
+/// Inserts rows, in groups: `sql` has `VALUES …` where they go.
+fn insert_rows<'v, const WIDTH: usize>(
+    connection: &mut dyn Connection,
+    sql: &str,
+    rows: &[[Value<'v>; WIDTH]],
+) -> Result<(), sqlx::Error> {
+    for group in rows.chunks(ROWS_PER_INSERT) {
+        let row = format!("({}), ", placeholders(WIDTH));
+        let mut tuples = row.repeat(group.len());
+        tuples.truncate(tuples.len() - 2);
+        let values: Vec<Value<'v>> = group.iter().flatten().cloned().collect();
+        connection.execute(&sql.replace("VALUES …", &format!("VALUES {tuples}")), &values)?;
+    }
+    Ok(())
+}
+
+impl Archive for ServerArchive {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn backend(&self) -> &'static str {
+        match self.address.engine {
+            Engine::Postgres => postgres::DIALECT.name,
+            Engine::Mariadb => mariadb::DIALECT.name,
+        }
+    }
+
+    fn ping(&mut self) -> Result<(), ArchiveError> {
+        self.ask(|connection| {
+            connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
+        })
+    }
+
+    fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
+        self.read(|connection| bytes::find_artifacts(connection, contents))
+    }
+
+    fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
+        self.read(|connection| bytes::find_blocks(connection, raw))
+    }
+
+    fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        self.ask(|connection| bytes::put_blocks(connection, blocks))?;
+        self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
+    }
+
+    fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
+        self.ask(|connection| bytes::segments(connection, content, from))
+    }
+
+    fn block(&mut self, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+        self.ask(|connection| bytes::block(connection, raw))
+    }
+
+    fn begin(&mut self, op: OperationId, origin: &str, items: &[Item]) -> Result<Vec<ItemStatus>, ArchiveError> {
+        self.write("record the items", |connection| items::begin(connection, op, origin, items))
+    }
+
+    fn seal(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+        self.write("seal the items", |connection| items::seal(connection, op, events))
+    }
+
+    fn undo(&mut self, op: OperationId, origin: &str, event: &Event) -> Result<u64, ArchiveError> {
+        self.write("undo the operation", |connection| items::undo(connection, op, origin, event))
+    }
+
+    fn pending(&mut self, origin: &str) -> Result<Vec<PendingOperation>, ArchiveError> {
+        self.ask(|connection| items::pending(connection, origin))
+    }
+
+    fn operation_items(&mut self, op: OperationId) -> Result<Vec<StoredItem>, ArchiveError> {
+        self.read(|connection| items::of_operation(connection, op))
+    }
+
+    fn append_events(&mut self, events: &[Event]) -> Result<(), ArchiveError> {
+        self.write("append events", |connection| events::insert(connection, events))
+    }
+
+    fn mark_restored(&mut self, tombstones: &[Tombstone], at: Timestamp, events: &[Event]) -> Result<(), ArchiveError> {
+        self.write("note what was given back", |connection| items::mark_restored(connection, tombstones, at, events))
+    }
+
+    fn items(&mut self, tombstones: &[Tombstone]) -> Result<HashMap<Tombstone, StoredItem>, ArchiveError> {
+        self.read(|connection| items::by_tombstone(connection, tombstones))
+    }
+
+    fn items_by_prefix(&mut self, prefix: &str, limit: usize) -> Result<Vec<StoredItem>, ArchiveError> {
+        self.read(|connection| items::by_prefix(connection, prefix, limit))
+    }
+
+    fn items_by_path(&mut self, repo: &str, path: &RepoPath) -> Result<Vec<StoredItem>, ArchiveError> {
+        self.read(|connection| items::by_path(connection, repo, path))
+    }
+
+    fn list(
+        &mut self,
+        query: &Query,
+        visit: &mut dyn FnMut(StoredItem) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        self.read(|connection| items::list(connection, query, visit))
+    }
+
+    fn events(
+        &mut self,
+        tombstone: &Tombstone,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), ArchiveError> {
+        self.read(|connection| events::of_tombstone(connection, tombstone, visit))
+    }
+
+    fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
+        self.read(|connection| events::find(connection, digests))
+    }
+
+    fn counts(&mut self) -> Result<Counts, ArchiveError> {
+        self.read(items::counts)
+    }
+}

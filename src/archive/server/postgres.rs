@@ -1,0 +1,153 @@
+//! PostgreSQL's connections, and what is peculiar to its SQL.
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgSslMode, Postgres};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+
+use super::address::{Address, Host, Tls};
+use super::connection::{Connection, Dialect, Row, Runtime, Value};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    name: "postgres",
+    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
+    begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+    insert_new: "INSERT",
+    unless_there: "ON CONFLICT DO NOTHING",
+    integer: "BIGINT",
+    tables: "SELECT c.relname::text FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v')
+      AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())",
+    begin_migration: &["BEGIN"],
+    // The key is the bytes `ATmb` and the schema: archives in other schemas of the database are none of its business.
+    lock_migration: "SELECT CAST(1 AS BIGINT) FROM (
+      SELECT pg_advisory_xact_lock(1096052066, hashtext(current_schema()))) AS locked",
+    end_migration: "COMMIT",
+    abandon_migration: "ROLLBACK",
+};
+
+/// What holds for every session of ours. Another program's lock is waited for as long as SQLite waits, and what was
+/// acknowledged survives a crash also where somebody made that the exception.
+const SETTINGS: &str = "
+    SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '600s', false);
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
+
+/// A connection to PostgreSQL.
+pub(super) struct PostgresConnection {
+    /// `None` only while it is dropped.
+    connection: Option<PgConnection>,
+    runtime: Runtime,
+}
+
+impl PostgresConnection {
+    pub(super) fn connect(address: &Address) -> Result<Self, sqlx::Error> {
+        let runtime = Runtime::new()?;
+        let options = options(address);
+        let connection = runtime.greet(async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            sqlx::raw_sql(SETTINGS).execute(&mut connection).await?;
+            Ok(connection)
+        })?;
+        Ok(Self { connection: Some(connection), runtime })
+    }
+
+    fn parts(&mut self) -> (&Runtime, &mut PgConnection) {
+        (&self.runtime, self.connection.as_mut().expect("a connection is there until it is dropped"))
+    }
+}
+
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        // The server is told, so that its log has no complaint; whether it hears is all the same.
+        if let Some(connection) = self.connection.take() {
+            let _ = self.runtime.greet(connection.close());
+        }
+    }
+}
+
+impl Connection for PostgresConnection {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, sqlx::Error> {
+        let (runtime, connection) = self.parts();
+        let sql = numbered(sql);
+        runtime.answer(bound(sql, values).execute(connection)).map(|result: PgQueryResult| result.rows_affected())
+    }
+
+    fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
+        let (runtime, connection) = self.parts();
+        let rows = runtime.answer(bound(numbered(sql), values).fetch_all(connection))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    fn run(&mut self, script: &str) -> Result<(), sqlx::Error> {
+        let (runtime, connection) = self.parts();
+        runtime.answer(sqlx::raw_sql(AssertSqlSafe(script)).execute(connection)).map(|_| ())
+    }
+}
+
+/// Returns `sql` with `$1`, `$2` … for its question marks, of which there are no others in our statements.
+fn numbered(sql: &str) -> String {
+    let mut numbered = String::with_capacity(sql.len() + 16);
+    for (number, piece) in sql.split('?').enumerate() {
+        if number > 0 {
+            numbered.push('$');
+            numbered.push_str(&number.to_string());
+        }
+        numbered.push_str(piece);
+    }
+    numbered
+}
+
+fn bound<'q>(sql: String, values: &'q [Value<'_>]) -> Query<'q, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql));
+    values.iter().fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text.as_deref()),
+        Value::Integer(number) => query.bind(*number),
+        Value::OptionalInteger(number) => query.bind(*number),
+        Value::Boolean(truth) => query.bind(*truth),
+        Value::Bytes(bytes) => query.bind(*bytes),
+    })
+}
+
+fn options(address: &Address) -> PgConnectOptions {
+    let mode = match address.tls {
+        Tls::Disable => PgSslMode::Disable,
+        Tls::Prefer => PgSslMode::Prefer,
+        Tls::Require => PgSslMode::Require,
+        Tls::VerifyCa => PgSslMode::VerifyCa,
+        Tls::VerifyFull => PgSslMode::VerifyFull,
+    };
+    // Not the driver's reading of `PGHOST` and the like: what is not in the URL is not there.
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .username(&address.user)
+        .database(&address.database)
+        .application_name("git-archive-tomb")
+        .ssl_mode(mode)
+        .disable_statement_logging();
+    options = match &address.host {
+        Host::Name(name) => options.host(name).port(address.port),
+        Host::Socket(folder) => options.socket(folder).port(address.port),
+    };
+    if let Some(password) = address.password() {
+        options = options.password(password);
+    }
+    if let Some(file) = &address.root_certificate {
+        options = options.ssl_root_cert(file);
+    }
+    match &address.client_certificate {
+        Some((certificate, key)) => options.ssl_client_cert(certificate).ssl_client_key(key),
+        None => options,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn question_marks_become_numbers() {
+        assert_eq!(numbered("SELECT ?, a FROM b WHERE c = ?"), "SELECT $1, a FROM b WHERE c = $2");
+        assert_eq!(numbered("SELECT 1"), "SELECT 1");
+    }
+}
