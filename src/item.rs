@@ -203,6 +203,18 @@ macro_rules! text_enum {
 pub(crate) use text_enum;
 
 text_enum! {
+    /// The kind of database that is the archive.
+    Backend, "a backend (sqlite, postgres or mariadb)" {
+        /// A file, the embedded default.
+        Sqlite = "sqlite",
+        /// A PostgreSQL server.
+        Postgres = "postgres",
+        /// A MariaDB or MySQL server.
+        Mariadb = "mariadb",
+    }
+}
+
+text_enum! {
     /// What git records of a file besides its bytes.
     FileMode, "a file mode (100644, 100755 or 120000)" {
         /// A plain file.

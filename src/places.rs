@@ -231,12 +231,18 @@ impl Places {
     }
 
     /// Makes the links in the working tree that are missing, and returns them. Elsewhere than on Unix there are none.
-    pub fn link(&self) -> Result<Vec<PathBuf>, PlacesError> {
+    ///
+    /// Unless the archive is at the default place (`with_archive`), there is no link to it: one that leads nowhere would
+    /// let `sqlite3` make an empty database there.
+    pub fn link(&self, with_archive: bool) -> Result<Vec<PathBuf>, PlacesError> {
         let Some(work_tree) = &self.work_tree else { return Ok(Vec::new()) };
         self.check_codex()?;
         self.exclude_links()?;
         let mut made = Vec::new();
         for (link, target) in LINKS.iter().zip([self.archive(), self.operations_log()]) {
+            if target == self.archive() && !with_archive {
+                continue;
+            }
             let link = work_tree.join(link);
             let parent = fs::parent_of(&link);
             std::fs::create_dir_all(parent).map_err(io_error("create", parent))?;
@@ -378,15 +384,16 @@ mod tests {
     #[test]
     fn links_are_relative_and_made_again() {
         let (folder, places) = work_tree();
-        assert_eq!(places.link().expect("links").len(), 2);
-        assert_eq!(places.link().expect("links").len(), 0);
+        assert_eq!(places.link(true).expect("links").len(), 2);
+        assert_eq!(places.link(true).expect("links").len(), 0);
         let link = folder.path().join(LINKS[0]);
         assert_eq!(std::fs::read_link(&link).expect("is a link"), Path::new("../.git/archive-tomb/archive.sqlite"));
         std::fs::remove_file(&link).expect("removes");
-        assert_eq!(places.link().expect("links"), vec![link.clone()]);
+        assert_eq!(places.link(true).expect("links"), vec![link.clone()]);
         std::fs::remove_file(&link).expect("removes");
+        assert_eq!(places.link(false).expect("links"), Vec::<PathBuf>::new());
         std::fs::write(&link, "mine").expect("writes");
-        assert!(matches!(places.link(), Err(PlacesError::InTheWay { .. })));
+        assert!(matches!(places.link(true), Err(PlacesError::InTheWay { .. })));
     }
 
     #[cfg(unix)]
@@ -394,9 +401,9 @@ mod tests {
     fn a_codex_that_is_no_plain_folder_is_refused() {
         let (folder, places) = work_tree();
         std::fs::create_dir(folder.path().join(".Codex")).expect("makes it");
-        assert!(matches!(places.link(), Err(PlacesError::Codex { .. })));
+        assert!(matches!(places.link(true), Err(PlacesError::Codex { .. })));
         std::fs::remove_dir(folder.path().join(".Codex")).expect("removes it");
         std::os::unix::fs::symlink("elsewhere", folder.path().join(CODEX)).expect("links");
-        assert!(matches!(places.link(), Err(PlacesError::Codex { .. })));
+        assert!(matches!(places.link(true), Err(PlacesError::Codex { .. })));
     }
 }

@@ -149,6 +149,12 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// This build of the program has no archives on servers.
+    #[error("cannot use the archive `{archive}`: this program was built without the feature `net`")]
+    NotBuiltIn {
+        /// Its URL without secrets.
+        archive: String,
+    },
     /// No connection comes about that is as safe as the URL asks for: no encryption, a certificate that is not trusted.
     #[error("no connection to the archive `{archive}` that satisfies its URL")]
     Insecure {

@@ -5,7 +5,8 @@
 //! [`ContentReader`] gives the bytes back, checked against every digest on the way. The layout of the stored bytes, the
 //! tables and the order of writes are specified in `docs/archive.md`.
 //!
-//! * [`Archive`] is what a database engine promises; [`SqliteArchive`] is the embedded one.
+//! * [`Archive`] is what a database engine promises; `sqlite` is the embedded one, `server` (feature `net`) speaks to
+//!   PostgreSQL and MariaDB. [`Location`] says which one, and opens it.
 //! * `block`, `chunk`, `writer` and `reader` turn contents into blocks and back, the same for every engine.
 
 mod backend;
@@ -15,6 +16,7 @@ mod chunk;
 mod contract;
 mod error;
 mod examine;
+mod location;
 mod migration;
 mod model;
 mod query;
@@ -30,6 +32,8 @@ pub use block::{BLOCK_SIZE, Block, BlockError, Codec};
 pub use chunk::{AVERAGE_PIECE, MAXIMUM_PIECE, MINIMUM_PIECE};
 pub use error::ArchiveError;
 pub use examine::{Damage, Examination, examine};
+pub use location::Location;
+pub use migration::schema;
 pub use model::{
     ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
@@ -37,7 +41,7 @@ pub use model::{
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
 pub use retrying::{OnRetry, open_retrying};
-pub use sqlite::{OpenMode, SqliteArchive, sql as sqlite_schema};
+pub use sqlite::{OpenMode, SqliteArchive};
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
 
 /// An open archive of any engine.

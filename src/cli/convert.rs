@@ -90,7 +90,7 @@ impl From<ArchiveError> for CommandError {
                 (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL"))
             }
             ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
-            ArchiveError::Address { .. } => (Exit::Usage, None),
+            ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => (Exit::Usage, None),
             ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
             ArchiveError::Purged { .. } => (Exit::Governance, None),
             ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Event, OnRetry, OpenMode, SqliteArchive, StoredItem, open_retrying,
+    AnyArchive, ArchiveError, Event, Location, OnRetry, OpenMode, StoredItem, open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::index_entries_of;
@@ -301,17 +301,22 @@ impl<'a> Session<'a> {
     }
 
     /// Returns where the archive is.
-    pub(crate) fn archive_path(&self) -> Result<PathBuf, CommandError> {
+    pub(crate) fn archive_location(&self) -> Result<Location, CommandError> {
         let url = &self.config()?.url;
-        match (url.backend(), url.place()) {
-            (Backend::Sqlite, Some(Place::Path(path))) => Ok(self.at_top(path)),
-            (Backend::Sqlite, _) => Ok(self.places.archive()),
-            (backend, _) => Err(CommandError::new(
-                Exit::Usage,
-                format!("the backend `{}` is not part of this version", backend.as_str()),
-            )
-            .hint("use the embedded archive: `backend.type = \"sqlite\"`")),
-        }
+        Ok(match (url.backend(), url.place()) {
+            (Backend::Sqlite, Some(Place::Path(path))) => Location::File(self.at_top(path)),
+            (Backend::Sqlite, _) => Location::File(self.places.archive()),
+            (Backend::Postgres, _) => Location::Postgres(url.as_secret().clone()),
+            (Backend::Mariadb, _) => Location::Mariadb(url.as_secret().clone()),
+        })
+    }
+
+    /// Returns the archive's place as people may see it.
+    pub(crate) fn shown_archive(&self) -> Result<String, CommandError> {
+        Ok(match self.archive_location()? {
+            Location::File(path) => shown(&path),
+            server => server.to_string(),
+        })
     }
 
     /// Opens the archive, which must exist.
@@ -333,17 +338,18 @@ impl<'a> Session<'a> {
         Ok(self.try_open_archive(mode)??)
     }
 
-    fn try_open_archive(&self, mode: OpenMode) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
-        let path = self.archive_path()?;
-        if mode != OpenMode::Existing && path == self.places.archive() {
+    /// Opens the archive like [`Self::open_archive`], for those who can do without.
+    pub(crate) fn try_open_archive(
+        &self,
+        mode: OpenMode,
+    ) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
+        let location = self.archive_location()?;
+        if mode != OpenMode::Existing && self.is_default_archive()? {
             self.places.create()?;
         }
         let config = self.config()?;
         debug!(backend = config.url.backend().as_str(), "Archive URL: {} (credentials redacted)", config.url);
-        let archive = open_retrying(config.retry.policy(), self.on_retry()?, || {
-            let archive: Box<AnyArchive> = Box::new(SqliteArchive::open(&path, mode)?);
-            Ok(archive)
-        });
+        let archive = open_retrying(config.retry.policy(), self.on_retry()?, || location.open(mode));
         if let Ok(archive) = &archive {
             debug!(backend = archive.backend(), "Backend validation: OK ({})", archive.backend());
         }
@@ -389,7 +395,7 @@ impl<'a> Session<'a> {
 
     /// Returns whether the archive is the one at the default place.
     pub(crate) fn is_default_archive(&self) -> Result<bool, CommandError> {
-        Ok(self.archive_path()? == self.places.archive())
+        Ok(self.archive_location()? == Location::File(self.places.archive()))
     }
 
     /// Returns the operations that were stopped half-way in this repository.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use super::expand::ExpandError;
 use super::origin::{Origin, show_path};
 use super::trust::TrustReason;
-use super::url::{Backend, UrlError};
+use super::url::UrlError;
+use crate::item::Backend;
 
 /// One mistake in a configuration.
 #[derive(Debug, thiserror::Error)]

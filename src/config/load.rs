@@ -9,9 +9,10 @@ use super::file::{self, ConfigFile};
 use super::origin::Origin;
 use super::schema::{self, KEYS, Key, Kind};
 use super::trust::{TRUST_KEY, TrustReason};
-use super::url::{Backend, OPERATIONS_LOG_NAME};
+use super::url::OPERATIONS_LOG_NAME;
 use super::value::{Mistake, Raw, Value, shown_value};
 use super::{Config, Setting, environment};
+use crate::item::Backend;
 use crate::redact::SecretUrl;
 
 /// A key's value from the command line.

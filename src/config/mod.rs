@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::item::Backend;
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use expand::{ExpandError, expand};
 pub use file::{ConfigFile, MAX_FILE_LENGTH};
@@ -29,7 +30,7 @@ pub use origin::Origin;
 pub use schema::{GIT_SECTION, KEYS, Key, Kind};
 pub use template::template;
 pub use trust::{TRUST_KEY, TrustCause, TrustReason, needs_trust, trust_digest};
-pub use url::{ArchiveUrl, Backend, DEFAULT_ARCHIVE, DEFAULT_OPERATIONS_LOG, Place, UrlError};
+pub use url::{ArchiveUrl, DEFAULT_ARCHIVE, DEFAULT_OPERATIONS_LOG, Place, UrlError};
 pub use value::{Value, format_duration, parse_duration};
 
 use crate::log;

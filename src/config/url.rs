@@ -2,20 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::item::text_enum;
+use crate::item::Backend;
 use crate::redact::{Parts, SecretUrl, UrlFault, is_sqlite_path};
-
-text_enum! {
-    /// The kind of database that is the archive.
-    Backend, "a backend (sqlite, postgres or mariadb)" {
-        /// A file, the embedded default.
-        Sqlite = "sqlite",
-        /// A PostgreSQL server.
-        Postgres = "postgres",
-        /// A MariaDB or MySQL server.
-        Mariadb = "mariadb",
-    }
-}
 
 /// Where a file of this program is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,17 +5,9 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::Kind;
 use crate::archive::ArchiveError;
 use crate::redact::{SecretUrl, UrlParts};
-
-/// Which kind of server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// PostgreSQL, or what speaks its protocol.
-    Postgres,
-    /// MariaDB, or what speaks its protocol.
-    Mariadb,
-}
 
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +34,7 @@ pub(super) enum Tls {
 /// What is needed to connect.
 #[derive(Debug)]
 pub(super) struct Address {
-    pub engine: Engine,
+    pub kind: Kind,
     pub host: Host,
     pub port: u16,
     pub user: String,
@@ -62,14 +54,14 @@ impl Address {
     /// Parameters: `sslmode` (or `ssl-mode`), `sslrootcert` (or `ssl-ca`), `sslcert` and `sslkey` (or `ssl-cert` and
     /// `ssl-key`), `host` (PostgreSQL: also the folder of its socket), `port`, `user`, `password`, `dbname`, and `socket`
     /// (MariaDB). Whatever else there is, is refused: a mistyped `sslmode` must not leave a connection in the clear.
-    pub(super) fn parse(engine: Engine, url: &SecretUrl) -> Result<Self, ArchiveError> {
+    pub(super) fn parse(kind: Kind, url: &SecretUrl) -> Result<Self, ArchiveError> {
         let fault = |reason: String| ArchiveError::Address { archive: url.redacted().to_owned(), reason };
         let parts = UrlParts::parse(url.expose()).map_err(|reason| fault(reason.to_owned()))?;
         let mut read = Parameters::default();
         for (index, (name, value)) in parts.parameters.into_iter().enumerate() {
             let value = value.ok_or_else(|| fault(format!("parameter {} is not percent-encoded UTF-8", index + 1)))?;
             // The name is not repeated: it might be a piece of a password.
-            read.take(engine, &name, value).map_err(|reason| fault(format!("parameter {} {reason}", index + 1)))?;
+            read.take(kind, &name, value).map_err(|reason| fault(format!("parameter {} {reason}", index + 1)))?;
         }
         let Some(database) = read.database.or(parts.path).filter(|name| !name.is_empty()) else {
             return Err(fault("it names no database".to_owned()));
@@ -94,11 +86,11 @@ impl Address {
             _ => return Err(fault("a client's certificate and its key belong together".to_owned())),
         };
         Ok(Self {
-            engine,
+            kind,
             host,
-            port: read.port.or(port).unwrap_or(match engine {
-                Engine::Postgres => 5432,
-                Engine::Mariadb => 3306,
+            port: read.port.or(port).unwrap_or(match kind {
+                Kind::Postgres => 5432,
+                Kind::Mariadb => 3306,
             }),
             user,
             password: read.password.or(parts.password).map(SecretString::from),
@@ -132,14 +124,14 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn take(&mut self, engine: Engine, name: &str, value: String) -> Result<(), &'static str> {
-        match (name, engine) {
+    fn take(&mut self, kind: Kind, name: &str, value: String) -> Result<(), &'static str> {
+        match (name, kind) {
             ("user", _) => self.user = Some(value),
             ("password", _) => self.password = Some(value),
             ("host", _) => self.host = Some(value),
             ("port", _) => self.port = Some(value.parse().map_err(|_| "is no port")?),
-            ("dbname", Engine::Postgres) => self.database = Some(value),
-            ("socket", Engine::Mariadb) => self.socket = Some(value.into()),
+            ("dbname", Kind::Postgres) => self.database = Some(value),
+            ("socket", Kind::Mariadb) => self.socket = Some(value.into()),
             ("sslmode" | "ssl-mode" | "ssl_mode", _) => {
                 self.tls = Some(match &*value.to_ascii_lowercase().replace('_', "-") {
                     "disable" | "disabled" => Tls::Disable,

@@ -17,8 +17,6 @@ const ANSWER: Duration = Duration::from_secs(300);
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {
-    /// The engine's name, as records and configuration carry it.
-    pub name: &'static str,
     /// Begins a transaction that may write.
     pub begin_write: &'static [&'static str],
     /// Begins a transaction that sees the archive as of one moment.

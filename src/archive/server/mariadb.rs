@@ -8,7 +8,6 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    name: "mariadb",
     begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"],
     begin_read: &[
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

@@ -10,13 +10,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 
+use super::migration::migrations;
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
     PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
-use crate::item::{Item, RepoPath};
+use crate::item::{Backend, Item, RepoPath};
 use crate::redact::SecretUrl;
 
 mod address;
@@ -30,11 +31,9 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use address::Engine as ServerEngine;
-use address::{Address, Engine};
+use address::Address;
 use connection::{Connection, Value};
 use schema::Found;
-pub use schema::sql;
 
 /// How many values of one kind a query asks for at a time.
 const VALUES_PER_QUERY: usize = 512;
@@ -42,8 +41,26 @@ const VALUES_PER_QUERY: usize = 512;
 /// How many rows one statement inserts.
 const ROWS_PER_INSERT: usize = 256;
 
+/// Which kind of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// PostgreSQL, or what speaks its protocol.
+    Postgres,
+    /// MariaDB, or what speaks its protocol.
+    Mariadb,
+}
+
+impl Kind {
+    fn backend(self) -> Backend {
+        match self {
+            Self::Postgres => Backend::Postgres,
+            Self::Mariadb => Backend::Mariadb,
+        }
+    }
+}
+
 /// An archive on a server.
-pub struct ServerArchive {
+pub(super) struct ServerArchive {
     address: Address,
     id: String,
     /// `None` after it broke; the next question makes another one.
@@ -55,8 +72,8 @@ impl ServerArchive {
     ///
     /// [`OpenMode::CreateIfMissing`] is for archives that come to be by themselves, which those on servers never do: it
     /// means the same here as [`OpenMode::Existing`].
-    pub fn open(engine: Engine, url: &SecretUrl, mode: OpenMode) -> Result<Self, ArchiveError> {
-        let address = Address::parse(engine, url)?;
+    pub(super) fn open(kind: Kind, url: &SecretUrl, mode: OpenMode) -> Result<Self, ArchiveError> {
+        let address = Address::parse(kind, url)?;
         let mut connection = connect(&address)?;
         let id = prepare(&mut *connection, &address, mode)?;
         Ok(Self { address, id, connection: Some(connection) })
@@ -127,10 +144,10 @@ impl ServerArchive {
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
     let connected =
-        match address.engine {
-            Engine::Postgres => postgres::PostgresConnection::connect(address)
+        match address.kind {
+            Kind::Postgres => postgres::PostgresConnection::connect(address)
                 .map(|connection| Box::new(connection) as Box<dyn Connection>),
-            Engine::Mariadb => mariadb::MariadbConnection::connect(address)
+            Kind::Mariadb => mariadb::MariadbConnection::connect(address)
                 .map(|connection| Box::new(connection) as Box<dyn Connection>),
         };
     connected.map_err(|error| cannot_connect(address, error))
@@ -138,7 +155,7 @@ fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
 
 /// Sees that there is an archive with this program's schema, and returns its id.
 fn prepare(connection: &mut dyn Connection, address: &Address, mode: OpenMode) -> Result<String, ArchiveError> {
-    let migrations = schema::migrations(address.engine);
+    let migrations = migrations(address.kind.backend());
     let archive = || address.shown.clone();
     match schema::inspect(connection, &address.shown, migrations)? {
         Found::Current => {}
@@ -185,18 +202,27 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
 fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
     let archive = address.shown.clone();
     let refusal = error.as_database_error().map(refusal);
-    let source = Box::new(error);
+    // Certificates and settings do not mend themselves.
+    let passing = matches!(&error, sqlx::Error::Io(error) if is_passing(error));
+    let source = plain(error);
     match refusal {
         Some(Refusal::Login) => ArchiveError::LoginRefused { archive, source },
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
         Some(Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
-        None => match &*source {
-            sqlx::Error::Io(error) if is_passing(error) => ArchiveError::Unreachable { archive, source },
-            // Certificates and settings do not mend themselves.
-            _ => ArchiveError::Insecure { archive, source },
-        },
+        None if passing => ArchiveError::Unreachable { archive, source },
+        None => ArchiveError::Insecure { archive, source },
+    }
+}
+
+/// Returns what an error says by itself: the driver's errors repeat what caused them.
+fn plain(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        sqlx::Error::Database(error) => error.message().into(),
+        sqlx::Error::Io(error) => error.into(),
+        sqlx::Error::Tls(error) | sqlx::Error::Configuration(error) => error,
+        error => error.into(),
     }
 }
 
@@ -210,15 +236,15 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
     move |error| {
         let refusal = error.as_database_error().map(refusal);
         match (refusal, &error) {
-            (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: Box::new(error) },
-            (Some(Refusal::Gone), _) => ArchiveError::Lost { action, source: Box::new(error) },
-            (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-                ArchiveError::Lost { action, source: Box::new(error) }
+            (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
+            (Some(Refusal::Gone), _)
+            | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                ArchiveError::Lost { action, source: plain(error) }
             }
             (None, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
                 damaged(format!("a value cannot be read (`{error}`)"))
             }
-            _ => ArchiveError::Engine { action, source: Box::new(error) },
+            _ => ArchiveError::Engine { action, source: plain(error) },
         }
     }
 }
@@ -288,10 +314,7 @@ impl Archive for ServerArchive {
     }
 
     fn backend(&self) -> &'static str {
-        match self.address.engine {
-            Engine::Postgres => postgres::DIALECT.name,
-            Engine::Mariadb => mariadb::DIALECT.name,
-        }
+        self.address.kind.backend().as_str()
     }
 
     fn ping(&mut self) -> Result<(), ArchiveError> {

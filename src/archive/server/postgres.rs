@@ -8,7 +8,6 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    name: "postgres",
     begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
     begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
     insert_new: "INSERT",

@@ -1,67 +1,10 @@
-//! The schemas of archives on servers, and how they come to be.
+//! How an archive on a server gets its schema.
 
-use std::fmt::Write as _;
-
-use super::address::Engine;
 use super::connection::{Connection, Value};
 use super::{damaged, failed};
 use crate::archive::ArchiveError;
 use crate::archive::migration::{self, Applied, Migration};
 use crate::clock::Timestamp;
-
-const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../../schemas/postgres/0001_initial.sql"),
-    program: "0.2.0",
-}];
-
-const MARIADB: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../../schemas/mariadb/0001_initial.sql"),
-    program: "0.2.0",
-}];
-
-/// Returns every migration, in order.
-pub(super) fn migrations(engine: Engine) -> &'static [Migration] {
-    match engine {
-        Engine::Postgres => POSTGRES,
-        Engine::Mariadb => MARIADB,
-    }
-}
-
-/// Returns the complete script that makes an empty archive, for the server's own client (`psql`, `mariadb`). The archive
-/// is the same that `init` makes.
-pub fn sql(engine: Engine) -> String {
-    let mut script = String::from("-- An empty archive of git-archive-tomb. Run it in a database of its own: ");
-    script.push_str(match engine {
-        Engine::Postgres => "psql -f this-file DATABASE\n\\set ON_ERROR_STOP on\nBEGIN;\n\n",
-        Engine::Mariadb => "mariadb DATABASE < this-file\n\n",
-    });
-    let now = match engine {
-        Engine::Postgres => "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-        Engine::Mariadb => "CONCAT(LEFT(DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z')",
-    };
-    for migration in migrations(engine) {
-        let Migration { version, name, program, .. } = migration;
-        let (text, sha256) = (migration.text(), migration.sha256());
-        let insert = match engine {
-            Engine::Postgres => "INSERT",
-            // The script may be repeated after a stop, as its statements may.
-            Engine::Mariadb => "INSERT IGNORE",
-        };
-        let _ = write!(
-            script,
-            "{text}\n{insert} INTO migration (version, name, sha256, program, applied_at) VALUES\n  ({version}, '{name}', \
-             '{sha256}', '{program}',\n  {now});\n\n",
-        );
-    }
-    if engine == Engine::Postgres {
-        script.push_str("COMMIT;\n");
-    }
-    script
-}
 
 /// What a database is.
 #[derive(Debug, PartialEq, Eq)]

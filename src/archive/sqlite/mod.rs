@@ -16,7 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::migration::Migration;
+use super::migration::{Migration, migrations};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
     Query, Segment, StoredItem,
@@ -24,7 +24,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::fs::{network_filesystem, parent_of, sync_dir};
 use crate::id::{OperationId, Sha256, Tombstone};
-use crate::item::{Item, RepoPath};
+use crate::item::{Backend, Item, RepoPath};
 
 mod bytes;
 mod events;
@@ -33,8 +33,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use schema::sql;
-use schema::{Found, MIGRATIONS};
+use schema::Found;
 
 /// How long a lock held by another program is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +62,7 @@ pub struct SqliteArchive {
 impl SqliteArchive {
     /// Opens the archive in the file `path`, whose folder must exist. The file itself is never a link that is followed.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, ArchiveError> {
-        Self::open_with(path, mode, MIGRATIONS)
+        Self::open_with(path, mode, migrations(Backend::Sqlite))
     }
 
     fn open_with(path: &Path, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {

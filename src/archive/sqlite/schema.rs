@@ -1,6 +1,5 @@
-//! The schema of the embedded archive: numbered migrations, applied once each and forward only.
+//! How the embedded archive gets its schema.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -11,34 +10,6 @@ use crate::clock::Timestamp;
 
 /// The bytes `ATmb`: what `PRAGMA application_id` says of an archive.
 const APPLICATION_ID: i32 = 1_096_052_066;
-
-/// Every migration, in order.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../../schemas/sqlite/0001_initial.sql"),
-    program: "0.1.0",
-}];
-
-/// Returns the complete script that makes an empty archive, for the `sqlite3` client: the archive is the same that
-/// opening one with [`OpenMode::CreateIfMissing`](super::OpenMode::CreateIfMissing) makes.
-pub fn sql() -> String {
-    let mut script = String::from(
-        "-- An empty archive of git-archive-tomb. Run it on a new file: sqlite3 archive.sqlite < this-file\n\
-         .bail on\nPRAGMA journal_mode = WAL;\nBEGIN IMMEDIATE;\n\n",
-    );
-    for migration in MIGRATIONS {
-        let Migration { version, name, program, .. } = migration;
-        let (text, sha256) = (migration.text(), migration.sha256());
-        let _ = write!(
-            script,
-            "{text}\nINSERT INTO migration (version, name, sha256, program, applied_at) VALUES\n  ({version}, '{name}', \
-             '{sha256}', '{program}', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));\nPRAGMA user_version = {version};\n\n",
-        );
-    }
-    script.push_str("COMMIT;\n");
-    script
-}
 
 /// What a database file is.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::archive::contract::{self, Engine, noise};
-use crate::archive::{BLOCK_SIZE, ContentReader, ReadError, StoreContentsError, StoreContentsOptions, store_contents};
+use crate::archive::{
+    BLOCK_SIZE, ContentReader, ReadError, StoreContentsError, StoreContentsOptions, schema, store_contents,
+};
 use crate::evidence::record::Action;
 
 struct Sqlite {
@@ -144,7 +146,7 @@ fn a_lock_that_is_not_released_in_time_is_reported_as_busy() {
 const LATER: Migration = Migration { version: 2, name: "later", sql: "CREATE TABLE later (x);\n", program: "9.8.7" };
 
 fn with_later() -> Vec<Migration> {
-    let Migration { version, name, sql, program } = MIGRATIONS[0];
+    let Migration { version, name, sql, program } = migrations(Backend::Sqlite)[0];
     vec![Migration { version, name, sql, program }, LATER]
 }
 
@@ -392,7 +394,7 @@ fn schema_of(connection: &Connection) -> Vec<String> {
 fn an_archive_made_by_hand_equals_one_made_by_init() {
     let Some(mut sqlite3) = client("sqlite3") else { return };
     let (by_hand, by_init) = (Sqlite::without_archive(), Sqlite::create());
-    fs::write(by_hand.folder.path().join("schema.sql"), sql()).expect("writes");
+    fs::write(by_hand.folder.path().join("schema.sql"), schema(Backend::Sqlite)).expect("writes");
     let script = fs::File::open(by_hand.folder.path().join("schema.sql")).expect("opens");
     let status = sqlite3.arg(by_hand.path()).stdin(script).stdout(Stdio::null()).status().expect("runs");
     assert!(status.success());

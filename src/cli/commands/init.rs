@@ -1,7 +1,7 @@
 //! `init`: prepares a repository.
 
 use clap::Args;
-use git_archive_tomb::archive::OpenMode;
+use git_archive_tomb::archive::{ArchiveError, OpenMode};
 use git_archive_tomb::config::{TRUST_KEY, template, trust_digest};
 use git_archive_tomb::hooks::{InstallOptions, InstallOutcome, Installed};
 use git_archive_tomb::operation::stage_own_files;
@@ -25,13 +25,9 @@ pub(crate) struct InitArguments {
 pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     session.refuse_unfinished()?;
     session.check_places()?;
-    let existed = session.archive_path()?.symlink_metadata().is_ok();
-    let archive = session.open_archive(OpenMode::CreateOrMigrate)?;
-    let verb = if existed { "uses" } else { "made" };
-    session.output.say(format_args!("{verb} the archive {} ({})", shown(&session.archive_path()?), archive.id()));
-    drop(archive);
+    prepare_archive(session)?;
     if let Some(top) = session.repository.work_tree() {
-        for link in session.places.link()? {
+        for link in session.places.link(session.is_default_archive()?)? {
             session.output.say(format_args!("linked {}", shown(link.strip_prefix(top).unwrap_or(&link))));
         }
         write_configuration(session, top)?;
@@ -44,6 +40,18 @@ pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Resul
         install_hooks(session)?;
     }
     Ok(Exit::Done)
+}
+
+/// Makes the archive, or brings an older one up to date.
+fn prepare_archive(session: &Session<'_>) -> Result<(), CommandError> {
+    let (verb, archive) = match session.try_open_archive(OpenMode::Existing)? {
+        Ok(archive) => ("uses", archive),
+        Err(ArchiveError::Missing { .. }) => ("made", session.open_archive(OpenMode::CreateOrMigrate)?),
+        Err(ArchiveError::Older { .. }) => ("migrated", session.open_archive(OpenMode::CreateOrMigrate)?),
+        Err(error) => return Err(error.into()),
+    };
+    session.output.say(format_args!("{verb} the archive {} ({})", session.shown_archive()?, archive.id()));
+    Ok(())
 }
 
 /// Writes a commented configuration file where there is none. What this program wrote itself is trusted.

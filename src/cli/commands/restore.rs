@@ -168,7 +168,7 @@ impl RestoreRun {
             return Ok(Exit::Done);
         }
         session.places.create()?;
-        session.places.link()?;
+        session.places.link(session.is_default_archive()?)?;
         let (log, origin) = (session.operations_log()?, session.origin()?);
         let redactor = session.config()?.redactor();
         let only_item = if let [item] = &plan.items[..] { Some(item.wanted.tombstone) } else { None };

@@ -1,6 +1,8 @@
 //! `schema`: prints the archive's schema as SQL.
 
 use clap::{Args, ValueEnum};
+use git_archive_tomb::archive::schema;
+use git_archive_tomb::item::Backend;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -18,14 +20,20 @@ pub(crate) struct SchemaArguments {
 enum DialectArgument {
     /// SQLite 3.37 or later
     Sqlite,
+    /// PostgreSQL 13 or later
+    Postgres,
+    /// MariaDB 10.6 or later
+    Mariadb,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &SchemaArguments, output: &mut Output) -> Result<Exit, CommandError> {
     use std::io::Write as _;
-    let sql = match arguments.dialect {
-        DialectArgument::Sqlite => git_archive_tomb::archive::sqlite_schema(),
+    let backend = match arguments.dialect {
+        DialectArgument::Sqlite => Backend::Sqlite,
+        DialectArgument::Postgres => Backend::Postgres,
+        DialectArgument::Mariadb => Backend::Mariadb,
     };
-    output.raw().write_all(sql.as_bytes()).map_err(|error| output_error(&error))?;
+    output.raw().write_all(schema(backend).as_bytes()).map_err(|error| output_error(&error))?;
     Ok(Exit::Done)
 }

@@ -232,13 +232,13 @@ fn repository_name_hint(arguments: &StoreArguments, error: &PlanError) -> Option
 fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcome, CommandError> {
     session.act(plan.facts.record(Action::Archive));
     let default = session.is_default_archive()?;
-    let missing = session.archive_path()?.symlink_metadata().is_err();
+    let missing = default && session.places.archive().symlink_metadata().is_err();
     let mode = if default { OpenMode::CreateIfMissing } else { OpenMode::Existing };
     let mut archive = session.open_archive(mode)?;
-    if default && missing {
-        session.output.say(format_args!("made the archive {}", shown(&session.archive_path()?)));
+    if missing {
+        session.output.say(format_args!("made the archive {}", session.shown_archive()?));
     }
-    session.places.link()?;
+    session.places.link(session.is_default_archive()?)?;
     let total = plan.items.iter().map(|item| item.size).sum();
     let bar = Progress::bytes("archiving", total, session.output.quiet);
     let mut progress = |progress: StoreProgress| bar.set(progress.bytes);

@@ -1,0 +1,46 @@
+//! Where an archive is: the one place that knows all engines.
+
+use std::fmt;
+use std::path::PathBuf;
+
+#[cfg(feature = "net")]
+use super::server::{Kind, ServerArchive};
+use super::{AnyArchive, ArchiveError, OpenMode, SqliteArchive};
+use crate::redact::SecretUrl;
+
+/// Where an archive is. It prints as people may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Location {
+    /// In a file.
+    File(PathBuf),
+    /// In the database of a PostgreSQL server.
+    Postgres(SecretUrl),
+    /// In the database of a MariaDB server.
+    Mariadb(SecretUrl),
+}
+
+impl Location {
+    /// Opens the archive that is there. With [`OpenMode::CreateIfMissing`] only a missing file comes to be.
+    pub fn open(&self, mode: OpenMode) -> Result<Box<AnyArchive>, ArchiveError> {
+        match self {
+            Self::File(path) => Ok(Box::new(SqliteArchive::open(path, mode)?)),
+            #[cfg(feature = "net")]
+            Self::Postgres(url) => Ok(Box::new(ServerArchive::open(Kind::Postgres, url, mode)?)),
+            #[cfg(feature = "net")]
+            Self::Mariadb(url) => Ok(Box::new(ServerArchive::open(Kind::Mariadb, url, mode)?)),
+            #[cfg(not(feature = "net"))]
+            Self::Postgres(url) | Self::Mariadb(url) => {
+                Err(ArchiveError::NotBuiltIn { archive: url.redacted().to_owned() })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Postgres(url) | Self::Mariadb(url) => url.fmt(formatter),
+        }
+    }
+}
