@@ -1,13 +1,32 @@
 # Sourced by scripts/test: the database servers that the tests talk to, throwaway instances of their own.
 # shellcheck shell=bash
 
+# Installs the servers that are neither here nor named by a variable. Debian's packages would start services of their own.
+install_servers() {
+    local packages=() policy=/usr/sbin/policy-rc.d
+    [[ -n ${ARCHIVE_TOMB_TEST_POSTGRES:-} || -n $(postgres_programs) ]] || packages+=(postgresql)
+    [[ -n ${ARCHIVE_TOMB_TEST_MARIADB:-} ]] || command -v mariadbd >/dev/null || packages+=(mariadb-server)
+    ((${#packages[@]} > 0)) || return 0
+    if [[ -e $policy ]]; then
+        install_packages "${packages[@]}"
+    else
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+        install_packages "${packages[@]}" || { rm -f "$policy" && return 1; }
+        rm -f "$policy"
+    fi
+}
+
+# Prints where Debian keeps the newest PostgreSQL's programs, if there is one.
+postgres_programs() {
+    find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1
+}
+
 # Starts a PostgreSQL in a temporary folder, reached by a socket and by a port of its own, and names it in
 # ARCHIVE_TOMB_TEST_POSTGRES; a server that this variable names already is used as it is.
 start_postgres() {
     [[ -z ${ARCHIVE_TOMB_TEST_POSTGRES:-} ]] || return 0
-    local programs data port as=()
-    programs=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-    PATH=$PATH:$programs
+    local data port as=()
+    PATH=$PATH:$(postgres_programs)
     data=$SERVERS/postgres port=$(free_port)
     mkdir "$data"
     if (($(id -u) == 0)); then
@@ -16,7 +35,7 @@ start_postgres() {
         as=(setpriv --reuid=postgres --regid=postgres --init-groups)
     fi
     # The password is real: a login that is refused is one of the tests.
-    (umask 077 && printf 'secret-of-the-tests\n' >"$SERVERS/password" && chmod 644 "$SERVERS/password")
+    printf 'secret-of-the-tests\n' >"$SERVERS/password"
     "${as[@]}" env LC_ALL=C.UTF-8 initdb -D "$data" -A scram-sha-256 -U postgres --pwfile="$SERVERS/password" -E UTF8 \
         --locale=C.UTF-8 -N --no-instructions >"$SERVERS/postgres.log" 2>&1
     "${as[@]}" env LC_ALL=C.UTF-8 pg_ctl -D "$data" -w -s -l "$data/log" -o "-c listen_addresses=127.0.0.1 -p $port \
