@@ -20,11 +20,14 @@ use crate::cli::session::Session;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct VerifyArguments {
     /// Check what is about to be committed (the default)
-    #[arg(long, conflicts_with_all = ["range", "all"])]
+    #[arg(long, conflicts_with_all = ["range", "update", "all"])]
     staged: bool,
     /// Check every commit reachable from B and not from A
-    #[arg(long, value_name = "A..B", conflicts_with = "all")]
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["update", "all"])]
     range: Option<String>,
+    /// Check a branch that moves from A to B: the range, and that a forced push loses nothing
+    #[arg(long, value_name = "A..B", conflicts_with = "all")]
+    update: Option<String>,
     /// Check the stubs here, and the evidence of the whole history
     #[arg(long)]
     all: bool,
@@ -53,11 +56,14 @@ enum FormatArgument {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &VerifyArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let scope = match (&arguments.range, arguments.all) {
-        (Some(range), _) => parse_range(range, &session.repository)?,
-        (None, true) => Scope::All,
-        (None, false) => Scope::Staged { merge_heads: merge_heads_of_environment() },
-    };
+    let ends = |range: &String| parse_range(range, &session.repository);
+    let scope =
+        match (arguments.range.as_ref().map(ends).transpose()?, arguments.update.as_ref().map(ends).transpose()?) {
+            (Some((from, to)), _) => Scope::Range { from, to },
+            (None, Some((from, to))) => Scope::Update { from, to },
+            (None, None) if arguments.all => Scope::All,
+            (None, None) => Scope::Staged { merge_heads: merge_heads_of_environment() },
+        };
     let mut report = verify(&session.repository, &scope, Options { strict: arguments.strict })?;
     if arguments.deep {
         let mut archive = session.archive()?;
@@ -74,15 +80,16 @@ pub(crate) fn run(arguments: &VerifyArguments, session: &mut Session<'_>) -> Res
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
 }
 
-/// Parses `A..B`; an omitted end is `HEAD`.
-fn parse_range(range: &str, repository: &Repository) -> Result<Scope, CommandError> {
+/// Parses `A..B`; an omitted end is `HEAD`, and git's null id, which stands for a branch that is new, is a beginning.
+fn parse_range(range: &str, repository: &Repository) -> Result<(ObjectId, ObjectId), CommandError> {
     let ends = range.split_once("..").filter(|(from, to)| !(to.starts_with('.') || from.is_empty() && to.is_empty()));
     let Some((from, to)) = ends else {
         return Err(CommandError::new(Exit::Usage, format!("`{}` is not a range", range.escape_debug()))
             .hint("give two revisions: `--range main..HEAD`"));
     };
     let resolve = |revision: &str| repository.resolve_commit(if revision.is_empty() { "HEAD" } else { revision });
-    Ok(Scope::Range { from: resolve(from)?, to: resolve(to)? })
+    let null = from.parse().ok().filter(ObjectId::is_null);
+    Ok((null.map_or_else(|| resolve(from), Ok)?, resolve(to)?))
 }
 
 /// Returns the commits that a running `git merge` names to its hooks, one variable `GITHEAD_<id>` each.
