@@ -21,7 +21,7 @@ pub(crate) fn run_hook(arguments: &RunArguments, session: &mut Session<'_>) -> R
     }
     match arguments.hook {
         Hook::PreCommit | Hook::PreMergeCommit => check_commit(session),
-        Hook::PrePush => check_push(session),
+        Hook::PrePush => check_push(arguments, session),
     }
 }
 
