@@ -7,6 +7,7 @@ mod error;
 mod exit;
 mod output;
 mod progress;
+mod range;
 mod session;
 mod talk;
 mod view;
@@ -97,6 +98,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
         Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
+        Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),
         Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),

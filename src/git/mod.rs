@@ -14,6 +14,7 @@ mod error;
 mod holders;
 mod index;
 mod lock;
+mod message;
 mod objects;
 mod pathspec;
 mod repository;
@@ -22,6 +23,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod upstream;
 mod worktree;
 
 pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern};

@@ -9,6 +9,7 @@ pub(crate) mod health_check;
 pub(crate) mod hooks;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod pr_body;
 pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod show;

@@ -5,7 +5,6 @@ use std::io::{IsTerminal, Read, Write};
 
 use clap::{Args, ValueEnum};
 use git_archive_tomb::config::Place;
-use git_archive_tomb::git::Repository;
 use git_archive_tomb::hooks::Hook;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
@@ -17,6 +16,7 @@ use super::hooks::RunArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{counted, output_error};
+use crate::cli::range::Range;
 use crate::cli::session::Session;
 
 /// The longest list of pushed references that a hook reads, in bytes.
@@ -64,7 +64,10 @@ enum FormatArgument {
 /// Runs the command.
 pub(crate) fn run(arguments: &VerifyArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let scope = match (&arguments.range, arguments.all) {
-        (Some(range), _) => parse_range(range, &session.repository)?,
+        (Some(range), _) => {
+            let Range { from, to } = Range::parse(range, &session.repository)?;
+            Scope::Range { from, to }
+        }
         (None, true) => Scope::All,
         (None, false) => Scope::Staged { merge_heads: merge_heads_of_environment() },
     };
@@ -82,17 +85,6 @@ pub(crate) fn run(arguments: &VerifyArguments, session: &mut Session<'_>) -> Res
     };
     session.output.raw().write_all(text.as_bytes()).map_err(|error| output_error(&error))?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
-}
-
-/// Parses `A..B`; an omitted end is `HEAD`.
-fn parse_range(range: &str, repository: &Repository) -> Result<Scope, CommandError> {
-    let ends = range.split_once("..").filter(|(from, to)| !(to.starts_with('.') || from.is_empty() && to.is_empty()));
-    let Some((from, to)) = ends else {
-        return Err(CommandError::new(Exit::Usage, format!("`{}` is not a range", range.escape_debug()))
-            .hint("give two revisions: `--range main..HEAD`"));
-    };
-    let resolve = |revision: &str| repository.resolve_commit(if revision.is_empty() { "HEAD" } else { revision });
-    Ok(Scope::Range { from: resolve(from)?, to: resolve(to)? })
 }
 
 /// Returns the commits that a running `git merge` names to its hooks, one variable `GITHEAD_<id>` each.

@@ -4,12 +4,11 @@ use std::io::Write as _;
 
 use clap::Args;
 use git_archive_tomb::evidence::digest::LineDigest;
-use git_archive_tomb::evidence::format::{EvidenceFileName, read};
 use git_archive_tomb::id::{Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, RepoPath};
+use git_archive_tomb::review::{Scope, Trailers, added, tracked};
 use serde::Serialize;
 
-use super::evidence_files;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::output_error;
@@ -17,6 +16,7 @@ use crate::cli::session::Session;
 use crate::cli::view::PathView;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct DigestArguments {
     /// Only lines of these items
     tombstones: Vec<Tombstone>,
@@ -26,6 +26,12 @@ pub(super) struct DigestArguments {
     /// End each line with NUL and quote nothing: `<digest> <tombstone> <path>`, an absent part being `-`
     #[arg(short = 'z')]
     nul: bool,
+    /// Print the digest of each whole file instead, as `sha256sum -c` reads them
+    #[arg(long, conflicts_with_all = ["tombstones", "nul"])]
+    files: bool,
+    /// Print trailers for the message of the commit that is staged: `git commit -m … -m "$(…)"`
+    #[arg(long, conflicts_with_all = ["tombstones", "nul", "files", "json"])]
+    trailers: bool,
 }
 
 /// The digest of a line in JSON.
@@ -40,35 +46,35 @@ struct DigestView {
 }
 
 pub(super) fn digest(arguments: &DigestArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let mut files = evidence_files(session)?;
-    if arguments.staged {
-        let head = session.repository.head()?.commit();
-        let staged: Vec<_> =
-            session.repository.index_changes(head.as_ref())?.changes.into_iter().map(|change| change.path).collect();
-        files.retain(|entry| staged.contains(&entry.path));
+    if arguments.trailers {
+        for line in Trailers::staged(&session.repository)?.lines() {
+            session.output.line(line)?;
+        }
+        return Ok(Exit::Done);
     }
-    let objects = session.repository.fetching_objects();
-    for entry in files {
-        let Ok(name) = EvidenceFileName::parse_path(&entry.path) else { continue };
+    let repository = &session.repository;
+    let evidence = if arguments.staged { added(repository, Scope::Staged)? } else { tracked(repository)? };
+    for evidence in evidence {
         let mut lines = Vec::new();
-        let facts = read(&name, objects.open_blob(&entry.entry.id)?, |line| {
+        // The records count only once the whole file is known to be intact.
+        let facts = evidence.read(&session.repository, |line| {
             let wanted = arguments.tombstones.is_empty()
                 || line.record.tombstone.is_some_and(|tombstone| arguments.tombstones.contains(&tombstone));
-            if wanted {
+            if wanted && !arguments.files {
                 lines.push(LineDigest::from(&line));
             }
-        });
-        // The records count only once the whole file is known to be intact.
-        facts.map_err(|error| {
-            CommandError::from_error(Exit::Failed, &error)
-                .caused_by(format!("in {}", entry.path))
-                .hint("`git archive-tomb evidence verify` tells more")
         })?;
+        let file = evidence.name.to_string();
+        if arguments.files && session.output.json {
+            let file = file.clone();
+            session.output.object(&DigestView { sha256: facts.sha256, tombstone: None, path: None, file })?;
+        } else if arguments.files {
+            session.output.line(format_args!("{}  {file}", facts.sha256))?;
+        }
         for line in lines {
             if session.output.json {
                 let path = line.path.map(|path| JsonPath::from(&path).into());
-                let file = entry.path.to_string();
-                let view = DigestView { sha256: line.digest, tombstone: line.tombstone, path, file };
+                let view = DigestView { sha256: line.digest, tombstone: line.tombstone, path, file: file.clone() };
                 session.output.object(&view)?;
             } else if arguments.nul {
                 let tombstone = line.tombstone.map_or_else(|| "-".to_owned(), |tombstone| tombstone.to_string());

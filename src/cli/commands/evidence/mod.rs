@@ -30,7 +30,7 @@ enum EvidenceCommand {
     Log(LogArguments),
     /// Print the digest of each line of evidence in the index, for a pull request
     ///
-    /// `grep TOMBSTONE FILE | sha256sum` gives the same digest.
+    /// `grep TOMBSTONE FILE | sha256sum` gives the same digest. With `--trailers`, what a commit message quotes.
     Digest(DigestArguments),
     /// Check that the evidence files of the index are whole
     Verify(VerifyArguments),

@@ -8,12 +8,14 @@ use clap::Args;
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::evidence::check::Checker;
 use git_archive_tomb::evidence::digest::{Known, Mismatch, Quoted, quoted};
+use git_archive_tomb::review::missing;
 use serde::Serialize;
 
 use super::evidence_files;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
+use crate::cli::range::Range;
 use crate::cli::session::{Session, shown};
 
 /// The longest text with quoted digests that is read, in bytes.
@@ -24,6 +26,9 @@ pub(super) struct VerifyArguments {
     /// Also compare with the digests quoted in this file, such as a pull request's text
     #[arg(long, value_name = "FILE")]
     digests: Option<PathBuf>,
+    /// Also look for the evidence that commit messages quote, of all commits or of those reachable from B and not from A
+    #[arg(long, value_name = "A..B", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    trailers: Option<String>,
     /// Take evidence that names unknown predecessors for an error
     #[arg(long)]
     strict: bool,
@@ -76,6 +81,9 @@ pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> 
             findings.push(Finding { severity: "error", file: None, message });
         }
     }
+    if let Some(range) = &arguments.trailers {
+        check_trailers(range, session, &mut findings)?;
+    }
     for finding in &findings {
         if session.output.json {
             session.output.object(finding)?;
@@ -95,6 +103,28 @@ pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> 
         session.output.say(format_args!("{files} with {lines}: {}", counted(errors, "error")));
         Ok(Exit::Failed)
     }
+}
+
+/// Looks for the evidence that commit messages quote: in the index, or where a range is given at its end.
+fn check_trailers(range: &str, session: &Session<'_>, findings: &mut Vec<Finding>) -> Result<(), CommandError> {
+    let repository = &session.repository;
+    let missing = if range.is_empty() {
+        let Some(head) = repository.head()?.commit() else { return Ok(()) };
+        missing(repository, &head, &[], false)?
+    } else {
+        let Range { from, to } = Range::parse(range, repository)?;
+        missing(repository, &to, &[from], true)?
+    };
+    let mut error = |message| findings.push(Finding { severity: "error", file: None, message });
+    for (commit, digest) in missing.digests {
+        error(format!("commit {commit} says that it brought evidence {digest}, which is not here any more"));
+    }
+    if missing.is_incomplete {
+        error("messages of commits that are not in this clone were not read; `git fetch --unshallow`".to_owned());
+    }
+    let quoted = counted(missing.quoted, "evidence file");
+    session.output.say(format_args!("commit messages quote {quoted}"));
+    Ok(())
 }
 
 fn read_quoted(file: &Path, session: &Session<'_>) -> Result<Vec<Quoted>, CommandError> {
