@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
     cat, config_show, diff, doctor, evidence, health_check, hooks, init, list, pr_body, restore, schema, show, status,
-    store, trust, verify,
+    store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -95,6 +95,7 @@ pub(crate) enum Command {
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),
     Schema(schema::SchemaArguments),
+    Textconv(textconv::TextconvArguments),
 }
 
 /// Who acts: the same two spellings wherever a command records an actor.

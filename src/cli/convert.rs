@@ -20,6 +20,7 @@ use git_archive_tomb::restore::{
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
+use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
 use super::error::CommandError;
@@ -66,6 +67,15 @@ impl From<ReviewError> for CommandError {
             error @ ReviewError::Evidence(_) => {
                 Self::from_error(Exit::Failed, &error).hint("`git archive-tomb evidence verify` tells more")
             }
+        }
+    }
+}
+
+impl From<SetupError> for CommandError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Git(error) => error.into(),
+            error @ SetupError::Io { .. } => Self::from_error(Exit::Failed, &error),
         }
     }
 }

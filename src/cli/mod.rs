@@ -81,6 +81,9 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     if let Command::Schema(arguments) = &command {
         return commands::schema::run(arguments, output);
     }
+    if let Command::Textconv(arguments) = &command {
+        return commands::textconv::run(arguments, global, output);
+    }
     let mut session = Session::open(global, output)?;
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
@@ -104,7 +107,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),
-        Command::Schema(_) => Err(CommandError::new(Exit::Usage, "`schema` needs no repository")),
+        Command::Schema(_) | Command::Textconv(_) => Err(CommandError::new(Exit::Usage, "this needs no repository")),
     };
     // Whatever failed then failed because of that: the signal reaches the `git` processes too.
     result.map_err(|mut error| {

@@ -26,7 +26,7 @@ mod tree;
 mod upstream;
 mod worktree;
 
-pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern};
+pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern, attribute_pattern_below};
 pub use commit::{Commit, History};
 pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;

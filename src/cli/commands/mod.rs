@@ -15,5 +15,6 @@ pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod textconv;
 pub(crate) mod trust;
 pub(crate) mod verify;
