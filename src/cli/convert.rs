@@ -9,6 +9,7 @@ use git_archive_tomb::config::{ConfigError, ConfigErrors};
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::git::GitError;
 use git_archive_tomb::hooks::HooksError;
+use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
@@ -42,6 +43,10 @@ impl From<GitError> for CommandError {
             }
             GitError::UnknownRevision { revision } if revision == "HEAD" => {
                 (Exit::Usage, Some("there is no commit yet: commit first".to_owned()))
+            }
+            // A forced push leaves the commit before it behind, where no reference leads.
+            GitError::UnknownRevision { revision } if revision.parse::<ObjectId>().is_ok() => {
+                (Exit::Usage, Some(format!("if it is on the remote: `git fetch origin {revision}`")))
             }
             GitError::NoSuchFolder { .. }
             | GitError::UnreadableRepository { .. }

@@ -7,7 +7,6 @@ mod error;
 mod exit;
 mod output;
 mod progress;
-mod range;
 mod session;
 mod talk;
 mod view;

@@ -41,6 +41,28 @@ impl Objects {
         parse(id, &bytes).map_err(|reason| GitError::Malformed { id: *id, kind: ObjectKind::Commit, reason })
     }
 
+    /// Returns the commit that `id` is or, as an annotated tag, names; `None` if that is something else, or not here.
+    pub fn peel_to_commit(&self, id: &ObjectId) -> Result<Option<Commit>, GitError> {
+        /// Tags may name tags; nobody makes longer chains of them.
+        const MAX_TAGS: usize = 16;
+        let mut id = *id;
+        for _ in 0..MAX_TAGS {
+            let object = match self.read(&id, MAX_COMMIT_SIZE) {
+                Err(GitError::MissingObject { .. } | GitError::TooLarge { .. }) => return Ok(None),
+                object => object?,
+            };
+            id = match object.kind {
+                ObjectKind::Commit => return self.commit(&id).map(Some),
+                ObjectKind::Tag => {
+                    let named = object.bytes.lines().next().and_then(|line| parse_id(line.strip_prefix(b"object ")?));
+                    named.ok_or(GitError::Malformed { id, kind: object.kind, reason: "it names no object" })?
+                }
+                ObjectKind::Blob | ObjectKind::Tree => return Ok(None),
+            };
+        }
+        Ok(None)
+    }
+
     /// Returns the commits reachable from `include` and not from `exclude`.
     ///
     /// What is excluded is followed until it is older than all that is included. So commits with a wrong clock can

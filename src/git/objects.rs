@@ -72,6 +72,9 @@ pub struct Objects {
     git: Git,
     format: ObjectFormat,
     folder: PathBuf,
+    /// Where the repository keeps its objects if that is not `folder`: while a push is received, its objects are in a
+    /// quarantine folder, which git is told of by its environment and libgit2 is not.
+    behind: Option<PathBuf>,
     shallow: bool,
     partial: OnceLock<bool>,
     fetch: bool,
@@ -92,10 +95,12 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(git: Git, format: ObjectFormat, folder: PathBuf, shallow: bool) -> Self {
+    pub(crate) fn new(git: Git, format: ObjectFormat, folder: PathBuf, common_dir: &Path, shallow: bool) -> Self {
+        let own = common_dir.join("objects");
         Self {
             git,
             format,
+            behind: (own != folder).then_some(own),
             folder,
             shallow,
             partial: OnceLock::new(),
@@ -107,8 +112,17 @@ impl Objects {
 
     /// Returns the same database, fetching objects that a filter left out.
     pub(crate) fn clone_fetching(&self) -> Self {
-        let copy = Self::new(self.git.clone(), self.format, self.folder.clone(), self.shallow);
-        Self { fetch: true, ..copy }
+        Self {
+            git: self.git.clone(),
+            format: self.format,
+            folder: self.folder.clone(),
+            behind: self.behind.clone(),
+            shallow: self.shallow,
+            partial: OnceLock::new(),
+            fetch: true,
+            databases: Mutex::default(),
+            children: Mutex::default(),
+        }
     }
 
     /// Returns the hash that names objects.
@@ -299,7 +313,9 @@ impl Objects {
 
     fn open_database(&self) -> Option<Odb<'static>> {
         let database = Odb::new().ok()?;
-        database.add_disk_alternate(self.folder.to_str()?).ok()?;
+        for folder in std::iter::once(&self.folder).chain(&self.behind) {
+            database.add_disk_alternate(folder.to_str()?).ok()?;
+        }
         Some(database)
     }
 

@@ -183,7 +183,7 @@ impl Repository {
         }
         git.dir.clone_from(work_tree.as_ref().unwrap_or(&git_dir));
         let is_shallow = *shallow == b"true";
-        let objects = Objects::new(git.clone(), object_format, to_path(objects)?, is_shallow);
+        let objects = Objects::new(git.clone(), object_format, to_path(objects)?, &common_dir, is_shallow);
         Ok(Self {
             git,
             git_dir,

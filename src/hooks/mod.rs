@@ -7,6 +7,7 @@
 
 mod install;
 mod place;
+mod push;
 mod shim;
 mod status;
 mod uninstall;
@@ -24,6 +25,7 @@ use bstr::ByteVec;
 
 pub use self::install::{InstallOptions, InstallOutcome, Installed, install};
 pub use self::place::{Manager, Owner, Place, Snippet};
+pub use self::push::{PushedStub, Remote, Update, exempt_among};
 pub use self::shim::VERSION as SHIM_VERSION;
 pub use self::status::{State, Status, status};
 pub use self::uninstall::{UninstallOptions, UninstallOutcome, Uninstalled, uninstall};
@@ -123,6 +125,12 @@ pub enum HooksError {
     NotAFolder {
         /// Where git looks for hooks.
         path: PathBuf,
+    },
+    /// A pre-push hook was told something that git does not say.
+    #[error("`{line}` is not what git tells a pre-push hook")]
+    NoUpdate {
+        /// The line.
+        line: String,
     },
     /// The system refused. Each hook is whole: the one before, or the one after.
     #[error("cannot {action} `{}`", shown(.path))]

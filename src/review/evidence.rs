@@ -14,7 +14,7 @@ pub enum Scope {
     Staged,
     /// What the tree of `to` has and that of `from` has not.
     Range {
-        /// Where the change goes.
+        /// Where the change goes; git's null id where nothing is there yet.
         from: ObjectId,
         /// The last commit of the change.
         to: ObjectId,
@@ -85,9 +85,10 @@ pub fn added(repository: &Repository, scope: Scope) -> Result<Vec<Evidence>, Git
             Ok(sorted(found))
         }
         Scope::Range { from, to } => {
-            let (from, to) = (objects.commit(&from)?.tree, objects.commit(&to)?.tree);
+            let tree = |commit: &ObjectId| Ok::<_, GitError>(objects.commit(commit)?.tree);
+            let from = if from.is_null() { None } else { Some(tree(&from)?) };
             let mut found = Vec::new();
-            for change in objects.diff_trees(Some(&from), Some(&to)) {
+            for change in objects.diff_trees(from.as_ref(), Some(&tree(&to)?)) {
                 match change {
                     Ok(change) => found.extend(new(change)),
                     // No path of ours.

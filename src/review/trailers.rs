@@ -157,7 +157,9 @@ pub fn missing(
     in_tree: bool,
 ) -> Result<Missing, GitError> {
     let objects = repository.objects();
-    let history = objects.history(&[*to], exclude)?;
+    // Git's null id stands for a branch that is not there yet.
+    let exclude: Vec<ObjectId> = exclude.iter().copied().filter(|id| !id.is_null()).collect();
+    let history = objects.history(&[*to], &exclude)?;
     let quoted: Vec<(ObjectId, Sha256)> = history
         .commits
         .par_iter()

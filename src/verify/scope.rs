@@ -26,9 +26,17 @@ pub enum Scope {
     },
     /// The commits reachable from `to` and not from `from`, with all their edges.
     Range {
-        /// The commit that is taken for verified, with its ancestors.
+        /// The commit that is taken for verified, with its ancestors; git's null id excludes nothing.
         from: ObjectId,
         /// The last commit.
+        to: ObjectId,
+    },
+    /// A branch that moves from one commit to another: the range, and, as on an edge, that nothing is lost where the new
+    /// commit does not come from the old one.
+    Update {
+        /// The branch's commit until now, as in [`Scope::Range`].
+        from: ObjectId,
+        /// The branch's commit from now on.
         to: ObjectId,
     },
     /// The stubs and the evidence in the index, and the evidence along every edge reachable from `HEAD`.
@@ -65,6 +73,7 @@ pub fn verify(repository: &Repository, scope: &Scope, options: Options) -> Resul
     let (name, outcome) = match scope {
         Scope::Staged { merge_heads } => ("what is staged", run.staged(merge_heads)),
         Scope::Range { from, to } => ("the range", run.range(from, to)),
+        Scope::Update { from, to } => ("the update", run.update(from, to)),
         Scope::All => ("the repository", run.all()),
     };
     let mut report = outcome.map_err(|source| VerifyError::Git { scope: name, source })?;
@@ -138,6 +147,27 @@ impl Run<'_> {
         self.settle_history(outcomes, to)
     }
 
+    fn update(&self, from: &ObjectId, to: &ObjectId) -> Result<Report, GitError> {
+        let mut outcomes = self.walk(to, &[*from], Depth::Everything)?;
+        let objects = self.repository.objects();
+        // In a fast-forward, the edges between the two say it all.
+        let is_ahead = |commit: &Commit| commit.id == *from;
+        if !from.is_null() && objects.history(&[*from], &[*to])?.commits.iter().any(is_ahead) {
+            outcomes.push(self.replacement(&objects.commit(from)?, &objects.commit(to)?)?);
+        }
+        self.settle_history(outcomes, to)
+    }
+
+    /// Checks that a commit which takes another's place, and does not come from it, takes nothing away.
+    fn replacement(&self, old: &Commit, new: &Commit) -> Result<Outcome, GitError> {
+        let mut gaps = Gaps::default();
+        let touched = self.differences(Some(&old.tree), &new.tree, Depth::Everything, &mut gaps)?;
+        let (before, after) = (self.tree(old), self.tree(new));
+        let edges = vec![Edge { parent: Some(old.id), snapshot: &before, touched }];
+        let step = Step { commit: Some(new.id), child: &after, edges, own_index: None };
+        self.checker.check_losses(&step, gaps)
+    }
+
     fn all(&self) -> Result<Report, GitError> {
         let mut gaps = Gaps::default();
         let head = self.repository.head()?.commit();
@@ -163,7 +193,8 @@ impl Run<'_> {
     /// Checks every commit reachable from `last` and not from `exclude`. Oldest first.
     fn walk(&self, last: &ObjectId, exclude: &[ObjectId], depth: Depth) -> Result<Vec<Outcome>, GitError> {
         let objects = self.repository.objects();
-        let history = objects.history(&[*last], exclude)?;
+        let exclude: Vec<ObjectId> = exclude.iter().copied().filter(|id| !id.is_null()).collect();
+        let history = objects.history(&[*last], &exclude)?;
         let mut outcomes: Vec<Outcome> =
             history.commits.par_iter().rev().map(|commit| self.commit(commit, depth)).collect::<Result<_, _>>()?;
         if history.missing.contains(last) {

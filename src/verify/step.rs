@@ -293,6 +293,16 @@ impl<'a> Checker<'a> {
         Ok(outcome)
     }
 
+    /// Looks only for what the edges of a step take away: evidence, and stubs.
+    pub(super) fn check_losses(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
+        let mut outcome = self.check_evidence_lost(step, gaps)?;
+        rules::removal::check(self, step, &mut outcome)?;
+        for finding in &mut outcome.findings {
+            finding.commit = step.commit;
+        }
+        Ok(outcome)
+    }
+
     /// Applies every rule to a step.
     pub(super) fn check(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = Outcome::of(step, gaps);

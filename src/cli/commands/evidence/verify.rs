@@ -12,10 +12,10 @@ use git_archive_tomb::review::missing;
 use serde::Serialize;
 
 use super::evidence_files;
+use crate::cli::commands::verify::parse_range;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
-use crate::cli::range::Range;
 use crate::cli::session::{Session, shown};
 
 /// The longest text with quoted digests that is read, in bytes.
@@ -112,7 +112,7 @@ fn check_trailers(range: &str, session: &Session<'_>, findings: &mut Vec<Finding
         let Some(head) = repository.head()?.commit() else { return Ok(()) };
         missing(repository, &head, &[], false)?
     } else {
-        let Range { from, to } = Range::parse(range, repository)?;
+        let (from, to) = parse_range(range, repository)?;
         missing(repository, &to, &[from], true)?
     };
     let mut error = |message| findings.push(Finding { severity: "error", file: None, message });

@@ -11,9 +11,9 @@ use git_archive_tomb::item::JsonPath;
 use git_archive_tomb::review::{Evidence, Scope, added};
 use serde::Serialize;
 
+use crate::cli::commands::verify::parse_range;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::range::Range;
 use crate::cli::session::Session;
 use crate::cli::view::PathView;
 
@@ -79,8 +79,11 @@ struct Change {
 fn change(arguments: &PrBodyArguments, session: &Session<'_>) -> Result<Change, CommandError> {
     let repository = &session.repository;
     if let Some(range) = &arguments.range {
-        let Range { from, to } = Range::parse(range, repository)?;
-        return Ok(Change { evidence: added(repository, Scope::Range { from, to })?, base: Some(from) });
+        let (from, to) = parse_range(range, repository)?;
+        return Ok(Change {
+            evidence: added(repository, Scope::Range { from, to })?,
+            base: Some(from).filter(|from| !from.is_null()),
+        });
     }
     let head = repository.head()?.commit();
     let staged = if repository.is_bare() { Vec::new() } else { added(repository, Scope::Staged)? };
