@@ -18,9 +18,6 @@ const TOMBSTONE: &str = "Tombstone";
 const TOMBSTONE_COUNT: &str = "Tombstone-Count";
 const DIGEST: &str = "Evidence-Digest";
 
-/// The longest message that is looked into, in bytes; a commit with `--verbose` has its whole diff below.
-const MAX_MESSAGE: usize = 64 << 20;
-
 /// What the trailers of a commit say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trailers {
@@ -73,9 +70,6 @@ impl fmt::Display for Trailers {
 /// do: then that digest goes, and the tombstones are listed again. What is no trailer is not touched, and what git takes
 /// for no message stays one, so that leaving the editor still ends the commit.
 pub fn complete(repository: &Repository, message: &[u8]) -> Result<Option<Vec<u8>>, ReviewError> {
-    if message.len() > MAX_MESSAGE {
-        return Ok(None);
-    }
     let staged = added(repository, Scope::Staged)?;
     let mentions = message.to_ascii_lowercase().contains_str(DIGEST.to_ascii_lowercase());
     if (staged.is_empty() && !mentions) || repository.is_no_message(message)? {
