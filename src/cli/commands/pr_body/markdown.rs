@@ -223,9 +223,11 @@ fn commands(operations: &[Operation], base: Option<&ObjectId>) -> String {
     for operation in operations.iter().take(MAX_COMMANDS) {
         let _ = writeln!(text, "sha256sum {}", shell(operation.file.as_bytes()));
     }
-    let example = operations.iter().find_map(|operation| Some((operation.tombstone?, &operation.file)));
-    if let Some((tombstone, file)) = example {
-        let _ = writeln!(text, "grep {tombstone} {} | sha256sum", shell(file.as_bytes()));
+    // Where a file is a single line its digest says nothing new.
+    let examples = || operations.iter().filter_map(|operation| Some((operation.tombstone?, operation)));
+    let example = examples().find(|(_, operation)| operation.records > 1).or_else(|| examples().next());
+    if let Some((tombstone, operation)) = example {
+        let _ = writeln!(text, "grep {tombstone} {} | sha256sum", shell(operation.file.as_bytes()));
     }
     text + "```\n"
 }
