@@ -297,3 +297,34 @@ fn names_that_are_no_text_are_quoted_as_git_does() {
     let text = body(&repo, &[]);
     assert!(text.contains(r#"| `"caf\351"` | 1 byte | `dead` |"#), "{text}");
 }
+
+#[test]
+fn the_page_runs_as_printed() {
+    const PAGE: &str = include_str!("../../docs/review.md");
+    let blocks: Vec<&str> = PAGE.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0).collect();
+    let [author, reviewer, by_hand] = blocks[..] else { panic!("{blocks:?}") };
+    let world = World::new();
+    let upstream = world.sample("upstream");
+    upstream.git(&["clone", "-q", ".", "../author"]);
+    upstream.git(&["clone", "-q", ".", "../reviewer"]);
+    let run = |repo: &Repo<'_>, commands: &str| {
+        Run::from(repo.command("sh").args(["-euc", commands]).output().unwrap()).exits(0)
+    };
+    run(&world.at("author"), author);
+    let text = world.at("author").read_text("body.md");
+    let repo = world.at("reviewer");
+    repo.write("body.md", &text);
+    let told = run(&repo, reviewer);
+    assert!(told.stderr_text().contains("commit messages quote 1 evidence file"), "{told}");
+    assert!(!told.stdout_text().contains("b/src/legacy/old.py"), "an archival is no difference: {told}");
+    let digests = run(&repo, by_hand).stdout_text();
+    let digests: Vec<&str> = digests.lines().map(|line| &line[..64]).collect();
+    assert_eq!(digests.len(), 3);
+    assert!(digests.iter().all(|digest| text.contains(digest)));
+
+    // The line for those without the hook.
+    let by_hand = PAGE.split_once("`git commit -m 'archive").unwrap().1.split_once('`').unwrap().0;
+    repo.tomb_ok(&["store", "docs"]);
+    run(&repo, &format!("git commit -q -m 'archive{by_hand}"));
+    assert!(repo.git(&["log", "-1", "--format=%(trailers)"]).contains("Evidence-Digest: sha256:"));
+}

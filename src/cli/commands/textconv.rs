@@ -17,9 +17,9 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, output_error};
 use crate::cli::session::{Session, shown};
 
-/// Print what a stub stands for, and any other file as it is (git's diffs call this)
+/// Print what a stub stands for, or any other file as it is
 ///
-/// `init --textconv` sets it up. Nothing is connected to: the bytes come from an archive that is a file here, else from
+/// Git's diffs call it; `init --textconv` sets that up. Nothing is connected to: the bytes come from an archive that is a file here, else from
 /// the objects of this clone. Where they are in neither, or may not be shown, the stub is printed with the reason.
 #[derive(Debug, Args)]
 pub(crate) struct TextconvArguments {
