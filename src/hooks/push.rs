@@ -56,6 +56,8 @@ pub struct PushedStub {
     pub stub: Stub,
     /// The tree in which it is.
     tree: ObjectId,
+    /// Whether the commit that it names is here and has the archived blob where it stood.
+    in_its_commit: bool,
 }
 
 /// A place to push to.
@@ -130,31 +132,12 @@ impl Remote {
     /// Returns for each of `stubs` whether this remote has its bytes: a commit there has the archived blob at the path
     /// where it stood.
     pub fn has(&self, repository: &Repository, stubs: &[PushedStub]) -> Result<Vec<bool>, GitError> {
-        let objects = repository.objects();
-        let mut trees: HashMap<ObjectId, ObjectId> = HashMap::new();
-        let commits: HashSet<ObjectId> = stubs.iter().map(|pushed| pushed.stub.commit).collect();
-        for commit in commits {
-            match objects.commit(&commit) {
-                Ok(Commit { tree, .. }) => drop(trees.insert(commit, tree)),
-                Err(GitError::MissingObject { .. } | GitError::WrongKind { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let commits: Vec<ObjectId> = trees.keys().copied().collect();
+        let proven = stubs.iter().filter(|pushed| pushed.in_its_commit).map(|pushed| pushed.stub.commit);
+        let commits: Vec<ObjectId> = proven.collect::<HashSet<_>>().into_iter().collect();
         // One walk for all stubs: what is not reached from there is left.
-        let elsewhere = objects.history(&commits, &self.tips(repository)?)?;
-        for commit in elsewhere.commits {
-            trees.remove(&commit.id);
-        }
-        let holds = |pushed: &PushedStub| {
-            let Some(tree) = trees.get(&pushed.stub.commit) else { return Ok(false) };
-            match objects.entry(tree, &pushed.stub.path) {
-                Ok(entry) => Ok(entry.is_some_and(|entry| entry.id == pushed.stub.object)),
-                Err(GitError::MissingObject { .. }) => Ok(false),
-                Err(error) => Err(error),
-            }
-        };
-        stubs.par_iter().map(holds).collect()
+        let left = repository.objects().history(&commits, &self.tips(repository)?)?;
+        let left: HashSet<ObjectId> = left.commits.into_iter().map(|commit| commit.id).collect();
+        Ok(stubs.iter().map(|pushed| pushed.in_its_commit && !left.contains(&pushed.stub.commit)).collect())
     }
 
     /// Returns the stubs that `updates` bring here: those in the commits that references are set to, and in none that the
@@ -192,12 +175,23 @@ impl Remote {
         }
         let candidates: Vec<_> = candidates.into_iter().collect();
         let stub = |((path, _), (entry, tree)): ((RepoPath, ObjectId), (TreeEntry, ObjectId))| {
-            Ok(match blob_stub(repository, &entry)? {
-                Some(StubContent::Stub(parsed)) => Some(PushedStub { path, stub: parsed.stub, tree }),
-                _ => None,
-            })
+            let Some(StubContent::Stub(parsed)) = blob_stub(repository, &entry)? else { return Ok(None) };
+            let in_its_commit = is_in_its_commit(repository, &parsed.stub)?;
+            Ok(Some(PushedStub { path, stub: parsed.stub, tree, in_its_commit }))
         };
         candidates.into_par_iter().filter_map(|candidate| stub(candidate).transpose()).collect()
+    }
+}
+
+/// Returns whether the commit that a stub names is here and has the archived blob where it stood. Bytes that were archived
+/// before they were committed are in none.
+fn is_in_its_commit(repository: &Repository, stub: &Stub) -> Result<bool, GitError> {
+    let objects = repository.objects();
+    let entry = objects.commit(&stub.commit).and_then(|commit| objects.entry(&commit.tree, &stub.path));
+    match entry {
+        Ok(entry) => Ok(entry.is_some_and(|entry| entry.id == stub.object)),
+        Err(GitError::MissingObject { .. } | GitError::WrongKind { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

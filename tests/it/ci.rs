@@ -331,3 +331,23 @@ fn a_checkout_without_its_history_is_no_pass_and_names_the_fetch_that_helps() {
     shallow.git(&["fetch", "-q", "--unshallow"]);
     shallow.tomb_ok(&["verify", "--range", &range]);
 }
+
+#[test]
+fn the_lines_for_code_scanning_upload_what_is_found_and_what_is_not() {
+    let world = World::new();
+    let page = std::fs::read_to_string(Path::new(ROOT).join("docs/ci.md")).unwrap();
+    let line = page.lines().find_map(|line| line.trim().strip_prefix("run: ")).unwrap();
+    for (name, host, finding) in events(&world).into_iter().filter(|(_, host, _)| host.pushed) {
+        // The step before has fetched it.
+        host.checkout.git(&["fetch", "-q", "../author", "main"]);
+        run_step(&host.checkout, line, &BTreeMap::from([("BEFORE", host.before.clone())])).exits(0);
+        let sarif: serde_json::Value = serde_json::from_slice(&host.checkout.read("archive-tomb.sarif")).unwrap();
+        let results = sarif["runs"][0]["results"].as_array().unwrap();
+        assert_eq!(
+            results.iter().any(|result| Some(result["ruleId"].as_str().unwrap()) == finding),
+            finding.is_some(),
+            "{name}"
+        );
+        assert!(finding.is_some() || results.is_empty(), "{name}: {sarif}");
+    }
+}

@@ -904,6 +904,8 @@ fn help() {
     Options:
           --staged           Check what is about to be committed (the default)
           --range <A..B>     Check every commit reachable from B and not from A
+          --update <A..B>    Check a branch that moves from A to B: the range, and that a forced push
+                             loses nothing
           --all              Check the stubs here, and the evidence of the whole history
           --deep             Also compare with the archive: read and hash the bytes of every stub here
           --strict           Take evidence that names unknown predecessors for an error

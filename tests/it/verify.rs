@@ -1,4 +1,4 @@
-//! `verify` and the hooks that run it, as people and CI call them. The rules themselves have tests of their own, beside
+//! `verify`, as people and CI call it. The rules themselves have tests of their own, beside
 //! their code.
 
 use crate::common::{Repo, World};
@@ -86,42 +86,6 @@ fn deep_without_an_archive_says_so() {
     let clone = world.at("clone");
     clone.tomb_ok(&["verify", "--all", "--strict"]);
     clone.tomb(&["verify", "--all", "--deep"]).exits(6);
-}
-
-#[test]
-fn a_push_warns_of_bytes_that_are_only_on_this_machine() {
-    let world = World::new();
-    world.init_with("remote.git", &["--bare"]);
-    let repo = archived(&world);
-    repo.git(&["remote", "add", "origin", "../remote.git"]);
-    let push = repo.try_git(&["push", "-q", "origin", "main"]).exits(0);
-    assert!(!push.stderr_text().contains("only on this machine"), "{push}");
-
-    // A history that starts with the stubs leaves their files behind.
-    repo.git(&["checkout", "-q", "--orphan", "fresh"]);
-    repo.git(&["commit", "-q", "-m", "start anew"]);
-    let push = repo.try_git(&["push", "-q", "origin", "fresh"]).exits(0);
-    assert!(push.stderr_text().contains("docs/old.md are only on this machine"), "{push}");
-
-    repo.git(&["config", "archivetomb.hooks.requireCopies", "2"]);
-    repo.git(&["commit", "-q", "--amend", "-m", "start anew again"]);
-    let refused = repo.try_git(&["push", "-q", "-f", "origin", "fresh:elsewhere"]);
-    assert_ne!(refused.code, Some(0), "{refused}");
-    assert!(refused.stderr_text().contains("fewer than 2 places"), "{refused}");
-}
-
-#[test]
-fn the_hook_changes_neither_tree_nor_index() {
-    let world = World::new();
-    let repo = archived(&world);
-    repo.write("README.md", "# changed\n");
-    repo.git(&["add", "README.md"]);
-    let index = repo.read(".git/index");
-    for hook in ["pre-commit", "pre-merge-commit", "pre-push"] {
-        repo.tomb_ok(&["hooks", "run", hook]);
-        assert_eq!(repo.read(".git/index"), index, "{hook}");
-    }
-    assert!(!repo.exists(".git/index.lock"));
 }
 
 #[test]

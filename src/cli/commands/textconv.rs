@@ -19,8 +19,9 @@ use crate::cli::session::{Session, shown};
 
 /// Print what a stub stands for, or any other file as it is
 ///
-/// Git's diffs call it; `init --textconv` sets that up. Nothing is connected to: the bytes come from an archive that is a file here, else from
-/// the objects of this clone. Where they are in neither, or may not be shown, the stub is printed with the reason.
+/// Git's diffs call it; `init --textconv` sets that up. Nothing is connected to: the bytes come from an archive that is
+/// a file here, else from the objects of this clone. Where they are in neither, or may not be shown, the stub is
+/// printed with the reason.
 #[derive(Debug, Args)]
 pub(crate) struct TextconvArguments {
     /// The file, as git gives it

@@ -393,6 +393,7 @@ impl Snapshot {
 
 /// Returns the program `name` of those that `scripts/test` installs (see `tests/requirements.txt`). Where they are not
 /// installed a test is skipped, but not in CI.
+#[expect(clippy::print_stderr, reason = "whoever looks at a skipped test should see that it was")]
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin").join(name);
     if path.exists() {

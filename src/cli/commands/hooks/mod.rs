@@ -131,7 +131,10 @@ fn install_hooks(arguments: &InstallArguments, session: &mut Session<'_>) -> Res
             print_snippets(session.output, &snippets);
             Err(CommandError::new(
                 Exit::Usage,
-                format!("the hooks folder {} is outside this repository", shown(session.repository.hooks_dir())),
+                format!(
+                    "the hooks folder {} is outside this repository's git directory",
+                    shown(session.repository.hooks_dir())
+                ),
             )
             .hint("add the lines above to the hooks there, or write there with `--shared`"))
         }
@@ -175,7 +178,10 @@ fn uninstall_hooks(arguments: &ChangeArguments, session: &mut Session<'_>) -> Re
         }
         UninstallOutcome::Shared => Err(CommandError::new(
             Exit::Usage,
-            format!("the hooks folder {} is outside this repository", shown(session.repository.hooks_dir())),
+            format!(
+                "the hooks folder {} is outside this repository's git directory",
+                shown(session.repository.hooks_dir())
+            ),
         )
         .hint("remove the hooks there with `--shared`")),
     }
@@ -196,7 +202,7 @@ fn print_status(session: &mut Session<'_>) -> Result<Exit, CommandError> {
             Owner::Manager(manager) => session.output.line(format_args!("managed by {}", manager.name()))?,
             Owner::Shared => {
                 let folder = shown(session.repository.hooks_dir());
-                session.output.line(format_args!("in {folder}, outside this repository"))?;
+                session.output.line(format_args!("in {folder}, outside this repository's git directory"))?;
             }
         }
         for (hook, state) in &status.hooks {

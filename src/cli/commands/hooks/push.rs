@@ -21,7 +21,9 @@ const MAX_LISTED: usize = 10;
 
 /// What the pre-commit framework sets for its hooks, instead of git's arguments and input.
 const FRAMEWORK_REMOTE: [&str; 2] = ["PRE_COMMIT_REMOTE_NAME", "PRE_COMMIT_REMOTE_URL"];
-const FRAMEWORK_UPDATE: [&str; 3] = ["PRE_COMMIT_FROM_REF", "PRE_COMMIT_TO_REF", "PRE_COMMIT_REMOTE_BRANCH"];
+/// The commits; where the whole history is new to the remote there are none of them, and only the branches are named.
+const FRAMEWORK_COMMITS: [&str; 2] = ["PRE_COMMIT_FROM_REF", "PRE_COMMIT_TO_REF"];
+const FRAMEWORK_BRANCHES: [&str; 2] = ["PRE_COMMIT_REMOTE_BRANCH", "PRE_COMMIT_LOCAL_BRANCH"];
 
 /// Warns about, or with `hooks.require_copies` refuses, stubs whose bytes would be in too few places after the push.
 /// A push without new stubs asks for no configuration and no archive, so that it fails for neither.
@@ -143,13 +145,13 @@ fn updates(session: &Session<'_>) -> Result<Vec<Update>, CommandError> {
         return Err(failed(format!("it is longer than {} MiB", MAX_PUSH_LIST >> 20)));
     }
     let updates = Update::parse_all(&text)?;
-    let [from, to, branch] = FRAMEWORK_UPDATE.map(|name| std::env::var(name).ok());
-    match to {
-        Some(to) if updates.is_empty() => {
-            let resolve = |revision: &str| session.repository.resolve_commit(revision);
-            let old = from.and_then(|from| resolve(&from).ok());
-            Ok(vec![Update { new: Some(resolve(&to)?), old, name: branch.unwrap_or_default().into() }])
-        }
-        _ => Ok(updates),
+    if !updates.is_empty() {
+        return Ok(updates);
     }
+    let [from, to] = FRAMEWORK_COMMITS.map(|name| std::env::var(name).ok());
+    let [remote_branch, local_branch] = FRAMEWORK_BRANCHES.map(|name| std::env::var(name).ok());
+    let Some(to) = to.or(local_branch) else { return Ok(updates) };
+    let resolve = |revision: &str| session.repository.resolve_commit(revision);
+    let old = from.and_then(|from| resolve(&from).ok());
+    Ok(vec![Update { new: Some(resolve(&to)?), old, name: remote_branch.unwrap_or_default().into() }])
 }
