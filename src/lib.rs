@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`hooks`] |
+//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | where it is kept | [`git`], [`places`] |
@@ -35,7 +35,9 @@ pub mod quote;
 pub mod redact;
 pub mod restore;
 pub mod retry;
+pub mod review;
 pub mod store;
 pub mod stub;
 pub mod survey;
+pub mod textconv;
 pub mod verify;

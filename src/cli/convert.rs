@@ -18,8 +18,10 @@ use git_archive_tomb::quote::quote;
 use git_archive_tomb::restore::{
     ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
+use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
+use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
 use super::error::CommandError;
@@ -60,6 +62,26 @@ impl From<GitError> for CommandError {
             _ => (Exit::Failed, None),
         };
         with_hint(Self::from_error(exit, &error), hint)
+    }
+}
+
+impl From<ReviewError> for CommandError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Git(error) => error.into(),
+            error @ ReviewError::Evidence(_) => {
+                Self::from_error(Exit::Failed, &error).hint("`git archive-tomb evidence verify` tells more")
+            }
+        }
+    }
+}
+
+impl From<SetupError> for CommandError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Git(error) => error.into(),
+            error @ SetupError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
     }
 }
 

@@ -80,6 +80,9 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     if let Command::Schema(arguments) = &command {
         return commands::schema::run(arguments, output);
     }
+    if let Command::Textconv(arguments) = &command {
+        return commands::textconv::run(arguments, global, output);
+    }
     let mut session = Session::open(global, output)?;
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
@@ -97,12 +100,13 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
         Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
+        Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),
         Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),
-        Command::Schema(_) => Err(CommandError::new(Exit::Usage, "`schema` needs no repository")),
+        Command::Schema(_) | Command::Textconv(_) => Err(CommandError::new(Exit::Usage, "this needs no repository")),
     };
     // Whatever failed then failed because of that: the signal reaches the `git` processes too.
     result.map_err(|mut error| {

@@ -1,5 +1,6 @@
 //! Digests as pull requests quote them: made from evidence, found again in text, compared with the evidence.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -7,6 +8,7 @@ use bstr::ByteSlice;
 
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
+use crate::quote::quote_avoiding;
 
 use super::format::{Entry, Facts};
 
@@ -37,10 +39,28 @@ impl fmt::Display for LineDigest {
             write!(formatter, " {tombstone}")?;
         }
         match &self.path {
-            Some(path) => write!(formatter, " {path}"),
+            Some(path) => write!(formatter, " {}", quote_foreign(path.as_bytes(), &[])),
             None => Ok(()),
         }
     }
+}
+
+/// Returns foreign text for a text that quotes digests: quoted as git quotes paths, and so that nothing in it reads as a
+/// digest or a tombstone of its own. The sequences in `forbidden` do not appear in it either.
+pub fn quote_foreign<'a>(text: &'a [u8], forbidden: &[&str]) -> Cow<'a, str> {
+    let words: Vec<&str> = raw_words(text).filter(|word| is_id(word)).collect();
+    let quoted = quote_avoiding(text, &[forbidden, &words].concat());
+    // The digits of an escape may complete what follows them.
+    if raw_words(quoted.as_bytes()).any(is_id) {
+        let escaped: Vec<String> = text.iter().map(|byte| format!("\\{byte:03o}")).collect();
+        return Cow::Owned(format!("\"{}\"", escaped.concat()));
+    }
+    quoted
+}
+
+fn is_id(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word.parse::<Sha256>().is_ok() || word.parse::<Tombstone>().is_ok()
 }
 
 /// A digest that a text quotes.
@@ -73,9 +93,13 @@ pub fn quoted(text: &[u8]) -> Vec<Quoted> {
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = String> {
+    raw_words(text).map(str::to_ascii_lowercase)
+}
+
+fn raw_words(text: &[u8]) -> impl Iterator<Item = &str> {
     text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
         .filter(|word| matches!(word.len(), 36 | 64))
-        .filter_map(|word| std::str::from_utf8(word).ok().map(str::to_ascii_lowercase))
+        .filter_map(|word| std::str::from_utf8(word).ok())
 }
 
 /// Every digest that a set of evidence files knows: of its lines, of its files, of archived content and of stubs.
@@ -163,6 +187,26 @@ mod tests {
         let tombstone = entry.record.tombstone.expect("has a tombstone");
         let expected = format!("{}  {tombstone} src/legacy/file1.py", entry.digest);
         assert_eq!(LineDigest::from(entry).to_string(), expected);
+    }
+
+    #[test]
+    fn a_path_that_reads_like_a_digest_is_none() {
+        let digest = Sha256::of(b"").to_string();
+        let tombstone = "16bd3d4a-ba15-592c-ad02-cf17c8d16881";
+        for path in [
+            format!("cache/{digest}").into_bytes(),
+            format!("{tombstone}/{}", digest.to_uppercase()).into_bytes(),
+            [b"\xe9", &digest.as_bytes()[3..]].concat(),
+            [b"\n\xe9", &digest.as_bytes()[3..], digest.as_bytes()].concat(),
+        ] {
+            let line = format!("{digest}  {tombstone} {}", quote_foreign(&path, &["|"]));
+            let found = quoted(line.as_bytes());
+            assert_eq!(found.len(), 1, "{line}");
+            assert_eq!(found[0].tombstone, tombstone.parse().ok(), "{line}");
+            let shown = quote_foreign(&path, &[]);
+            assert_eq!(crate::quote::unquote(&shown).as_deref(), Some(&path[..]), "{shown}");
+        }
+        assert_eq!(quote_foreign(b"src/a.py", &[]), "src/a.py");
     }
 
     #[test]

@@ -105,7 +105,8 @@ impl EvidenceFileName {
         &self.0[TIME_LENGTH + 1..self.0.len() - EXTENSION.len() - SHORT_LENGTH - 1]
     }
 
-    fn short(&self) -> &str {
+    /// Returns the first 16 digits of the digest, which the name carries.
+    pub(crate) fn short(&self) -> &str {
         &self.0[self.0.len() - EXTENSION.len() - SHORT_LENGTH..self.0.len() - EXTENSION.len()]
     }
 }

@@ -10,7 +10,7 @@ use crate::id::ObjectId;
 use crate::item::RepoPath;
 
 /// The largest commit object that is read, in bytes.
-const MAX_COMMIT_SIZE: u64 = 8 * 1024 * 1024;
+pub(super) const MAX_COMMIT_SIZE: u64 = 8 * 1024 * 1024;
 
 /// A commit, as its raw object says: neither replace references nor grafts have a say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod error;
 mod holders;
 mod index;
 mod lock;
+mod message;
 mod objects;
 mod pathspec;
 mod repository;
@@ -22,9 +23,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod upstream;
 mod worktree;
 
-pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern};
+pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern, attribute_pattern_below};
 pub use commit::{Commit, History};
 pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;

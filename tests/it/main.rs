@@ -21,5 +21,8 @@ mod hostile;
 mod listing;
 mod main_job;
 mod messages;
+mod review;
 mod scale;
+mod textconv;
+mod trailers;
 mod verify;

@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &VerifyArguments, session: &mut Session<'_>) -> Res
 }
 
 /// Parses `A..B`; an omitted end is `HEAD`, and git's null id, which stands for a branch that is new, is a beginning.
-fn parse_range(range: &str, repository: &Repository) -> Result<(ObjectId, ObjectId), CommandError> {
+pub(crate) fn parse_range(range: &str, repository: &Repository) -> Result<(ObjectId, ObjectId), CommandError> {
     let ends = range.split_once("..").filter(|(from, to)| !(to.starts_with('.') || from.is_empty() && to.is_empty()));
     let Some((from, to)) = ends else {
         return Err(CommandError::new(Exit::Usage, format!("`{}` is not a range", range.escape_debug()))

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use git_archive_tomb::hooks::{
     Hook, InstallOptions, InstallOutcome, Installed, Owner, Place, Snippet, State, UninstallOptions, UninstallOutcome,
-    Uninstalled, install, status, uninstall,
+    Uninstalled, install, install_with_trailers, status, uninstall,
 };
 
 use crate::cli::error::CommandError;
@@ -19,7 +19,8 @@ use crate::cli::session::{Session, shown};
 
 /// Install, remove or describe the git hooks
 ///
-/// The hooks check stubs and evidence before a commit, a merge commit and a push. They only read.
+/// The hooks check stubs and evidence before a commit, a merge commit and a push. They only read. One that adds trailers
+/// to commit messages is installed on request.
 #[derive(Debug, Args)]
 pub(crate) struct HooksArguments {
     #[command(subcommand)]
@@ -29,13 +30,22 @@ pub(crate) struct HooksArguments {
 #[derive(Debug, Subcommand)]
 enum HooksCommand {
     /// Install the hooks; hooks that are there are kept and run first
-    Install(ChangeArguments),
+    Install(InstallArguments),
     /// Remove the hooks; what was there before comes back as it was
     Uninstall(ChangeArguments),
     /// Tell which hooks are there
     Status,
     /// Run a hook (this is what the installed hooks call)
     Run(RunArguments),
+}
+
+#[derive(Debug, Args)]
+struct InstallArguments {
+    #[command(flatten)]
+    change: ChangeArguments,
+    /// Also install the hook `commit-msg`, which makes commit messages quote their evidence
+    #[arg(long)]
+    trailers: bool,
 }
 
 #[derive(Debug, Args)]
@@ -99,9 +109,13 @@ pub(crate) fn print_snippets(output: &Output, snippets: &[Snippet]) {
     }
 }
 
-fn install_hooks(arguments: &ChangeArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let options = InstallOptions { program: program()?, shared: arguments.shared, force: arguments.force };
-    match install(&place(session), &options)? {
+fn install_hooks(arguments: &InstallArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let ChangeArguments { shared, force } = arguments.change;
+    let options = InstallOptions { program: program()?, shared, force };
+    let place = place(session);
+    let installed =
+        if arguments.trailers { install_with_trailers(&place, &options) } else { install(&place, &options) };
+    match installed? {
         InstallOutcome::Done(hooks) => {
             for (hook, installed) in hooks {
                 print_result(hook, describe_installed(installed), session)?;
