@@ -69,7 +69,9 @@ impl Snapshot for Tree {
     }
 
     fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
-        let found = self.files.iter().filter(|(path, _)| {
+        let folder = names::join(top, names::EVIDENCE_FOLDER.as_bytes());
+        let within = self.files.iter().filter(|(path, _)| path.is_within(&folder));
+        let found = within.filter(|(path, _)| {
             short_in_name(path) == Some(short) && names::evidence_top(path.as_bytes()) == Some(top)
         });
         Ok(found.map(|(path, entry)| (path.clone(), *entry)).collect())
