@@ -20,4 +20,5 @@ mod listing;
 mod main_job;
 mod messages;
 mod scale;
+mod storm;
 mod verify;
