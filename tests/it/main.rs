@@ -15,6 +15,7 @@ mod common;
 mod config;
 mod docs;
 mod faults;
+mod histories;
 mod hostile;
 mod listing;
 mod main_job;

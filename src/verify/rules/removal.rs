@@ -15,6 +15,7 @@ use crate::verify::step::{Checker, Edge, Outcome, Step, StubState, is_regular};
 #[derive(Clone, Copy)]
 struct Gone<'s> {
     path: &'s RepoPath,
+    entry: TreeEntry,
     stub: &'s Stub,
     /// Whether something else stands in its place.
     is_replaced: bool,
@@ -27,7 +28,10 @@ pub(in crate::verify) fn check(checker: &Checker<'_>, step: &Step<'_>, outcome: 
     let mut in_tree = None;
     let mut reported: HashSet<(&RepoPath, Tombstone)> = HashSet::new();
     for edge in &step.edges {
-        let gone = unaccounted(checker, edge, outcome)?;
+        let mut gone = unaccounted(checker, edge, outcome)?;
+        if step.edges.len() > 1 {
+            gone = not_gone_before(checker, step, edge, gone)?;
+        }
         if gone.is_empty() {
             continue;
         }
@@ -65,7 +69,8 @@ fn unaccounted<'s>(
             continue;
         }
         let path = &touched.path;
-        let stub = match touched.old.as_ref().and_then(|old| old.stub.as_ref()) {
+        let Some(old) = &touched.old else { continue };
+        let stub = match &old.stub {
             Some(StubState::WellFormed(parsed)) => &parsed.stub,
             Some(StubState::Newer(version)) => {
                 let reason = format!("the stub that stood here needs a newer git-archive-tomb (format v{version})");
@@ -80,7 +85,7 @@ fn unaccounted<'s>(
             None => false,
         };
         if !is_back {
-            all.push(Gone { path, stub, is_replaced: touched.new.is_some() });
+            all.push(Gone { path, entry: old.entry, stub, is_replaced: touched.new.is_some() });
         }
     }
     if !all.is_empty() {
@@ -88,6 +93,29 @@ fn unaccounted<'s>(
         all.retain(|gone| !returned.contains(&gone.stub.tombstone));
     }
     Ok(all)
+}
+
+/// Takes out what a merge takes over from another parent, in whose own history the stub disappeared: the edges there
+/// account for it, one by one, and their accounts need not add up to one of this whole edge.
+fn not_gone_before<'s>(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    edge: &Edge<'_>,
+    gone: Vec<Gone<'s>>,
+) -> Result<Vec<Gone<'s>>, GitError> {
+    let Some(parent) = edge.parent else { return Ok(gone) };
+    let mut left = Vec::new();
+    'gone: for gone in gone {
+        let now = step.child.entry(gone.path)?;
+        for other in &step.edges {
+            let Some(id) = other.parent.filter(|id| *id != parent) else { continue };
+            if other.snapshot.entry(gone.path)? == now && checker.stood_at_fork(&id, &parent, gone.path, &gone.entry)? {
+                continue 'gone;
+            }
+        }
+        left.push(gone);
+    }
+    Ok(left)
 }
 
 /// Returns where on an edge stubs come to stand.
@@ -122,7 +150,7 @@ fn not_elsewhere<'s>(
 }
 
 fn finding(gone: &Gone<'_>) -> Finding {
-    let Gone { path, stub, is_replaced } = gone;
+    let Gone { path, stub, is_replaced, .. } = gone;
     let finding = if *is_replaced {
         let reason = "other bytes stand where a stub stood, and no evidence says that its item was restored or purged";
         Finding::error(Rule::StubRemoved, path.as_bytes(), reason).hint(format!(

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::causes::in_one_line;
 use crate::evidence::record::Action;
 use crate::git::{Change, GitError, TreeEntry};
-use crate::id::Tombstone;
+use crate::id::{ObjectId, Tombstone};
 use crate::item::RepoPath;
 use crate::quote::quote;
 use crate::stub::{ParsedStub, Stub};
@@ -256,9 +256,9 @@ fn compare_bytes(
     let stub = &parsed.stub;
     let at_path = step.edges.iter().filter_map(|edge| {
         let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
-        edge.touched[index].old.as_ref()
+        Some((edge.parent, edge.touched[index].old.as_ref()?))
     });
-    let (files, stubs): (Vec<&Side>, Vec<&Side>) = at_path.partition(|side| side.stub.is_none());
+    let (files, stubs): (Vec<_>, Vec<_>) = at_path.partition(|(_, side)| side.stub.is_none());
     let unlike = |reason: String, outcome: &mut Outcome| {
         let finding = if record.dirty {
             Finding::warning(Rule::StubMismatch, path.as_bytes(), reason)
@@ -269,18 +269,25 @@ fn compare_bytes(
         outcome.findings.push(finding.tombstone(stub.tombstone).record(record.digest));
     };
     if !files.is_empty() {
-        for file in files {
+        for (_, file) in &files {
             // What is missing is reported as such; to call it other bytes too would be a guess.
             let same = outcome.gaps.note(Some(path), is_original(checker, &file.entry, stub))?;
             if same.unwrap_or(true) {
                 return Ok(());
             }
         }
-        unlike("the file that it replaced was not the archived one".to_owned(), outcome);
+        if follows_rename(step, path, stub)? {
+            return Ok(());
+        }
+        match is_later_version(checker, path, stub, &files)? {
+            Later::Yes => {}
+            Later::Unknown => outcome.findings.push(unproven(path, record, stub)),
+            Later::No => unlike("the file that it replaced was not the archived one".to_owned(), outcome),
+        }
         return Ok(());
     }
     let was_proven = proven.contains(&stub.tombstone)
-        || stubs.iter().filter_map(|side| side.stub()).any(|old| old.stub.sha256 == stub.sha256);
+        || stubs.iter().filter_map(|(_, side)| side.stub()).any(|old| old.stub.sha256 == stub.sha256);
     if was_proven {
         return Ok(());
     }
@@ -298,13 +305,84 @@ fn compare_bytes(
         }
         Ok(None) => unlike(format!("commit `{}` has no such path", stub.commit), outcome),
         Err(GitError::MissingObject { .. }) => {
-            let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
-            let finding = Finding::warning(Rule::Unproven, path.as_bytes(), reason);
-            outcome.findings.push(finding.tombstone(stub.tombstone).record(record.digest));
+            outcome.findings.push(unproven(path, record, stub));
         }
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Returns whether a merge brings two things together: one parent has the stub, at a path that it was proven at, and
+/// the other has renamed the file that was there to where the stub stands now.
+fn follows_rename(step: &Step<'_>, path: &RepoPath, stub: &Stub) -> Result<bool, GitError> {
+    for edge in &step.edges {
+        let at_path = edge.touched.iter().find(|touched| touched.path == *path);
+        if at_path.is_none_or(|touched| touched.old.is_some()) {
+            continue;
+        }
+        let is_stub = |old: &Side| old.stub().is_some_and(|old| old.stub.tombstone == stub.tombstone);
+        let was_here = edge.touched.iter().filter(|touched| touched.old.as_ref().is_some_and(is_stub));
+        for from in was_here {
+            for other in &step.edges {
+                let renamed = other.snapshot.entry(path)?.is_some() && other.snapshot.entry(&from.path)?.is_none();
+                if renamed {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the warning for a stub whose bytes git cannot tell.
+fn unproven(path: &RepoPath, record: &Archived, stub: &Stub) -> Finding {
+    let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
+    let finding = Finding::warning(Rule::Unproven, path.as_bytes(), reason);
+    finding.tombstone(stub.tombstone).record(record.digest)
+}
+
+/// Whether what was archived is a later version of the file that its stub replaced.
+enum Later {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// Looks whether the file was edited before it was archived, and both became one commit: by a squash, an amend, a pull
+/// request's button. Then the record's commit has the archived bytes, and nobody but its own history changed the file
+/// that stood here. An edit that the stub would hide was made on this side.
+fn is_later_version(
+    checker: &Checker<'_>,
+    path: &RepoPath,
+    stub: &Stub,
+    files: &[(Option<ObjectId>, &Side)],
+) -> Result<Later, GitError> {
+    let found = match checker.objects.entry_in_commit(&stub.commit, &stub.path) {
+        Ok(Some(entry)) => is_original(checker, &entry, stub),
+        Ok(None) => return Ok(Later::No),
+        Err(error) => Err(error),
+    };
+    let parents = files.iter().filter_map(|(parent, side)| Some(((*parent)?, side)));
+    match found {
+        Ok(false) => Ok(Later::No),
+        Ok(true) => {
+            for (parent, side) in parents {
+                if checker.stood_at_fork(&stub.commit, &parent, path, &side.entry)? {
+                    return Ok(Later::Yes);
+                }
+            }
+            Ok(Later::No)
+        }
+        Err(GitError::MissingObject { .. }) => {
+            for (parent, _) in parents {
+                if checker.objects.stood_at(path, &stub.object, &parent)? {
+                    return Ok(Later::No);
+                }
+            }
+            Ok(Later::Unknown)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns whether an entry has the mode and the bytes that a stub stands for.

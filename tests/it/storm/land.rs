@@ -53,7 +53,7 @@ impl Team<'_> {
         for _ in 0..ROUNDS {
             self.propose(&branch);
             let before = self.host.git(&["rev-parse", "main"]);
-            let way = if branch.merge_only { self.random.u8(2..6) } else { self.random.u8(..6) };
+            let way = if branch.as_it_is { self.random.u8(2..6) } else { self.random.u8(..6) };
             let name = branch.name.as_str();
             let done = match way {
                 0 => {
@@ -83,12 +83,16 @@ impl Team<'_> {
                 }
             };
             if done {
+                if way > 2 && !branch.as_it_is {
+                    let merge = self.host.git(&["rev-parse", "main"]);
+                    self.squashable.insert(merge);
+                }
                 self.check_landed(&before, &[branch]);
                 return;
             }
             self.host_git(&["reset", "-q", "--hard", &before]);
             self.git(branch.developer, &["switch", "-q", &branch.name]);
-            branch.merge_only |= self.merge_main(branch.developer);
+            branch.as_it_is |= self.merge_main(branch.developer);
         }
         panic!("{} cannot be merged", branch.name);
     }

@@ -36,6 +36,11 @@ enum Take {
 impl Team<'_> {
     /// Goes on until what `run` began is done. Returns whether somebody kept a stub of theirs over the other side's edit.
     pub(super) fn settle(&mut self, who: usize, during: During, run: &Run) -> bool {
+        self.settle_with(who, during, run, None)
+    }
+
+    /// As [`Team::settle`], for commits that come from elsewhere, with their evidence if it was left behind there.
+    pub(super) fn settle_with(&mut self, who: usize, during: During, run: &Run, from: Option<&str>) -> bool {
         let mut kept_over_edit = false;
         if run.code == Some(0) {
             return kept_over_edit;
@@ -43,7 +48,10 @@ impl Team<'_> {
         // A rebase stops as often as it has commits, at most.
         for _ in 0..100 {
             kept_over_edit |= self.settle_paths(who, during);
-            self.verify_staged(who, during);
+            if self.is_taken_back(who, during) {
+                return kept_over_edit;
+            }
+            self.verify_staged(who, during, from);
             if !self.go_on_with(who, during) {
                 return kept_over_edit;
             }
@@ -51,18 +59,48 @@ impl Team<'_> {
         panic!("{during:?} never ends: {run}");
     }
 
-    /// Asserts that what is staged is fit to be committed.
-    fn verify_staged(&mut self, who: usize, during: During) {
-        let run = self.tomb(who, &["verify", "--staged", "--json"]);
-        let mut errors = self.sort_findings(&run);
-        match during {
-            // The check of the pull request will say so again.
-            During::Revert => errors.retain(|error| error["rule"] != "evidence-rewritten"),
-            // See `Team::mend_last_commit`.
-            During::CherryPick | During::Rebase => errors.retain(|error| error["rule"] != "stub-unknown"),
-            _ => {}
+    /// Takes a revert back that would hide an edit or leave a stub's bytes without an account, and a rebase that drops evidence
+    /// of stubs which it keeps.
+    fn is_taken_back(&mut self, who: usize, during: During) -> bool {
+        let (word, harmless) = match during {
+            During::Revert => ("revert", (|rule| rule == "evidence-rewritten") as fn(&str) -> bool),
+            During::Rebase => ("rebase", (|rule| rule != "stub-unknown") as fn(&str) -> bool),
+            _ => return false,
+        };
+        if self.staged_errors(who).iter().all(|error| harmless(error["rule"].as_str().unwrap())) {
+            return false;
         }
-        assert_eq!(errors, Vec::<serde_json::Value>::new(), "a false alarm");
+        self.git(who, &[word, "--abort"]);
+        self.count("reverts and rebases taken back");
+        true
+    }
+
+    /// Asserts that what is staged is fit to be committed, and does what hints say where it cannot be.
+    fn verify_staged(&mut self, who: usize, during: During, from: Option<&str>) {
+        let errors = self.staged_errors(who);
+        for error in &errors {
+            let hint = error["hint"].as_str().unwrap();
+            match (error["rule"].as_str().unwrap(), from) {
+                ("evidence-rewritten", _) if during == During::Revert => self.follow(who, hint),
+                ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
+                _ => panic!("a false alarm: {error}"),
+            }
+        }
+        if !errors.is_empty() {
+            assert_eq!(self.staged_errors(who), Vec::<serde_json::Value>::new(), "after following the hints");
+        }
+    }
+
+    /// Brings evidence along from where its stubs came.
+    pub(super) fn take_evidence_from(&mut self, who: usize, from: &str) {
+        self.git(who, &["checkout", "-q", from, "--", ":/.codex/evidence"]);
+        self.count("evidence taken along");
+    }
+
+    /// Verifies what is staged, and returns the errors.
+    pub(super) fn staged_errors(&mut self, who: usize) -> Vec<serde_json::Value> {
+        let run = self.tomb(who, &["verify", "--staged", "--json"]);
+        self.sort_findings(&run)
     }
 
     /// Continues. Returns whether there is more to settle.
@@ -80,14 +118,16 @@ impl Team<'_> {
         };
         let how = if nothing_staged() { "--skip" } else { "--continue" };
         let run = self.try_git(who, &[word, how]);
-        if run.code == Some(0) {
+        // A single commit of which nothing is left is over before anybody skips it. Where git crashed, nothing is left either.
+        if matches!(run.code, Some(0) | None) || run.all_text().contains("in progress") {
             return false;
         }
         assert!(run.all_text().contains("onflict"), "{run}");
         true
     }
 
-    fn settle_paths(&mut self, who: usize, during: During) -> bool {
+    /// Settles the paths in conflict.
+    pub(super) fn settle_paths(&mut self, who: usize, during: During) -> bool {
         let mut kept_over_edit = false;
         let listed = self.developers[who].git(&["ls-files", "-u", "-z", "--", ":/"]);
         let mut paths: BTreeMap<String, [Option<String>; 4]> = BTreeMap::new();
@@ -104,16 +144,15 @@ impl Team<'_> {
             let take = self.choose(during, ours, theirs);
             let is_stub_over_file = (take == Take::Ours && (ours, theirs) == (Has::Stub, Has::File))
                 || (take == Take::Theirs && (ours, theirs) == (Has::File, Has::Stub));
-            kept_over_edit |= during == During::Merge && is_stub_over_file;
+            // A squash would show the one stub in place of what the other side has, without its account.
+            let is_other_stub = (take, ours, theirs) == (Take::Ours, Has::Stub, Has::Stub);
+            kept_over_edit |= during == During::Merge && (is_stub_over_file || is_other_stub);
             match take {
                 Take::Ours => self.take(who, &path, "--ours", ours),
                 Take::Theirs => self.take(who, &path, "--theirs", theirs),
                 Take::FileOnRecord => {
-                    let (stub, file, blob) = match ours {
-                        Has::Stub => ("--ours", "--theirs", &stages[3]),
-                        _ => ("--theirs", "--ours", &stages[2]),
-                    };
-                    let _ = file;
+                    let (stub, blob) =
+                        if ours == Has::Stub { ("--ours", &stages[3]) } else { ("--theirs", &stages[2]) };
                     self.take(who, &path, stub, Has::Stub);
                     if self.restore(who, &path) {
                         let repo = &self.developers[who];

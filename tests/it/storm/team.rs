@@ -24,6 +24,8 @@ pub(super) struct Team<'w> {
     pub(super) archived: BTreeMap<String, Vec<u8>>,
     /// The tombstones that each developer's archive took in.
     pub(super) stored: Vec<BTreeSet<String>>,
+    /// Merges of pull requests that could have been squashed.
+    pub(super) squashable: BTreeSet<String>,
     pub(super) transcript: Transcript,
     world: &'w World,
 }
@@ -33,8 +35,9 @@ pub(super) struct Team<'w> {
 pub(super) struct Branch {
     pub(super) name: String,
     pub(super) developer: usize,
-    /// Whether somebody kept a stub over an edit of the main branch: only a true merge tells that both were there.
-    pub(super) merge_only: bool,
+    /// Whether its commits account for what happened only one by one: somebody kept a stub over an edit of the main branch, or
+    /// reverted an archive. So it is merged as it is, without squash or rebase.
+    pub(super) as_it_is: bool,
 }
 
 /// What was done, printed when the test fails.
@@ -97,6 +100,7 @@ impl<'w> Team<'w> {
             open: Vec::new(),
             counts: BTreeMap::new(),
             archived: BTreeMap::new(),
+            squashable: BTreeSet::new(),
             transcript: Transcript { seed, text: String::new() },
             world,
         }
@@ -121,7 +125,28 @@ impl<'w> Team<'w> {
     pub(super) fn try_git(&mut self, who: usize, arguments: &[&str]) -> Run {
         let run = self.developers[who].try_git(arguments);
         self.note(&format!("developer-{who}"), "git", arguments, &run);
+        if run.code.is_none() && self.is_recovered(&self.developers[who], &run) {
+            self.count("crashes of git");
+            if !arguments.iter().any(|word| ["--continue", "--skip"].contains(word)) {
+                return self.try_git(who, &[&["-c", "merge.directoryRenames=false"], arguments].concat());
+            }
+        }
         run
+    }
+
+    /// Cleans up where git itself crashed: merge-ort fails an assertion of its own on some renames of folders. Returns false
+    /// if it was not that.
+    fn is_recovered(&self, repo: &Repo<'_>, run: &Run) -> bool {
+        if !run.stderr_text().contains("Assertion") {
+            return false;
+        }
+        let lock = repo.git(&["rev-parse", "--git-path", "index.lock"]);
+        let _ = std::fs::remove_file(repo.path.join(lock));
+        for word in ["rebase", "cherry-pick", "revert", "am"] {
+            repo.try_git(&[word, "--abort"]);
+        }
+        repo.git(&["reset", "-q", "--hard"]);
+        true
     }
 
     /// Runs git for a developer, which must succeed, and returns what it printed.
@@ -134,6 +159,9 @@ impl<'w> Team<'w> {
     pub(super) fn try_host(&mut self, arguments: &[&str]) -> Run {
         let run = self.host.try_git(arguments);
         self.note("host", "git", arguments, &run);
+        if run.code.is_none() && self.is_recovered(&self.host, &run) {
+            self.count("crashes of git");
+        }
         run
     }
 

@@ -64,24 +64,28 @@ const DEEDS: &[Deed] = &[
     Deed::TakeFromOtherBranch,
 ];
 
+/// What makes one commit of several.
+const REWRITES: &[Deed] =
+    &[Deed::AmendMessage, Deed::AmendWithMore, Deed::SquashBySoftReset, Deed::RebaseInteractively, Deed::RebaseOnMain, Deed::RebaseOntoStart];
+
 impl Team<'_> {
     /// Starts a branch from the main branch, or on top of another one, and does something on it.
     pub(super) fn start(&mut self, number: usize) {
         let name = format!("branch-{number}");
         let who = self.random.usize(..self.developers.len());
-        let mut merge_only = false;
+        let mut as_it_is = false;
         let mut base = "origin/main".to_owned();
         if self.once_in(5) {
             let open = self.open.clone();
             if let Some(other) = self.pick(&open) {
-                merge_only = other.merge_only;
+                as_it_is = other.as_it_is;
                 self.publish(&other);
                 base = format!("origin/{}", other.name);
             }
         }
         self.git(who, &["fetch", "-q", "--prune", "origin"]);
         self.git(who, &["switch", "-q", "--no-track", "-c", &name, &base]);
-        self.open.push(Branch { name, developer: who, merge_only });
+        self.open.push(Branch { name, developer: who, as_it_is });
         self.count("branches");
         let last = self.open.len() - 1;
         self.work(last);
@@ -100,7 +104,11 @@ impl Team<'_> {
         for _ in 0..self.random.usize(1..4) {
             let deed = self.pick(DEEDS).unwrap();
             self.transcript_heading(&format!("{deed:?}"));
-            self.open[index].merge_only |= self.deed(who, deed);
+            // What needs an account of each step is not put into one.
+            if self.open[index].as_it_is && REWRITES.contains(&deed) {
+                continue;
+            }
+            self.open[index].as_it_is |= self.deed(who, deed);
             let status = self.developers[who].git(&["status", "--porcelain", "--untracked-files=no"]);
             assert_eq!(status, "", "{deed:?} left something behind");
         }
@@ -133,8 +141,7 @@ impl Team<'_> {
             Deed::RebaseOnMain => self.rebase_on_main(who),
             Deed::RebaseOntoStart => self.rebase_onto_start(who),
             Deed::CherryPick => self.cherry_pick(who),
-            Deed::RevertCarefully => self.revert(who, true),
-            Deed::RevertCarelessly => self.revert(who, false),
+            Deed::RevertCarefully | Deed::RevertCarelessly => return self.revert(who, deed == Deed::RevertCarefully),
             Deed::ApplyMail => self.apply_mail(who),
             Deed::StashAndPop => self.stash_and_pop(who),
             Deed::UndoUncommitted => self.undo_uncommitted(who),
@@ -345,7 +352,7 @@ impl Team<'_> {
         // A stub may have been in another commit than its evidence.
         if !self.lacks_evidence(who, &base_id).is_empty() {
             self.git(who, &["reset", "-q", "--hard", "ORIG_HEAD"]);
-            self.count("rebases taken back");
+            self.count("reverts and rebases taken back");
         }
     }
 
@@ -371,10 +378,9 @@ impl Team<'_> {
         }
         let head = self.developers[who].git(&["rev-parse", "HEAD"]);
         if lacking.iter().all(|commit| *commit == head) {
-            self.git(who, &["checkout", "-q", from, "--", ":/.codex/evidence"]);
+            self.take_evidence_from(who, from);
             self.git(who, &["commit", "-q", "--amend", "--no-edit"]);
             assert_eq!(self.lacks_evidence(who, base), Vec::<String>::new());
-            self.count("evidence taken along");
         } else {
             self.git(who, &["reset", "-q", "--hard", base]);
             self.count("picks taken back");
@@ -430,7 +436,8 @@ impl Team<'_> {
         let base = repo.git(&["rev-parse", "HEAD"]);
         let range = format!("HEAD..{other}");
         let commits: Vec<String> = repo.git(&["rev-list", "--no-merges", &range]).lines().map(ToOwned::to_owned).collect();
-        let merges: Vec<String> = repo.git(&["rev-list", "--merges", &range]).lines().map(ToOwned::to_owned).collect();
+        let mut merges: Vec<String> = repo.git(&["rev-list", "--merges", &range]).lines().map(ToOwned::to_owned).collect();
+        merges.retain(|merge| self.squashable.contains(merge));
         let run = match self.random.u8(..4) {
             0 if !commits.is_empty() => self.try_git(who, &["cherry-pick", "--no-merges", &range]),
             1 if !merges.is_empty() => {
@@ -442,40 +449,67 @@ impl Team<'_> {
                 self.try_git(who, &["cherry-pick", &commit])
             }
         };
-        self.settle(who, During::CherryPick, &run);
+        self.settle_with(who, During::CherryPick, &run, Some(&other));
         self.take_evidence_along(who, &base, &other);
         self.count("cherry-picks");
     }
 
-    /// Reverts a commit. With care, all evidence is kept; without, the pull request's check says how to mend it.
-    fn revert(&mut self, who: usize, with_care: bool) {
-        let listed = self.developers[who].git(&["rev-list", "--max-count=8", "--parents", "HEAD"]);
+    /// Reverts a commit. With care, all evidence is kept; without, the pull request's check says how to mend it. Bytes that
+    /// come back so are on no record, which a squash with a later edit would need.
+    fn revert(&mut self, who: usize, with_care: bool) -> bool {
+        let repo = &self.developers[who];
+        let before = repo.git(&["rev-parse", "HEAD"]);
+        let listed = repo.git(&["rev-list", "--max-count=8", "--parents", "HEAD"]);
         let commits: Vec<String> = listed.lines().filter(|line| line.contains(' ')).map(ToOwned::to_owned).collect();
-        let Some(commit) = self.pick(&commits) else { return };
+        let Some(commit) = self.pick(&commits) else { return false };
         let ids: Vec<&str> = commit.split(' ').collect();
-        let mut arguments = vec!["revert"];
-        if with_care {
-            arguments.push("--no-commit");
-        } else {
-            arguments.push("--no-edit");
-        }
-        if ids.len() > 2 {
-            arguments.extend(["-m", "1"]);
-        }
-        arguments.push(ids[0]);
-        let run = self.try_git(who, &arguments);
-        if with_care {
-            self.git(who, &["checkout", "-q", "HEAD", "--", ".codex"]);
-            if run.code != Some(0) {
-                self.settle(who, During::Apply, &run);
-            }
-            self.commit(who, "revert with care");
-            // Where nothing was left to revert, git still waits.
-            self.developers[who].try_git(&["revert", "--quit"]);
-        } else {
-            self.settle(who, During::Revert, &run);
-        }
+        let mainline: &[&str] = if ids.len() > 2 { &["-m", "1"] } else { &[] };
+        let how = if with_care { "--no-commit" } else { "--no-edit" };
+        let run = self.try_git(who, &[&["revert", how], mainline, &ids[..1]].concat());
         self.count("reverts");
+        if !with_care {
+            self.settle(who, During::Revert, &run);
+            // What has no account cannot be mended by a commit on top.
+            let run = self.tomb(who, &["verify", "--json", "--range", &format!("{before}..HEAD")]);
+            let errors = self.sort_findings(&run);
+            if errors.iter().any(|error| error["rule"] != "evidence-rewritten") {
+                self.git(who, &["reset", "-q", "--hard", &before]);
+                self.count("reverts and rebases taken back");
+                return false;
+            }
+            return true;
+        }
+        self.git(who, &["checkout", "-q", "HEAD", "--", ".codex"]);
+        self.settle_reverted(who, &run);
+        self.commit(who, "revert with care");
+        // Where nothing was left to revert, git still waits.
+        self.developers[who].try_git(&["revert", "--quit"]);
+        true
+    }
+
+    /// Settles what a revert that is not yet committed leaves.
+    fn settle_reverted(&mut self, who: usize, run: &crate::common::Run) {
+        if run.code != Some(0) {
+            self.settle_paths(who, During::Apply);
+        }
+        for error in self.staged_errors(who) {
+            let path = error["path"].as_str().unwrap();
+            match error["rule"].as_str().unwrap() {
+                // The stub would hide an edit.
+                "stub-mismatch" => drop(self.git(who, &["checkout", "-q", "HEAD", "--", path])),
+                // What stood there before the archive is not what was archived: on the record, then.
+                "stub-removed" => {
+                    let reverted = self.developers[who].read(path);
+                    self.git(who, &["checkout", "-q", "HEAD", "--", path]);
+                    if self.restore(who, path) {
+                        self.developers[who].write(path, reverted);
+                        self.git(who, &["add", "--", path]);
+                    }
+                }
+                _ => panic!("a false alarm: {error}"),
+            }
+        }
+        assert_eq!(self.staged_errors(who), Vec::<serde_json::Value>::new(), "after following the advice");
     }
 
     fn apply_mail(&mut self, who: usize) {
