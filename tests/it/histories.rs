@@ -467,7 +467,7 @@ fn mailed_and_bundled_commits_are_clean() {
     let elsewhere = repo.copy_to("elsewhere");
     archive(&repo, &["a.py", "src"]);
     restore(&repo, "src/d.py");
-    let patches = repo.git(&["format-patch", "-q", "-o", "../patches", "start"]);
+    let patches = repo.git(&["format-patch", "-o", "../patches", "start"]);
     let patches: Vec<&str> = patches.lines().collect();
     elsewhere.git(&[&["am", "-q"], &patches[..]].concat());
     assert_clean(&elsewhere);
