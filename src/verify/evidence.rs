@@ -151,7 +151,7 @@ fn read(name: &EvidenceFileName, objects: &dyn Objects, id: &ObjectId) -> Result
         let format::Entry { digest, record, .. } = entry;
         let Some(tombstone) = record.tombstone else { return };
         match record.action {
-            Action::Archive | Action::Import => {
+            Action::Archive | Action::Import if is_done(&record) => {
                 archived.entry(tombstone).or_default().push(Archived::new(digest, record));
             }
             Action::Restore | Action::BatchRestore | Action::Purge if is_done(&record) => {

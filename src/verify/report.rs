@@ -116,6 +116,11 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(rule, path, reason) }
     }
 
+    /// Returns that this program is too old to judge what stands at `path`.
+    pub(crate) fn needs_newer(path: &[u8], reason: impl Into<String>) -> Self {
+        Self::error(Rule::NeedsNewer, path, reason).hint("update git-archive-tomb, here and in CI")
+    }
+
     /// Adds what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -317,14 +317,11 @@ fn rewritten(lost: &Lost, weight: Weight) -> Finding {
     let what =
         if lost.gone { "an evidence file that a parent holds is missing" } else { "an evidence file was changed" };
     let path = lost.path.as_bytes();
-    match weight {
-        Weight::Error => {
-            let hint = match lost.parent {
-                Some(parent) => format!("git checkout {parent} -- {}", lost.path.to_pathspec()),
-                None => format!("git checkout HEAD -- {}", lost.path.to_pathspec()),
-            };
-            Finding::error(Rule::EvidenceRewritten, path, what).hint(hint)
-        }
+    let parent = lost.parent.map_or_else(|| "HEAD".to_owned(), |parent| parent.to_string());
+    let bring_back = format!("git checkout {parent} -- {}", lost.path.to_pathspec());
+    let mut finding = match weight {
+        Weight::Error => Finding::error(Rule::EvidenceRewritten, path, what).hint(bring_back),
+        // Nothing is left to be done.
         Weight::Mended => {
             Finding::warning(Rule::EvidenceRewritten, path, format!("{what} here, and back in the last commit"))
         }
@@ -333,8 +330,10 @@ fn rewritten(lost: &Lost, weight: Weight) -> Finding {
             path,
             format!("{what}; only the last commit has it, so amending that commit drops it"),
         )
-        .hint(format!("if this is no amend: git checkout HEAD -- {}", lost.path.to_pathspec())),
-    }
+        .hint(format!("if this is no amend: {bring_back}")),
+    };
+    (finding.line, finding.record) = (lost.line, lost.record);
+    finding
 }
 
 /// Returns the `git commit` line that takes these paths and all evidence.

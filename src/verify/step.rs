@@ -1,13 +1,13 @@
 //! One step of history: a commit (or what is staged) with all its edges, and the checker that applies the rules to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::evidence::{EvidenceReader, Reading};
 use super::names;
-use super::report::{Checked, Finding, Rule};
+use super::report::{Checked, Finding, Rule, Severity};
 use super::rules;
 use super::snapshot::{Objects, Snapshot};
 use crate::git::{Change, GitError, TreeEntry};
@@ -31,6 +31,37 @@ pub(super) struct Step<'a> {
     pub(super) edges: Vec<Edge<'a>>,
     /// The repository's own index where `child` is a temporary one, which may lack what the own one has.
     pub(super) own_index: Option<OwnIndex<'a>>,
+}
+
+impl Step<'_> {
+    /// Returns the command that brings back what stood at `path` before this step, or takes away what did not.
+    pub(super) fn undo(&self, path: &RepoPath) -> String {
+        let old = |edge: &Edge<'_>, wanted: fn(&Side) -> bool| {
+            let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
+            edge.parent.filter(|_| edge.touched[index].old.as_ref().is_some_and(wanted))
+        };
+        // A stub rather than a file that another parent has: whoever wants the file back wants that on the record.
+        let stub = self.edges.iter().find_map(|edge| old(edge, |side| side.stub().is_some()));
+        let parent = stub.or_else(|| self.edges.iter().find_map(|edge| old(edge, |_| true)));
+        match parent {
+            Some(parent) => format!("git checkout {} -- {}", self.name_of(parent), path.to_pathspec()),
+            // Everything is looked at as if it had just come.
+            None if self.commit.is_none() && self.edges.iter().all(|edge| edge.parent.is_none()) => {
+                format!(
+                    "find the commit where it was right, to check it out from there: git log -- {}",
+                    path.to_pathspec()
+                )
+            }
+            None => format!("git rm --cached -- {}", path.to_pathspec()),
+        }
+    }
+
+    /// Returns how commands call a parent.
+    pub(super) fn name_of(&self, parent: ObjectId) -> String {
+        // What is staged stands on HEAD; its other parents are those of a merge.
+        let is_head = self.commit.is_none() && self.edges.first().is_some_and(|edge| edge.parent == Some(parent));
+        if is_head { "HEAD".to_owned() } else { parent.to_string() }
+    }
 }
 
 /// The repository's own index while git commits from a temporary one.
@@ -111,6 +142,10 @@ pub(super) struct Lost {
     pub(super) gone: bool,
     /// The parent that holds it.
     pub(super) parent: Option<ObjectId>,
+    /// The first line that is not as it was, where something else stands there.
+    pub(super) line: Option<u64>,
+    /// The digest of that line as it was.
+    pub(super) record: Option<Sha256>,
 }
 
 /// Objects that are needed and missing.
@@ -161,16 +196,20 @@ impl Gaps {
             1 => format!("object `{id}` is needed and not in this clone"),
             count => format!("{count} objects are needed and not in this clone, the first is `{id}`"),
         };
-        let hint = if shallow {
-            "git fetch --unshallow"
-        } else if partial {
-            "git fetch --refetch --no-filter"
-        } else {
-            "find out what is damaged with `git fsck`, then fetch it again: git fetch --refetch"
-        };
+        let hint = fetch_command(shallow, partial)
+            .unwrap_or("find out what is damaged with `git fsck`, then fetch it again: git fetch --refetch");
         let mut finding = Finding::error(Rule::HistoryIncomplete, b"", reason).hint(hint).commit(commit);
         finding.path = path.map(|path| path.as_bytes().into());
         Some(finding)
+    }
+}
+
+/// Returns the command that fetches what this clone left out.
+pub(super) fn fetch_command(shallow: bool, partial: bool) -> Option<&'static str> {
+    match (shallow, partial) {
+        (true, _) => Some("git fetch --unshallow"),
+        (_, true) => Some("git fetch --refetch --no-filter"),
+        _ => None,
     }
 }
 
@@ -201,7 +240,13 @@ pub(super) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(objects: &'a dyn Objects, strict: bool) -> Self {
-        Self { objects, evidence: EvidenceReader::new(objects), strict, seen: Mutex::default(), forks: Mutex::default() }
+        Self {
+            objects,
+            evidence: EvidenceReader::new(objects),
+            strict,
+            seen: Mutex::default(),
+            forks: Mutex::default(),
+        }
     }
 
     /// Returns the difference as the rules need it; `None` if it concerns neither stubs nor evidence.
@@ -311,11 +356,10 @@ impl<'a> Checker<'a> {
         Ok(false)
     }
 
-    /// Returns the digest of a blob.
-    pub(super) fn digest(&self, id: &ObjectId) -> Result<Sha256, GitError> {
+    /// Returns the digest of a blob, and its length.
+    pub(super) fn measure(&self, id: &ObjectId) -> Result<(Sha256, u64), GitError> {
         let reader = self.objects.open(id)?;
-        let (digest, _) = Sha256::of_reader(reader).map_err(|source| GitError::Pipe { command: "cat-file", source })?;
-        Ok(digest)
+        Sha256::of_reader(reader).map_err(|source| GitError::Pipe { command: "cat-file", source })
     }
 
     /// Looks only for evidence that the edges of a step lose.
@@ -332,11 +376,11 @@ impl<'a> Checker<'a> {
         let brought_in = brought_in(step);
         rules::ledger::check_entries(self, step, &brought_in, &mut outcome)?;
         rules::stubs::check(self, step, &brought_in, &moved, &mut outcome)?;
-        rules::removal::check(self, step, &mut outcome)?;
+        let fixtures = remove_exempt(step.child, &mut outcome)?;
+        rules::removal::check(self, step, &fixtures, &mut outcome)?;
         for finding in &mut outcome.findings {
             finding.commit = step.commit;
         }
-        remove_exempt(step.child, &mut outcome)?;
         Ok(outcome)
     }
 
@@ -377,12 +421,12 @@ pub(super) fn is_regular(entry: &TreeEntry) -> bool {
 }
 
 /// Takes out what is said about new stubs at exempt paths. Git is asked about attributes only here, when there is something
-/// to take out.
-fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<(), GitError> {
+/// to take out. Returns the paths at which an error was taken out: what stands there is no stub.
+fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<HashSet<RepoPath>, GitError> {
     let about_stub = |finding: &Finding| {
         match finding.rule {
-            // Evidence is never exempt; for stubs that are gone, the attributes of the parent counted.
-            Rule::EvidenceBroken | Rule::EvidenceRewritten | Rule::HistoryIncomplete | Rule::StubRemoved => false,
+            // Evidence is never exempt.
+            Rule::EvidenceBroken | Rule::EvidenceRewritten | Rule::HistoryIncomplete => false,
             _ => finding.path().is_some_and(|path| names::evidence_top(path).is_none()),
         }
     };
@@ -394,14 +438,20 @@ fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<(), GitE
         .collect();
     paths.sort();
     paths.dedup();
+    let mut fixtures = HashSet::new();
     if paths.is_empty() {
-        return Ok(());
+        return Ok(fixtures);
     }
     let exempt = child.exempt(&paths)?;
-    let exempt: Vec<&RepoPath> = paths.iter().zip(exempt).filter_map(|(path, exempt)| exempt.then_some(path)).collect();
+    let exempt: Vec<RepoPath> =
+        paths.into_iter().zip(exempt).filter_map(|(path, exempt)| exempt.then_some(path)).collect();
     outcome.findings.retain(|finding| {
         let path = finding.path().unwrap_or_default();
-        !about_stub(finding) || exempt.binary_search_by(|exempt| exempt.as_bytes().cmp(path)).is_err()
+        let found = exempt.binary_search_by(|exempt| exempt.as_bytes().cmp(path)).ok().filter(|_| about_stub(finding));
+        if let Some(found) = found.filter(|_| finding.severity == Severity::Error) {
+            fixtures.insert(exempt[found].clone());
+        }
+        found.is_none()
     });
-    Ok(())
+    Ok(fixtures)
 }

@@ -517,7 +517,8 @@ fn a_subtree_comes_in_goes_out_and_follows_its_origin() {
     archive(&library, &["a.py"]);
     let host = world.init("host");
     // Some builds of git come without the script.
-    let with_subtree = |git: &&&str| host.command(git).args(["subtree"]).output().is_ok_and(|run| run.status.code() == Some(129));
+    let with_subtree =
+        |git: &&&str| host.command(git).args(["subtree"]).output().is_ok_and(|run| run.status.code() == Some(129));
     let Some(git) = ["git", "/usr/bin/git"].iter().find(with_subtree) else {
         assert!(std::env::var_os("CI").is_none(), "no git here has `subtree`");
         return;
@@ -553,7 +554,16 @@ fn a_history_rewritten_as_a_whole_verifies_as_before() {
     archive(&repo, &["a.py", "b.py"]);
     restore(&repo, "a.py");
     let rewrite = repo.with("FILTER_BRANCH_SQUELCH_WARNING", "1");
-    rewrite.git(&["filter-branch", "-f", "--msg-filter", "sed s/^/rewritten:/", "--tag-name-filter", "cat", "--", "--all"]);
+    rewrite.git(&[
+        "filter-branch",
+        "-f",
+        "--msg-filter",
+        "sed s/^/rewritten:/",
+        "--tag-name-filter",
+        "cat",
+        "--",
+        "--all",
+    ]);
     repo.git(&["clone", "-q", "--no-local", "--single-branch", "-b", "main", ".", "../rewritten"]);
     let rewritten = world.at("rewritten");
     assert_eq!(range(&rewritten, "start", "HEAD"), CLEAN);

@@ -124,8 +124,16 @@ impl Team<'_> {
         let kept = files(self.host.git(&["ls-files", ".codex/evidence"]));
         for branch in branches {
             let range = format!("{before}..{}", branch.name);
-            let added =
-                files(self.host.git(&["log", "-m", "--format=", "--name-only", "--diff-filter=A", &range, "--", ".codex/evidence"]));
+            let added = files(self.host.git(&[
+                "log",
+                "-m",
+                "--format=",
+                "--name-only",
+                "--diff-filter=A",
+                &range,
+                "--",
+                ".codex/evidence",
+            ]));
             let lost: Vec<_> = added.difference(&kept).filter(|path| !path.is_empty()).collect();
             assert!(lost.is_empty(), "{} had {lost:?}", branch.name);
             self.host_git(&["branch", "-q", "-D", &branch.name]);

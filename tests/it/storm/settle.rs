@@ -176,7 +176,9 @@ impl Team<'_> {
     fn choose(&mut self, during: During, ours: Has, theirs: Has) -> Take {
         let choices: &[Take] = match (ours, theirs) {
             (Has::Stub, Has::File) => &[Take::Ours, Take::FileOnRecord, Take::FileOnRecord],
-            (Has::File, Has::Stub) if during == During::Merge => &[Take::Theirs, Take::FileOnRecord, Take::FileOnRecord],
+            (Has::File, Has::Stub) if during == During::Merge => {
+                &[Take::Theirs, Take::FileOnRecord, Take::FileOnRecord]
+            }
             // The archived bytes are not the ones that stand here: whoever wants these archived does it afterwards.
             (Has::File, Has::Stub) => &[Take::Ours],
             _ => &[Take::Ours, Take::Theirs],

@@ -220,7 +220,11 @@ impl<'w> Team<'w> {
     pub(super) fn files(&self, who: usize) -> (Vec<String>, Vec<String>) {
         let repo = &self.developers[who];
         let listed = repo.git(&["ls-files", "--", ":/", ":(exclude,top).codex"]);
-        listed.lines().filter(|path| repo.exists(path)).map(ToOwned::to_owned).partition(|path| !is_stub(&repo.read(path)))
+        listed
+            .lines()
+            .filter(|path| repo.exists(path))
+            .map(ToOwned::to_owned)
+            .partition(|path| !is_stub(&repo.read(path)))
     }
 
     /// Returns the tombstone of the stub at a path.
@@ -254,15 +258,22 @@ impl<'w> Team<'w> {
             made.extend(log.lines().map(ToOwned::to_owned));
             let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
             let mut lines = archive.prepare("SELECT line FROM event").unwrap();
-            let events: BTreeSet<String> =
-                lines.query_map([], |row| row.get::<_, String>(0)).unwrap().map(|line| line.unwrap().trim_end().to_owned()).collect();
+            let events: BTreeSet<String> = lines
+                .query_map([], |row| row.get::<_, String>(0))
+                .unwrap()
+                .map(|line| line.unwrap().trim_end().to_owned())
+                .collect();
             let logged = repo.tomb_ok(&["evidence", "log", "--json"]).json();
             assert_eq!(logged.len(), log.lines().count());
-            for line in log.lines().filter(|line| line.contains("\"status\":\"stored\"") || line.contains("\"status\":\"restored\"")) {
+            for line in log
+                .lines()
+                .filter(|line| line.contains("\"status\":\"stored\"") || line.contains("\"status\":\"restored\""))
+            {
                 assert!(events.contains(line), "developer-{who}'s archive has no event for {line}");
             }
             let listed = repo.tomb_ok(&["list", "--json"]).json();
-            let here: BTreeSet<String> = listed.iter().map(|item| item["tombstone"].as_str().unwrap().to_owned()).collect();
+            let here: BTreeSet<String> =
+                listed.iter().map(|item| item["tombstone"].as_str().unwrap().to_owned()).collect();
             assert_eq!(here, self.stored[who], "in developer-{who}'s archive");
             repo.tomb_ok(&["health-check", "--deep"]);
             repo.tomb_ok(&["doctor"]);

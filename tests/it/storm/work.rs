@@ -65,8 +65,14 @@ const DEEDS: &[Deed] = &[
 ];
 
 /// What makes one commit of several.
-const REWRITES: &[Deed] =
-    &[Deed::AmendMessage, Deed::AmendWithMore, Deed::SquashBySoftReset, Deed::RebaseInteractively, Deed::RebaseOnMain, Deed::RebaseOntoStart];
+const REWRITES: &[Deed] = &[
+    Deed::AmendMessage,
+    Deed::AmendWithMore,
+    Deed::SquashBySoftReset,
+    Deed::RebaseInteractively,
+    Deed::RebaseOnMain,
+    Deed::RebaseOntoStart,
+];
 
 impl Team<'_> {
     /// Starts a branch from the main branch, or on top of another one, and does something on it.
@@ -243,8 +249,11 @@ impl Team<'_> {
     fn rename_folder(&mut self, who: usize) {
         let (files, stubs) = self.files(who);
         let all = [files, stubs].concat();
-        let mut folders: Vec<String> =
-            all.iter().filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned())).filter(|folder| folder != "src").collect();
+        let mut folders: Vec<String> = all
+            .iter()
+            .filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned()))
+            .filter(|folder| folder != "src")
+            .collect();
         folders.dedup();
         let Some(folder) = self.pick(&folders) else { return };
         let to = format!("{}_{}", folder.split('_').next().unwrap(), self.random.u16(..));
@@ -400,7 +409,8 @@ impl Team<'_> {
         self.git(who, &["fetch", "-q", "--prune", "origin"]);
         let merges = self.random.bool();
         let arguments = ["rebase", "-q", "--rebase-merges", "origin/main"];
-        let run = if merges { self.try_git(who, &arguments) } else { self.try_git(who, &["rebase", "-q", "origin/main"]) };
+        let run =
+            if merges { self.try_git(who, &arguments) } else { self.try_git(who, &["rebase", "-q", "origin/main"]) };
         self.settle(who, During::Rebase, &run);
         self.count("rebases");
     }
@@ -435,8 +445,10 @@ impl Team<'_> {
         let repo = &self.developers[who];
         let base = repo.git(&["rev-parse", "HEAD"]);
         let range = format!("HEAD..{other}");
-        let commits: Vec<String> = repo.git(&["rev-list", "--no-merges", &range]).lines().map(ToOwned::to_owned).collect();
-        let mut merges: Vec<String> = repo.git(&["rev-list", "--merges", &range]).lines().map(ToOwned::to_owned).collect();
+        let commits: Vec<String> =
+            repo.git(&["rev-list", "--no-merges", &range]).lines().map(ToOwned::to_owned).collect();
+        let mut merges: Vec<String> =
+            repo.git(&["rev-list", "--merges", &range]).lines().map(ToOwned::to_owned).collect();
         merges.retain(|merge| self.squashable.contains(merge));
         let run = match self.random.u8(..4) {
             0 if !commits.is_empty() => self.try_git(who, &["cherry-pick", "--no-merges", &range]),
@@ -575,7 +587,16 @@ impl Team<'_> {
     fn take_from_other_branch(&mut self, who: usize) {
         let Some(other) = self.other_branch(who) else { return };
         let repo = &self.developers[who];
-        let changed = repo.git(&["diff", "--name-only", "--no-renames", "--diff-filter=AM", "HEAD", &other, "--", ":(exclude).codex"]);
+        let changed = repo.git(&[
+            "diff",
+            "--name-only",
+            "--no-renames",
+            "--diff-filter=AM",
+            "HEAD",
+            &other,
+            "--",
+            ":(exclude).codex",
+        ]);
         let paths: Vec<String> = changed.lines().map(ToOwned::to_owned).collect();
         let Some(path) = self.pick(&paths) else { return };
         let repo = &self.developers[who];
