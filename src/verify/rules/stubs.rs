@@ -178,9 +178,9 @@ fn without_evidence(
         return Ok(finding.tombstone(stub.tombstone));
     }
     let reason = format!("its evidence file `…-{}.jsonl` is not in the same tree", stub.evidence.short());
+    let folder = RepoPath::try_new(EVIDENCE_FOLDER).expect("is a path").to_pathspec();
     Ok(unknown(step, path, parsed, reason).hint(format!(
-        "add the evidence file that came with the stub: git add -- {}",
-        RepoPath::try_new(EVIDENCE_FOLDER).expect("is a path").to_pathspec()
+        "take its evidence along: `git add -- {folder}`, or from the branch that it came from: `git checkout <branch> -- {folder}`"
     )))
 }
 

@@ -22,7 +22,7 @@ const SEEDS: u64 = 2;
 const BRANCHES: usize = 50;
 
 /// How many branches may be open at a time.
-const OPEN: usize = 7;
+const OPEN: usize = 5;
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -64,8 +64,8 @@ fn storm(seed: u64) -> BTreeMap<&'static str, u64> {
                 started += 1;
                 team.start(started);
             }
-            4..7 if !team.open.is_empty() => team.go_on(),
-            7.. if team.open.len() > 2 || started == BRANCHES => team.land_some(),
+            4..6 if !team.open.is_empty() => team.go_on(),
+            6.. if team.open.len() > 2 || started == BRANCHES => team.land_some(),
             _ => {}
         }
     }

@@ -81,7 +81,8 @@ impl Team<'_> {
         for error in &errors {
             let hint = error["hint"].as_str().unwrap();
             match (error["rule"].as_str().unwrap(), from) {
-                ("evidence-rewritten", _) if during == During::Revert => self.follow(who, hint),
+                // Reverted here, or where it was picked from.
+                ("evidence-rewritten", _) if during != During::Merge => self.follow(who, hint),
                 ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
                 _ => panic!("a false alarm: {error}"),
             }

@@ -27,6 +27,9 @@ pub(super) struct Team<'w> {
     /// Merges of pull requests that could have been squashed.
     pub(super) squashable: BTreeSet<String>,
     pub(super) transcript: Transcript,
+    /// How often the server changed, and at which of its states each developer fetched last.
+    pub(super) state: u64,
+    fetched: Vec<u64>,
     world: &'w World,
 }
 
@@ -96,6 +99,8 @@ impl<'w> Team<'w> {
             random: fastrand::Rng::with_seed(seed),
             host: world.at("host"),
             stored: vec![BTreeSet::new(); developers.len()],
+            state: 0,
+            fetched: vec![0; developers.len()],
             developers,
             open: Vec::new(),
             counts: BTreeMap::new(),
@@ -153,6 +158,14 @@ impl<'w> Team<'w> {
     #[track_caller]
     pub(super) fn git(&mut self, who: usize, arguments: &[&str]) -> String {
         self.try_git(who, arguments).exits(0).stdout_text().trim_end_matches('\n').to_owned()
+    }
+
+    /// Brings a developer's clone up to date with the server.
+    pub(super) fn fetch(&mut self, who: usize) {
+        if self.fetched[who] != self.state {
+            self.git(who, &["fetch", "-q", "--prune", "origin"]);
+            self.fetched[who] = self.state;
+        }
     }
 
     /// Runs git for the host.

@@ -89,7 +89,7 @@ impl Team<'_> {
                 base = format!("origin/{}", other.name);
             }
         }
-        self.git(who, &["fetch", "-q", "--prune", "origin"]);
+        self.fetch(who);
         self.git(who, &["switch", "-q", "--no-track", "-c", &name, &base]);
         self.open.push(Branch { name, developer: who, as_it_is });
         self.count("branches");
@@ -107,7 +107,7 @@ impl Team<'_> {
 
     fn work(&mut self, index: usize) {
         let who = self.open[index].developer;
-        for _ in 0..self.random.usize(1..4) {
+        for _ in 0..self.random.usize(1..3) {
             let deed = self.pick(DEEDS).unwrap();
             self.transcript_heading(&format!("{deed:?}"));
             // What needs an account of each step is not put into one.
@@ -398,7 +398,7 @@ impl Team<'_> {
 
     /// Takes over what is new on the main branch. Returns whether a stub was kept over an edit.
     pub(super) fn merge_main(&mut self, who: usize) -> bool {
-        self.git(who, &["fetch", "-q", "--prune", "origin"]);
+        self.fetch(who);
         let run = self.try_git(who, &["merge", "-q", "--no-edit", "origin/main"]);
         let kept_over_edit = self.settle(who, During::Merge, &run);
         self.count("merges");
@@ -406,7 +406,7 @@ impl Team<'_> {
     }
 
     pub(super) fn rebase_on_main(&mut self, who: usize) {
-        self.git(who, &["fetch", "-q", "--prune", "origin"]);
+        self.fetch(who);
         let merges = self.random.bool();
         let arguments = ["rebase", "-q", "--rebase-merges", "origin/main"];
         let run =
@@ -436,7 +436,7 @@ impl Team<'_> {
         let others: Vec<Branch> = self.open.iter().filter(|branch| branch.name != here).cloned().collect();
         let other = self.pick(&others)?;
         self.publish(&other);
-        self.git(who, &["fetch", "-q", "--prune", "origin"]);
+        self.fetch(who);
         Some(format!("origin/{}", other.name))
     }
 
