@@ -1,6 +1,6 @@
 //! Binds the rules to git: commits' trees and the index as snapshots, blobs from the object database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +29,21 @@ impl snapshot::Objects for Objects {
     fn entry_in_commit(&self, commit: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
         let commit = self.commit(commit)?;
         Ok(self.entry(&commit.tree, path)?.filter(|entry| !entry.is_folder()))
+    }
+
+    fn forks(&self, one: &ObjectId, other: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
+        let only_one = self.history(&[*one], &[*other])?.commits;
+        let own: HashSet<ObjectId> = only_one.iter().map(|commit| commit.id).collect();
+        let parents: BTreeSet<ObjectId> = only_one.into_iter().flat_map(|commit| commit.parents).collect();
+        Ok(parents.into_iter().filter(|parent| !own.contains(parent)).collect())
+    }
+
+    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError> {
+        // Most often git has no such blob at all, and nothing need be walked.
+        if !self.contains(&[*blob])?[0] {
+            return Ok(false);
+        }
+        Ok(self.path_history(&[*last], path)?.iter().any(|(_, entry)| entry.id == *blob))
     }
 }
 

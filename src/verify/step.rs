@@ -1,7 +1,7 @@
 //! One step of history: a commit (or what is staged) with all its edges, and the checker that applies the rules to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -238,11 +238,19 @@ pub(super) struct Checker<'a> {
     pub(super) strict: bool,
     /// For blobs met in searches through whole trees: the tombstone, if it is a well-formed stub.
     seen: Mutex<HashMap<ObjectId, Option<Tombstone>>>,
+    /// Where histories part, by the two commits: asked for one path after the other.
+    forks: Mutex<HashMap<(ObjectId, ObjectId), Arc<[ObjectId]>>>,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(objects: &'a dyn Objects, strict: bool) -> Self {
-        Self { objects, evidence: EvidenceReader::new(objects), strict, seen: Mutex::default() }
+        Self {
+            objects,
+            evidence: EvidenceReader::new(objects),
+            strict,
+            seen: Mutex::default(),
+            forks: Mutex::default(),
+        }
     }
 
     /// Returns the difference as the rules need it; `None` if it concerns neither stubs nor evidence.
@@ -320,6 +328,36 @@ impl<'a> Checker<'a> {
         }
         seen.insert(entry.id, found);
         Ok(found)
+    }
+
+    /// Returns whether `entry` stood at `path` where the history of `one` left that of `other`: so what became of it
+    /// since is in commits that only `one` has.
+    pub(super) fn stood_at_fork(
+        &self,
+        one: &ObjectId,
+        other: &ObjectId,
+        path: &RepoPath,
+        entry: &TreeEntry,
+    ) -> Result<bool, GitError> {
+        let known = || self.forks.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().get(&(*one, *other)).cloned();
+        let forks = match found {
+            Some(forks) => forks,
+            None => {
+                let forks: Arc<[ObjectId]> = self.objects.forks(one, other)?.into();
+                known().insert((*one, *other), Arc::clone(&forks));
+                forks
+            }
+        };
+        for fork in forks.iter() {
+            match self.objects.entry_in_commit(fork, path) {
+                Ok(Some(found)) if found == *entry => return Ok(true),
+                // What is not here proves nothing.
+                Ok(_) | Err(GitError::MissingObject { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the digest of a blob, and its length.

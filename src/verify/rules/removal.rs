@@ -36,7 +36,10 @@ pub(in crate::verify) fn check(
     let mut reported: HashSet<(&RepoPath, Tombstone)> = HashSet::new();
     for edge in &step.edges {
         check_newer(step, edge, fixtures, outcome)?;
-        let gone = unaccounted(checker, edge, fixtures, outcome)?;
+        let mut gone = unaccounted(checker, edge, fixtures, outcome)?;
+        if step.edges.len() > 1 {
+            gone = not_gone_before(checker, step, edge, gone)?;
+        }
         if gone.is_empty() {
             continue;
         }
@@ -117,6 +120,31 @@ fn unaccounted<'s>(
         all.retain(|gone| !returned.contains(&gone.stub.tombstone));
     }
     Ok(all)
+}
+
+/// Takes out what a merge takes over from another parent, in whose own history the stub disappeared: the edges there
+/// account for it, one by one, and their accounts need not add up to one of this whole edge.
+fn not_gone_before<'s>(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    edge: &Edge<'_>,
+    gone: Vec<Gone<'s>>,
+) -> Result<Vec<Gone<'s>>, GitError> {
+    let Some(parent) = edge.parent else { return Ok(gone) };
+    let mut left = Vec::new();
+    'gone: for gone in gone {
+        let now = step.child.entry(gone.path)?;
+        for other in &step.edges {
+            let Some(id) = other.parent.filter(|id| *id != parent) else { continue };
+            if other.snapshot.entry(gone.path)? == now
+                && checker.stood_at_fork(&id, &parent, gone.path, &gone.old.entry)?
+            {
+                continue 'gone;
+            }
+        }
+        left.push(gone);
+    }
+    Ok(left)
 }
 
 /// Returns where on an edge stubs come to stand.

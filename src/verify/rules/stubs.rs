@@ -178,9 +178,9 @@ fn without_evidence(
         return Ok(finding.tombstone(stub.tombstone));
     }
     let reason = format!("its evidence file `…-{}.jsonl` is not in the same tree", stub.evidence.short());
+    let folder = RepoPath::try_new(EVIDENCE_FOLDER).expect("is a path").to_pathspec();
     Ok(unknown(step, path, parsed, reason).hint(format!(
-        "add the evidence file that came with the stub: git add -- {}",
-        RepoPath::try_new(EVIDENCE_FOLDER).expect("is a path").to_pathspec()
+        "take its evidence along: `git add -- {folder}`, or from the branch that it came from: `git checkout <branch> -- {folder}`"
     )))
 }
 
@@ -367,7 +367,7 @@ fn compare_bytes(
         let finding = Finding { severity, ..Finding::error(rule, path.as_bytes(), reason) };
         finding.tombstone(stub.tombstone).record(record.digest)
     };
-    let mut unlike = |reason: String, parent: Option<ObjectId>| {
+    let unlike = |reason: String, parent: Option<ObjectId>| {
         // Bytes that were never committed are compared by the archive alone.
         let severity = if record.dirty { Severity::Warning } else { Severity::Error };
         let hint = match parent {
@@ -379,25 +379,38 @@ fn compare_bytes(
             ),
             None => step.undo(path),
         };
-        outcome.findings.push(finding_for(Rule::StubMismatch, severity, reason).hint(hint));
+        finding_for(Rule::StubMismatch, severity, reason).hint(hint)
+    };
+    let unproven = |shallow: bool, partial: bool| {
+        let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
+        let hint = fetch_command(shallow, partial).unwrap_or(DEEP_HINT);
+        finding_for(Rule::Unproven, Severity::Warning, reason).hint(hint)
     };
     let files = step.edges.iter().filter_map(|edge| {
         let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
         let old = edge.touched[index].old.as_ref().filter(|old| old.stub.is_none())?;
         Some((edge.parent, old))
     });
+    let files: Vec<_> = files.collect();
     let mut first_unlike = None;
-    for (parent, file) in files {
+    for (parent, file) in &files {
         // What is missing is reported as such; to call it other bytes too would be a guess.
         match outcome.gaps.note(Some(path), unlike_original(checker, &file.entry, stub))? {
             None | Some(None) => return Ok(()),
             Some(Some(what)) => {
-                first_unlike.get_or_insert((parent, what));
+                first_unlike.get_or_insert((*parent, what));
             }
         }
     }
     if let Some((parent, what)) = first_unlike {
-        unlike(format!("the file that it replaced was not the archived one: its {what} is another"), parent);
+        if !proven.holds(path, stub) || !follows_rename(step, path, stub)? {
+            let reason = format!("the file that it replaced was not the archived one: its {what} is another");
+            match is_later_version(checker, path, stub, &files)? {
+                Later::Yes => {}
+                Later::No => outcome.findings.push(unlike(reason, parent)),
+                Later::Unknown { shallow, partial } => outcome.findings.push(unproven(shallow, partial)),
+            }
+        }
         return Ok(());
     }
     if proven.holds(path, stub) {
@@ -414,16 +427,83 @@ fn compare_bytes(
     match compared {
         Ok(None) => {}
         Ok(Some(what)) => {
-            unlike(format!("what was archived is not in commit `{}`, which {what} there", stub.commit), None);
+            let reason = format!("what was archived is not in commit `{}`, which {what} there", stub.commit);
+            outcome.findings.push(unlike(reason, None));
         }
-        Err(GitError::MissingObject { shallow, partial, .. }) => {
-            let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
-            let hint = fetch_command(shallow, partial).unwrap_or(DEEP_HINT);
-            outcome.findings.push(finding_for(Rule::Unproven, Severity::Warning, reason).hint(hint));
-        }
+        Err(GitError::MissingObject { shallow, partial, .. }) => outcome.findings.push(unproven(shallow, partial)),
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Returns whether a merge brings two things together: one parent has the stub, at a path that it was proven at, and
+/// the other has renamed the file that was there to where the stub stands now.
+fn follows_rename(step: &Step<'_>, path: &RepoPath, stub: &Stub) -> Result<bool, GitError> {
+    for edge in &step.edges {
+        let at_path = edge.touched.iter().find(|touched| touched.path == *path);
+        if at_path.is_none_or(|touched| touched.old.is_some()) {
+            continue;
+        }
+        let is_stub = |old: &Side| old.stub().is_some_and(|old| old.stub.tombstone == stub.tombstone);
+        let was_here = edge.touched.iter().filter(|touched| touched.old.as_ref().is_some_and(is_stub));
+        for from in was_here {
+            for other in &step.edges {
+                let renamed = other.snapshot.entry(path)?.is_some() && other.snapshot.entry(&from.path)?.is_none();
+                if renamed {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether what was archived is a later version of the file that its stub replaced.
+enum Later {
+    Yes,
+    No,
+    /// Git lacks the record's commit.
+    Unknown {
+        shallow: bool,
+        partial: bool,
+    },
+}
+
+/// Looks whether the file was edited before it was archived, and both became one commit: by a squash, an amend, a pull
+/// request's button. Then the record's commit has the archived bytes, and nobody but its own history changed the file
+/// that stood here. An edit that the stub would hide was made on this side.
+fn is_later_version(
+    checker: &Checker<'_>,
+    path: &RepoPath,
+    stub: &Stub,
+    files: &[(Option<ObjectId>, &Side)],
+) -> Result<Later, GitError> {
+    let found = match checker.objects.entry_in_commit(&stub.commit, &stub.path) {
+        Ok(Some(entry)) => unlike_original(checker, &entry, stub),
+        Ok(None) => return Ok(Later::No),
+        Err(error) => Err(error),
+    };
+    let parents = files.iter().filter_map(|(parent, side)| Some(((*parent)?, side)));
+    match found {
+        Ok(Some(_)) => Ok(Later::No),
+        Ok(None) => {
+            for (parent, side) in parents {
+                if checker.stood_at_fork(&stub.commit, &parent, path, &side.entry)? {
+                    return Ok(Later::Yes);
+                }
+            }
+            Ok(Later::No)
+        }
+        Err(GitError::MissingObject { shallow, partial, .. }) => {
+            for (parent, _) in parents {
+                if checker.objects.stood_at(path, &stub.object, &parent)? {
+                    return Ok(Later::No);
+                }
+            }
+            Ok(Later::Unknown { shallow, partial })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What settles a stub whose bytes git does not have.

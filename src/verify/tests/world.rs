@@ -33,6 +33,15 @@ impl Objects for World {
     fn entry_in_commit(&self, commit: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
         Ok(self.commits.get(commit).ok_or_else(|| missing(commit))?.files.get(path).copied())
     }
+
+    // Commits here have no parents: what follows from history has tests with the real git.
+    fn forks(&self, _: &ObjectId, _: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
+        Ok(Vec::new())
+    }
+
+    fn stood_at(&self, _: &RepoPath, _: &ObjectId, _: &ObjectId) -> Result<bool, GitError> {
+        Ok(true)
+    }
 }
 
 pub(super) fn missing(id: &ObjectId) -> GitError {
