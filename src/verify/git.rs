@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bstr::BString;
 
 use super::names::{self, EVIDENCE_FOLDER};
-use super::snapshot::{self, Snapshot, Visit};
+use super::snapshot::{self, Entries, Snapshot, Visit};
 use crate::git::{AttributeSource, GitError, ObjectKind, Objects, Repository, TreeEntry};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
@@ -111,6 +114,48 @@ impl<'a> CommitTree<'a> {
             }
         }
         Ok(months)
+    }
+}
+
+/// The evidence in the repository's own index while git commits from a temporary one. It is listed when it is first asked
+/// for: only a stub without its evidence needs it.
+pub(super) struct OwnEvidence<'a> {
+    repository: &'a Repository,
+    file: PathBuf,
+    entries: OnceLock<Entries>,
+}
+
+impl<'a> OwnEvidence<'a> {
+    pub(super) fn new(repository: &'a Repository, file: PathBuf) -> Self {
+        Self { repository, file, entries: OnceLock::new() }
+    }
+
+    fn entries(&self) -> Result<&Entries, GitError> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(entries);
+        }
+        let evidence = BString::from(format!(":(top,glob)**/{EVIDENCE_FOLDER}/**"));
+        let listed = self.repository.entries_of_index(&self.file, &[evidence])?;
+        Ok(self.entries.get_or_init(|| listed.into_iter().map(|listed| (listed.path, listed.entry)).collect()))
+    }
+}
+
+impl Snapshot for OwnEvidence<'_> {
+    fn entry(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        Ok(self.entries()?.get(path))
+    }
+
+    fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
+        Ok(self.entries()?.evidence(top, short))
+    }
+
+    fn walk(&self, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), GitError> {
+        self.entries()?.walk(folder, visit);
+        Ok(())
+    }
+
+    fn exempt(&self, paths: &[RepoPath]) -> Result<Vec<bool>, GitError> {
+        crate::survey::exempt(self.repository, AttributeSource::Index, paths)
     }
 }
 

@@ -18,6 +18,9 @@ use crate::stub::{self, Malformed, Parsed, ParsedStub};
 /// How many differences are held and read at a time.
 const BATCH: usize = 4096;
 
+/// Fewer things than this are looked at one after another: waking other threads would take longer.
+const FEW: usize = 16;
+
 /// How many blobs are remembered as stubs or not, for searches through whole trees.
 const MAX_REMEMBERED_BLOBS: usize = 500_000;
 
@@ -233,13 +236,10 @@ impl<'a> Checker<'a> {
             if batch.is_empty() {
                 return Ok(all);
             }
-            let touched: Vec<(Option<Touched>, Gaps)> = batch
-                .into_par_iter()
-                .map(|change| {
-                    let mut gaps = Gaps::default();
-                    Ok((self.touch(change, &mut gaps)?, gaps))
-                })
-                .collect::<Result<_, GitError>>()?;
+            let touched = map_in_order(batch, |change| {
+                let mut gaps = Gaps::default();
+                Ok((self.touch(change, &mut gaps)?, gaps))
+            })?;
             for (touched, missed) in touched {
                 all.extend(touched);
                 gaps.add(missed);
@@ -317,6 +317,14 @@ impl<'a> Checker<'a> {
     ) -> Result<Option<Reading>, GitError> {
         gaps.note(Some(path), self.evidence.read(path, entry))
     }
+}
+
+/// Maps all of `items`, on all cores where there are enough of them.
+pub(super) fn map_in_order<T: Send, U: Send>(
+    items: Vec<T>,
+    map: impl Fn(T) -> Result<U, GitError> + Sync + Send,
+) -> Result<Vec<U>, GitError> {
+    if items.len() < FEW { items.into_iter().map(map).collect() } else { items.into_par_iter().map(map).collect() }
 }
 
 /// Returns what the commit brings in: what differs from every parent. By path.

@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::causes::in_one_line;
 use crate::evidence::record::Action;
 use crate::git::{Change, GitError, TreeEntry};
@@ -14,7 +12,7 @@ use crate::verify::evidence::{Archived, Evidence, Reading};
 use crate::verify::names;
 use crate::verify::report::{Finding, Rule};
 use crate::verify::snapshot::Snapshot;
-use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState};
+use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, map_in_order};
 
 /// Checks the stubs that a commit brings in, and those below `moved`: tops of evidence folders that lost evidence.
 pub(in crate::verify) fn check(
@@ -27,16 +25,13 @@ pub(in crate::verify) fn check(
     let stubs: Vec<(&RepoPath, &Side)> =
         brought_in.iter().filter(|(_, side)| side.stub.is_some()).map(|(path, side)| (*path, *side)).collect();
     let proven = proven_before(step);
-    let outcomes: Vec<Outcome> = stubs
-        .par_iter()
-        .map(|(path, side)| {
-            let mut outcome = Outcome::default();
-            if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
-                compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
-            }
-            Ok(outcome)
-        })
-        .collect::<Result<_, GitError>>()?;
+    let outcomes = map_in_order(stubs.clone(), |(path, side)| {
+        let mut outcome = Outcome::default();
+        if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
+            compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
+        }
+        Ok(outcome)
+    })?;
     for judged in outcomes {
         outcome.findings.extend(judged.findings);
         outcome.gaps.add(judged.gaps);
