@@ -112,7 +112,8 @@ impl<'a> EvidenceReader<'a> {
         let mut cache = lock(&self.cache);
         cache.records += reading.weight();
         if cache.records > MAX_CACHED_RECORDS {
-            *cache = Cache::default();
+            // All but this one, which may alone be larger than that, and of which more may be asked right away.
+            *cache = Cache { slots: HashMap::from([((entry.id, name), slot)]), records: reading.weight() };
         }
         Ok(reading)
     }
@@ -152,7 +153,8 @@ fn read(name: &EvidenceFileName, objects: &dyn Objects, id: &ObjectId) -> Result
         let Some(tombstone) = record.tombstone else { return };
         match record.action {
             Action::Archive | Action::Import => {
-                archived.entry(tombstone).or_default().push(Archived::new(digest, record));
+                // Room for one: it is nearly always the only one.
+                archived.entry(tombstone).or_insert_with(|| Vec::with_capacity(1)).push(Archived::new(digest, record));
             }
             Action::Restore | Action::BatchRestore | Action::Purge if is_done(&record) => {
                 returned.insert(tombstone);

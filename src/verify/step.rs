@@ -19,7 +19,7 @@ use crate::stub::{self, Malformed, Parsed, ParsedStub};
 const BATCH: usize = 4096;
 
 /// Fewer things than this are looked at one after another: waking other threads would take longer.
-const FEW: usize = 16;
+const FEW: usize = 8;
 
 /// How many blobs are remembered as stubs or not, for searches through whole trees.
 const MAX_REMEMBERED_BLOBS: usize = 500_000;
@@ -306,6 +306,13 @@ impl<'a> Checker<'a> {
         }
         remove_exempt(step.child, &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// Reads evidence on all cores, so that it is at hand when it is asked for.
+    pub(super) fn read_ahead(&self, files: Vec<(&RepoPath, &TreeEntry)>) -> Result<(), GitError> {
+        // What is missing is noted by whoever asks for it.
+        let read = |(path, entry)| self.read_evidence(path, entry, &mut Gaps::default()).map(drop);
+        map_in_order(files, read).map(drop)
     }
 
     /// Reads evidence; a missing object is noted and becomes `None`.

@@ -1,5 +1,6 @@
 //! `evidence`: the records, their digests, and whether they are whole.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::PathBuf;
@@ -151,7 +152,7 @@ fn digest(arguments: &DigestArguments, session: &mut Session<'_>) -> Result<Exit
     let mut files = evidence_files(session)?;
     if arguments.staged {
         let head = session.repository.head()?.commit();
-        let staged: Vec<_> =
+        let staged: HashSet<_> =
             session.repository.index_changes(head.as_ref())?.changes.into_iter().map(|change| change.path).collect();
         files.retain(|entry| staged.contains(&entry.path));
     }

@@ -25,7 +25,10 @@ pub(in crate::verify) fn check(
     let stubs: Vec<(&RepoPath, &Side)> =
         brought_in.iter().filter(|(_, side)| side.stub.is_some()).map(|(path, side)| (*path, *side)).collect();
     let proven = proven_before(step);
-    let outcomes = map_in_order(stubs.clone(), |(path, side)| {
+    // Stubs of one operation one after another: its evidence is then read once, however many there are.
+    let mut by_evidence = stubs.clone();
+    by_evidence.sort_by_key(|(_, side)| side.stub().map(|parsed| parsed.stub.evidence));
+    let outcomes = map_in_order(by_evidence, |(path, side)| {
         let mut outcome = Outcome::default();
         if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
             compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
