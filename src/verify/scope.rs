@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::git::{CommitTree, EvidenceNames, OwnEvidence};
 use super::report::{Finding, Report, Rule};
-use super::snapshot::{Nothing, Overlay, Snapshot};
+use super::snapshot::{Nothing, Objects, Overlay, Snapshot};
 use super::step::{Checker, Edge, Gaps, Lost, Outcome, OwnIndex, Step, Touched, concerns_evidence};
 use crate::git::{AttributeSource, Change, Commit, GitError, IndexEntry, Repository};
 use crate::id::ObjectId;
@@ -57,29 +57,33 @@ pub enum VerifyError {
 
 /// Verifies a repository. Missing objects are findings, not errors.
 pub fn verify(repository: &Repository, scope: &Scope, options: Options) -> Result<Report, VerifyError> {
-    let run = Run {
-        repository,
-        names: EvidenceNames::default(),
-        checker: Checker::new(repository.objects(), options.strict),
-    };
-    let (name, outcome) = match scope {
-        Scope::Staged { merge_heads } => ("what is staged", run.staged(merge_heads)),
-        Scope::Range { from, to } => ("the range", run.range(from, to)),
-        Scope::All => ("the repository", run.all()),
-    };
-    let mut report = outcome.map_err(|source| VerifyError::Git { scope: name, source })?;
-    report.checked.evidence_files = run.checker.evidence.files_read();
-    Ok(report)
+    Run::new(repository, repository.objects(), options).report(scope)
 }
 
 /// One verification.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     repository: &'a Repository,
     names: EvidenceNames,
-    checker: Checker<'a>,
+    pub(super) checker: Checker<'a>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Returns a verification of `repository` that reads what the rules look at through `objects`.
+    pub(super) fn new(repository: &'a Repository, objects: &'a dyn Objects, options: Options) -> Self {
+        Self { repository, names: EvidenceNames::default(), checker: Checker::new(objects, options.strict) }
+    }
+
+    pub(super) fn report(&self, scope: &Scope) -> Result<Report, VerifyError> {
+        let (name, outcome) = match scope {
+            Scope::Staged { merge_heads } => ("what is staged", self.staged(merge_heads)),
+            Scope::Range { from, to } => ("the range", self.range(from, to)),
+            Scope::All => ("the repository", self.all()),
+        };
+        let mut report = outcome.map_err(|source| VerifyError::Git { scope: name, source })?;
+        report.checked.evidence_files = self.checker.evidence.files_read();
+        Ok(report)
+    }
+
     fn staged(&self, merge_heads: &[ObjectId]) -> Result<Report, GitError> {
         let head = self.repository.head_when_found()?;
         let mut parents: Vec<ObjectId> = head.into_iter().collect();
