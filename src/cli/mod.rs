@@ -84,6 +84,11 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         return commands::textconv::run(arguments, global, output);
     }
     let mut session = Session::open(global, output)?;
+    // A check of a commit is to cost next to nothing; see below for one that fails.
+    let asks_first = !matches!(command, Command::Verify(_) | Command::Hooks(_));
+    if asks_first {
+        session.repository.check_git_version()?;
+    }
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
         Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Doctor(_) => {}
@@ -112,6 +117,8 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     result.map_err(|mut error| {
         if session.interrupted.load(Ordering::Relaxed) {
             error.exit = Exit::Interrupted;
+        } else if let Some(Err(too_old)) = (!asks_first).then(|| session.repository.check_git_version()) {
+            error = too_old.into();
         }
         error
     })

@@ -36,5 +36,6 @@ pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_loc
 pub use objects::{Object, ObjectKind, Objects};
 pub use pathspec::{Expansion, Untracked};
 pub use repository::{Head, ObjectFormat, Reference, Repository};
+pub(crate) use tree::Tree;
 pub use tree::{Change, MODE_FOLDER, MODE_SUBMODULE, TreeDiff, TreeEntry, TreeWalk};
 pub use worktree::{FileIdentity, FileKind, Root};

@@ -16,6 +16,7 @@ use git2::{Odb, OdbLookupFlags, Oid};
 
 use super::command::{self, Git};
 use super::repository::parse_id;
+use super::tree::KnownTrees;
 use super::{GitError, ObjectFormat};
 use crate::id::{ObjectId, Sha256Hasher};
 
@@ -82,6 +83,8 @@ pub struct Objects {
     databases: Mutex<Vec<Odb<'static>>>,
     /// Idle `git cat-file` children.
     children: Mutex<Vec<CatFile>>,
+    /// Trees that were read.
+    pub(super) trees: Mutex<KnownTrees>,
 }
 
 impl fmt::Debug for Objects {
@@ -107,6 +110,7 @@ impl Objects {
             fetch: false,
             databases: Mutex::default(),
             children: Mutex::default(),
+            trees: Mutex::default(),
         }
     }
 
@@ -122,6 +126,7 @@ impl Objects {
             fetch: true,
             databases: Mutex::default(),
             children: Mutex::default(),
+            trees: Mutex::default(),
         }
     }
 
@@ -203,12 +208,14 @@ impl Objects {
     /// id, those above 4 MiB stream from a `git` child and are not (the caller's digest tells). A stream that ends
     /// early or fails is an error of the reader.
     pub fn open_blob(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, GitError> {
-        let (kind, size) = self.header(id)?;
+        let size = match self.read_kind(id, ObjectKind::Blob, STREAM_ABOVE) {
+            Ok(bytes) => return Ok(Box::new(io::Cursor::new(bytes))),
+            Err(GitError::TooLarge { size, .. }) => size,
+            Err(error) => return Err(error),
+        };
+        let (kind, _) = self.header(id)?;
         if kind != ObjectKind::Blob {
             return Err(GitError::WrongKind { id: *id, expected: ObjectKind::Blob, found: kind });
-        }
-        if size <= STREAM_ABOVE {
-            return Ok(Box::new(io::Cursor::new(self.read(id, STREAM_ABOVE)?.bytes)));
         }
         // Above the threshold git inflates piece by piece. Its maps of a pack count as its memory, and would grow to 1 GiB
         // each and to the whole pack together.
@@ -345,7 +352,7 @@ fn is_refused_fetch(error: &GitError) -> bool {
 }
 
 /// Locks a pool. A panicking thread leaves it whole: handles are taken out while they are used.
-fn lock<T>(pool: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(pool: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

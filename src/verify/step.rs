@@ -18,6 +18,9 @@ use crate::stub::{self, Malformed, Parsed, ParsedStub};
 /// How many differences are held and read at a time.
 const BATCH: usize = 4096;
 
+/// Fewer things than this are looked at one after another: waking other threads would take longer.
+const FEW: usize = 8;
+
 /// How many blobs are remembered as stubs or not, for searches through whole trees.
 const MAX_REMEMBERED_BLOBS: usize = 500_000;
 
@@ -284,13 +287,10 @@ impl<'a> Checker<'a> {
             if batch.is_empty() {
                 return Ok(all);
             }
-            let touched: Vec<(Option<Touched>, Gaps)> = batch
-                .into_par_iter()
-                .map(|change| {
-                    let mut gaps = Gaps::default();
-                    Ok((self.touch(change, &mut gaps)?, gaps))
-                })
-                .collect::<Result<_, GitError>>()?;
+            let touched = map_in_order(batch, |change| {
+                let mut gaps = Gaps::default();
+                Ok((self.touch(change, &mut gaps)?, gaps))
+            })?;
             for (touched, missed) in touched {
                 all.extend(touched);
                 gaps.add(missed);
@@ -376,7 +376,8 @@ impl<'a> Checker<'a> {
     /// Looks only for what the edges of a step take away: evidence, and stubs.
     pub(super) fn check_losses(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = self.check_evidence_lost(step, gaps)?;
-        rules::removal::check(self, step, &mut outcome)?;
+        let fixtures = remove_exempt(step.child, &mut outcome)?;
+        rules::removal::check(self, step, &fixtures, &mut outcome)?;
         for finding in &mut outcome.findings {
             finding.commit = step.commit;
         }
@@ -398,6 +399,13 @@ impl<'a> Checker<'a> {
         Ok(outcome)
     }
 
+    /// Reads evidence on all cores, so that it is at hand when it is asked for.
+    pub(super) fn read_ahead(&self, files: Vec<(&RepoPath, &TreeEntry)>) -> Result<(), GitError> {
+        // What is missing is noted by whoever asks for it.
+        let read = |(path, entry)| self.read_evidence(path, entry, &mut Gaps::default()).map(drop);
+        map_in_order(files, read).map(drop)
+    }
+
     /// Reads evidence; a missing object is noted and becomes `None`.
     pub(super) fn read_evidence(
         &self,
@@ -407,6 +415,14 @@ impl<'a> Checker<'a> {
     ) -> Result<Option<Reading>, GitError> {
         gaps.note(Some(path), self.evidence.read(path, entry))
     }
+}
+
+/// Maps all of `items`, on all cores where there are enough of them.
+pub(super) fn map_in_order<T: Send, U: Send>(
+    items: Vec<T>,
+    map: impl Fn(T) -> Result<U, GitError> + Sync + Send,
+) -> Result<Vec<U>, GitError> {
+    if items.len() < FEW { items.into_iter().map(map).collect() } else { items.into_par_iter().map(map).collect() }
 }
 
 /// Returns what the commit brings in: what differs from every parent. By path.

@@ -2,8 +2,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::causes::in_one_line;
 use crate::evidence::record::Action;
 use crate::git::{Change, GitError, TreeEntry};
@@ -15,7 +13,7 @@ use crate::verify::evidence::{Archived, Evidence, Reading};
 use crate::verify::names::{self, EVIDENCE_FOLDER};
 use crate::verify::report::{Finding, Rule, Severity};
 use crate::verify::snapshot::Snapshot;
-use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, Touched, fetch_command};
+use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, Touched, fetch_command, map_in_order};
 
 /// Checks the stubs that a commit brings in, and those below `moved`: tops of evidence folders that lost evidence.
 pub(in crate::verify) fn check(
@@ -28,16 +26,16 @@ pub(in crate::verify) fn check(
     let stubs: Vec<(&RepoPath, &Side)> =
         brought_in.iter().filter(|(_, side)| side.stub.is_some()).map(|(path, side)| (*path, *side)).collect();
     let proven = Proven::before(step, &stubs)?;
-    let outcomes: Vec<Outcome> = stubs
-        .par_iter()
-        .map(|(path, side)| {
-            let mut outcome = Outcome::default();
-            if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
-                compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
-            }
-            Ok(outcome)
-        })
-        .collect::<Result<_, GitError>>()?;
+    // Stubs of one operation one after another: its evidence is then read once, however many there are.
+    let mut by_evidence = stubs.clone();
+    by_evidence.sort_by_key(|(_, side)| side.stub().map(|parsed| parsed.stub.evidence));
+    let outcomes = map_in_order(by_evidence, |(path, side)| {
+        let mut outcome = Outcome::default();
+        if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
+            compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
+        }
+        Ok(outcome)
+    })?;
     for judged in outcomes {
         outcome.findings.extend(judged.findings);
         outcome.gaps.add(judged.gaps);

@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod attacks;
+mod cost;
 mod histories;
 mod project;
 mod rules;

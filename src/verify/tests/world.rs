@@ -81,7 +81,7 @@ impl Snapshot for Tree {
         let folder = names::join(top, names::EVIDENCE_FOLDER.as_bytes());
         let within = self.files.iter().filter(|(path, _)| path.is_within(&folder));
         let found = within.filter(|(path, _)| {
-            short_in_name(path) == Some(short) && names::evidence_top(path.as_bytes()) == Some(top)
+            short_in_name(path.file_name()) == Some(short) && names::evidence_top(path.as_bytes()) == Some(top)
         });
         Ok(found.map(|(path, entry)| (path.clone(), *entry)).collect())
     }
