@@ -353,7 +353,7 @@ pub(super) fn is_regular(entry: &TreeEntry) -> bool {
 /// to take out.
 fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<(), GitError> {
     let about_stub = |finding: &Finding| {
-        if finding.path().is_some_and(is_in_folder) {
+        if finding.path().is_some_and(|path| is_in_folder(path)) {
             return false;
         }
         match finding.rule {
