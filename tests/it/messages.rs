@@ -726,8 +726,10 @@ fn help() {
     Usage: git archive-tomb init [OPTIONS]
 
     Options:
-          --no-hooks  Do not install hooks
-      -h, --help      Print help (see more with '--help')
+          --no-hooks     Do not install hooks
+          --textconv     Make git's diffs show what was archived in place of each stub
+          --no-textconv  Make git's diffs show stubs as they are again
+      -h, --help         Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["store", "-h"]), @r"
     exit: 0
