@@ -235,6 +235,28 @@ mod tests {
     }
 
     #[test]
+    fn tags_lead_to_commits_or_to_nothing() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "1")]);
+        let peel = |name: &str| {
+            let id = fixture.git(&["rev-parse", name]).parse().expect("is an id");
+            fixture.repository().objects().peel_to_commit(&id).map(|commit| commit.map(|commit| commit.id))
+        };
+        fixture.git(&["tag", "-a", "-m", "tag", "one"]);
+        fixture.git(&["tag", "-a", "-m", "tag of a tag", "two", "one"]);
+        fixture.git(&["tag", "-a", "-m", "tag of a file", "file", "HEAD:a"]);
+        for name in ["HEAD", "one", "two"] {
+            assert_eq!(peel(name).expect("reads"), Some(commit));
+        }
+        assert_eq!(peel("file").expect("reads"), None);
+        assert_eq!(peel("HEAD^{tree}").expect("reads"), None);
+        assert_eq!(peel(&"1".repeat(40)).expect("reads"), None);
+        let broken = fixture
+            .git_input(&["hash-object", "-w", "-t", "tag", "--literally", "--stdin"], b"objects are not named\n");
+        assert!(matches!(peel(&broken), Err(GitError::Malformed { .. })));
+    }
+
+    #[test]
     fn history_is_what_is_included_and_not_excluded_children_first() {
         let fixture = Fixture::new("sha1");
         let first = fixture.commit_files(&[("a", "1")]);

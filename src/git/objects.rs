@@ -492,3 +492,31 @@ impl Drop for BlobStream {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn while_a_push_is_received_both_folders_are_read_in_process() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "kept")]);
+        let received = fixture.git_input(&["hash-object", "-w", "--stdin"], b"received");
+        let (own, quarantine) = (fixture.top().join(".git/objects"), fixture.home().join("quarantine"));
+        let file = |folder: &Path| folder.join(&received[..2]).join(&received[2..]);
+        std::fs::create_dir_all(file(&quarantine).parent().expect("has a parent")).expect("makes folders");
+        std::fs::rename(file(&own), file(&quarantine)).expect("moves");
+        let received: ObjectId = received.parse().expect("is an id");
+        assert!(matches!(fixture.repository().objects().read(&received, 99), Err(GitError::MissingObject { .. })));
+
+        let environment = [("GIT_OBJECT_DIRECTORY", &quarantine), ("GIT_ALTERNATE_OBJECT_DIRECTORIES", &own)];
+        let environment = environment.map(|(name, path)| (name, path.to_str().expect("is text")));
+        let repository = fixture.discover_with(&fixture.top(), &environment).expect("finds it");
+        let objects = repository.objects();
+        assert_eq!(objects.read(&received, 99).expect("reads").bytes, b"received");
+        assert_eq!(objects.commit(&commit).expect("reads").id, commit);
+        assert_eq!(objects.contains(&[received, commit]).expect("asks"), [true, true]);
+        assert!(lock(&objects.children).is_empty(), "git was asked");
+    }
+}

@@ -101,7 +101,9 @@ fn install_hooks(session: &Session<'_>) -> Result<(), CommandError> {
             super::hooks::print_snippets(session.output, &snippets);
         }
         InstallOutcome::Shared { snippets } => {
-            session.output.say("the hooks folder is outside this repository, so nothing was written; add to it:");
+            session
+                .output
+                .say("the hooks folder is outside this repository's git directory, so nothing was written; add to it:");
             super::hooks::print_snippets(session.output, &snippets);
         }
     }
