@@ -39,16 +39,77 @@ fn tampered(world: &World) -> Repo<'_> {
 fn every_format_tells_the_same_findings() {
     let world = World::new();
     let repo = tampered(&world);
-    assert_shown!(&world, repo.tomb(&["verify"]), @"");
-    assert_shown!(&world, repo.tomb(&["verify", "--staged", "--json"]), @"");
+    assert_shown!(&world, repo.tomb(&["verify"]), @r##"
+    exit: 1
+    ----- stdout -----
+    warning[stub-moved]: this stub was recorded at `src/legacy/run.sh`
+      at: "a,b:%\n::x.sh"
+      tombstone: [uuid]
+      record: [sha256]
+      hint: if it should not have moved: git restore --source=HEAD --staged --worktree -- :/src/legacy/run.sh $'\072\050top,literal\051a,b\072\045\012\072\072x.sh'
+    error[stub-removed]: other bytes stand where a stub stood, and no evidence says that its item was restored or purged
+      at: docs/old.md
+      tombstone: [uuid]
+      record: [sha256]
+      hint: bring the stub back with `git checkout HEAD -- :/docs/old.md`; to edit the file, first `git archive-tomb restore [uuid]`
+    error[stub-mismatch]: its `reason` is not the record's
+      at: src/legacy/old.py:10
+      tombstone: [uuid]
+      record: [sha256]
+      hint: git checkout HEAD -- :/src/legacy/old.py
+    2 errors, 1 warning; checked 1 commit, 1 edge, 2 stubs, 1 evidence file
+    "##);
+    assert_shown!(&world, repo.tomb(&["verify", "--staged", "--json"]), @r##"
+    exit: 1
+    ----- stdout -----
+    {"rule":"stub-moved","severity":"warning","path":"a,b:%\n::x.sh","tombstone":"[uuid]","record":"[sha256]","reason":"this stub was recorded at `src/legacy/run.sh`","hint":"if it should not have moved: git restore --source=HEAD --staged --worktree -- :/src/legacy/run.sh $'\\072\\050top,literal\\051a,b\\072\\045\\012\\072\\072x.sh'"}
+    {"rule":"stub-removed","severity":"error","path":"docs/old.md","tombstone":"[uuid]","record":"[sha256]","reason":"other bytes stand where a stub stood, and no evidence says that its item was restored or purged","hint":"bring the stub back with `git checkout HEAD -- :/docs/old.md`; to edit the file, first `git archive-tomb restore [uuid]`"}
+    {"rule":"stub-mismatch","severity":"error","path":"src/legacy/old.py","line":10,"tombstone":"[uuid]","record":"[sha256]","reason":"its `reason` is not the record's","hint":"git checkout HEAD -- :/src/legacy/old.py"}
+    "##);
     repo.commit("tamper");
-    assert_shown!(&world, repo.tomb(&["verify", "--range", "HEAD~..HEAD", "--format", "github"]), @"");
+    assert_shown!(&world, repo.tomb(&["verify", "--range", "HEAD~..HEAD", "--format", "github"]), @r##"
+    exit: 1
+    ----- stdout -----
+    ::warning file=a%2Cb%3A%25%0A%3A%3Ax.sh,title=stub-moved::this stub was recorded at `src/legacy/run.sh` (tombstone [uuid]) (record [sha256]) (commit [object])%0Ahint: if it should not have moved: git restore --source=[object] --staged --worktree -- :/src/legacy/run.sh $'\072\050top,literal\051a,b\072\045\012\072\072x.sh'
+    ::error file=docs/old.md,title=stub-removed::other bytes stand where a stub stood, and no evidence says that its item was restored or purged (tombstone [uuid]) (record [sha256]) (commit [object])%0Ahint: bring the stub back with `git checkout [object] -- :/docs/old.md`; to edit the file, first `git archive-tomb restore [uuid]`
+    ::error file=src/legacy/old.py,line=10,title=stub-mismatch::its `reason` is not the record's (tombstone [uuid]) (record [sha256]) (commit [object])%0Ahint: git checkout [object] -- :/src/legacy/old.py
+    "##);
     let sarif = repo.tomb(&["verify", "--range", "HEAD~..HEAD", "--format", "sarif"]).exits(1);
     let mut sarif: serde_json::Value = serde_json::from_slice(&sarif.stdout).unwrap();
     let rules = sarif["runs"][0]["tool"]["driver"]["rules"].take();
     assert_eq!(rules[4]["id"], "stub-mismatch");
     insta::with_settings!({ filters => FILTERS.to_vec() }, {
-        insta::assert_snapshot!(serde_json::to_string_pretty(&sarif["runs"][0]["results"][1]).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&sarif["runs"][0]["results"][1]).unwrap(), @r##"
+        {
+          "level": "error",
+          "locations": [
+            {
+              "physicalLocation": {
+                "artifactLocation": {
+                  "uri": "docs/old.md",
+                  "uriBaseId": "%SRCROOT%"
+                },
+                "region": {
+                  "startLine": 1
+                }
+              }
+            }
+          ],
+          "message": {
+            "text": "other bytes stand where a stub stood, and no evidence says that its item was restored or purged\nhint: bring the stub back with `git checkout [object] -- :/docs/old.md`; to edit the file, first `git archive-tomb restore [uuid]`"
+          },
+          "partialFingerprints": {
+            "gitArchiveTomb/v1": "315a0a22c3a88ff8:1"
+          },
+          "properties": {
+            "commit": "[object]",
+            "record": "[sha256]",
+            "tombstone": "[uuid]"
+          },
+          "ruleId": "stub-removed",
+          "ruleIndex": 8
+        }
+        "##);
     });
 }
 
@@ -73,8 +134,8 @@ fn sarif_is_valid_by_the_schema_of_the_standard() {
     repo.commit("tamper");
     files.push(sarif(&["--range", "HEAD~..HEAD"], 1, "range.sarif"));
     files.push(sarif(&[], 0, "nothing.sarif"));
-    repo.write(".git/shallow", repo.git(&["rev-parse", "HEAD"]));
     let lost = repo.git(&["rev-parse", "HEAD~"]);
+    repo.write(".git/shallow", repo.git(&["rev-parse", "HEAD"]));
     std::fs::remove_file(repo.path.join(".git/objects").join(&lost[..2]).join(&lost[2..])).unwrap();
     files.push(sarif(&["--all"], 1, "incomplete.sarif"));
     let check = |files: &[String]| {
@@ -116,8 +177,15 @@ fn deep_finds_what_the_archive_lacks_or_has_otherwise() {
         repo.tomb_ok(&["verify", "--all", "--deep", "--strict"]);
         tamper(&repo, sql);
         repo.tomb_ok(&["verify", "--all", "--strict"]);
-        let deep = repo.tomb(&["verify", "--all", "--deep"]).exits(1);
+        let deep = repo.tomb(&["verify", "--all", "--deep", "--json"]).exits(1);
         assert!(deep.stdout_text().contains(rule), "{sql}: {deep}");
+        // Each hint that is a command brings the file back.
+        for finding in deep.json().iter().filter(|finding| finding["line"].is_null()) {
+            let command = finding["hint"].as_str().unwrap().split('`').nth(1).unwrap();
+            let done = Run::from(repo.command("sh").args(["-c", command]).output().unwrap());
+            assert_eq!(done.code, Some(0), "{command}: {done}");
+        }
+        repo.tomb_ok(&["verify"]);
     }
 }
 
