@@ -45,8 +45,7 @@ impl Step<'_> {
         let parent = stub.or_else(|| self.edges.iter().find_map(|edge| old(edge, |_| true)));
         match parent {
             Some(parent) => format!("git checkout {} -- {}", self.name_of(parent), path.to_pathspec()),
-            // Everything is looked at as if it had just come.
-            None if self.commit.is_none() && self.edges.iter().all(|edge| edge.parent.is_none()) => {
+            None if self.is_audit() => {
                 format!(
                     "find the commit where it was right, to check it out from there: git log -- {}",
                     path.to_pathspec()
@@ -54,6 +53,11 @@ impl Step<'_> {
             }
             None => format!("git rm --cached -- {}", path.to_pathspec()),
         }
+    }
+
+    /// Returns whether everything is looked at as if it had just come.
+    pub(super) fn is_audit(&self) -> bool {
+        self.commit.is_none() && self.edges.iter().all(|edge| edge.parent.is_none())
     }
 
     /// Returns how commands call a parent.

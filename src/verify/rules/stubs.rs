@@ -15,7 +15,7 @@ use crate::verify::evidence::{Archived, Evidence, Reading};
 use crate::verify::names::{self, EVIDENCE_FOLDER};
 use crate::verify::report::{Finding, Rule, Severity};
 use crate::verify::snapshot::Snapshot;
-use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, fetch_command};
+use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, Touched, fetch_command};
 
 /// Checks the stubs that a commit brings in, and those below `moved`: tops of evidence folders that lost evidence.
 pub(in crate::verify) fn check(
@@ -190,17 +190,20 @@ fn unknown(step: &Step<'_>, path: &RepoPath, parsed: &ParsedStub, reason: impl I
     finding.tombstone(parsed.stub.tombstone)
 }
 
-/// Returns the command that puts a stub back where it stood before this step, if it came from somewhere.
+/// Returns the command that puts a stub back where it stood before this step, or takes away what did not stand anywhere.
 fn move_back(step: &Step<'_>, path: &RepoPath, tombstone: Tombstone) -> Option<String> {
-    step.edges.iter().find_map(|edge| {
-        let stood = edge.touched.iter().find(|touched| {
-            touched.new.is_none()
-                && touched.old.as_ref().and_then(Side::stub).is_some_and(|old| old.stub.tombstone == tombstone)
-        })?;
-        let parent = step.name_of(edge.parent?);
-        let (old, new) = (stood.path.to_pathspec(), path.to_pathspec());
-        Some(format!("if it should not have moved: git restore --source={parent} --staged --worktree -- {old} {new}"))
-    })
+    let stood = step.edges.iter().find_map(|edge| {
+        let is_it = |side: &Side| side.stub().is_some_and(|old| old.stub.tombstone == tombstone);
+        let left = |touched: &&Touched| touched.new.is_none() && touched.old.as_ref().is_some_and(is_it);
+        Some((edge.touched.iter().find(left)?, edge.parent?))
+    });
+    if let Some((stood, parent)) = stood {
+        let (parent, old, new) = (step.name_of(parent), stood.path.to_pathspec(), path.to_pathspec());
+        return Some(format!(
+            "if it should not have moved: git restore --source={parent} --staged --worktree -- {old} {new}"
+        ));
+    }
+    (!step.is_audit()).then(|| format!("if it should not be here: {}", step.undo(path)))
 }
 
 /// Returns the text of a stub.

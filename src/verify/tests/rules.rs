@@ -36,7 +36,7 @@ fn scene() -> Scene {
 }
 
 fn original(commit: ObjectId) -> Original {
-    Original { path: "old.py", bytes: OLD.to_vec(), object: id(OLD), commit }
+    Original::new("old.py", OLD, id(OLD), commit)
 }
 
 fn evidence_path(scene: &Scene) -> String {
@@ -433,7 +433,7 @@ fn a_predecessor_that_is_nowhere_is_a_warning_and_with_strict_an_error() {
     let mut tree = before.clone();
     world.put(&mut tree, "b.py", b"b\n");
     let commit = world.commit(&tree);
-    let originals = [Original { path: "b.py", bytes: b"b\n".to_vec(), object: id(b"b\n"), commit }];
+    let originals = [Original::new("b.py", b"b\n", id(b"b\n"), commit)];
     let second = archive(2, &originals, &[*first.evidence.sha256()]);
     let mut alone = tree.clone();
     world.put_all(&mut alone, &second);
@@ -469,7 +469,7 @@ fn two_branches_that_each_archive_merge_clean() {
     let Scene { mut world, before, after: ours, .. } = scene();
     let commit = world.commit(&before);
     let bytes = b"print('new')\n";
-    let written = archive(2, &[Original { path: "new.py", bytes: bytes.to_vec(), object: id(bytes), commit }], &[]);
+    let written = archive(2, &[Original::new("new.py", bytes, id(bytes), commit)], &[]);
     let mut theirs = before.clone();
     world.put_all(&mut theirs, &written);
     let mut merged = ours.clone();

@@ -55,8 +55,7 @@ fn archive() -> Archive {
         world.put(&mut before, at, bytes);
     }
     let commit = world.commit(&before);
-    let original =
-        |(path, bytes): &(&'static str, Vec<u8>)| Original { path, bytes: bytes.clone(), object: id(bytes), commit };
+    let original = |(path, bytes): &(&'static str, Vec<u8>)| Original::new(path, bytes, id(bytes), commit);
     let originals: Vec<Original> = files.iter().map(original).collect();
     let large = archive_by_kind(1, &originals[..RECORDS], &[]);
     let small = archive_by_kind(2, &originals[RECORDS..], &[*large.evidence.sha256()]);

@@ -12,8 +12,16 @@ use crate::stub::{Stub, Style, Template, Templates, classify};
 pub(super) struct Original {
     pub(super) path: &'static str,
     pub(super) bytes: Vec<u8>,
+    /// What stub and record say of the bytes' number.
+    pub(super) size: u64,
     pub(super) object: ObjectId,
     pub(super) commit: ObjectId,
+}
+
+impl Original {
+    pub(super) fn new(path: &'static str, bytes: &[u8], object: ObjectId, commit: ObjectId) -> Self {
+        Self { path, bytes: bytes.to_vec(), size: bytes.len() as u64, object, commit }
+    }
 }
 
 /// One operation's evidence file and stubs.
@@ -74,7 +82,7 @@ fn write<'t>(
             path: path(original.path),
             tombstone: Tombstone::derive("widgets", original.path.as_bytes(), &original.commit, &sha256),
             sha256,
-            size: original.bytes.len() as u64,
+            size: original.size,
             mode: FileMode::Regular,
             object: original.object,
             repo: "widgets".to_owned(),

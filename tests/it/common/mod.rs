@@ -406,6 +406,19 @@ pub(crate) fn lines(about: &str) -> String {
     })
 }
 
+/// Returns the program `name` of those that `scripts/test` installs (see `tests/requirements.txt`). Where they are not
+/// installed a test is skipped, but not in CI.
+#[expect(clippy::print_stderr, reason = "whoever looks at a skipped test should see that it was")]
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing: `scripts/test` installs it", path.display());
+    eprintln!("skipped: `scripts/test` installs {name}");
+    None
+}
+
 /// Returns bytes as a path.
 pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;

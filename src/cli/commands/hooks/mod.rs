@@ -1,12 +1,15 @@
 //! `hooks`: installs, removes, describes and runs the git hooks.
 
+mod push;
+mod run;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use git_archive_tomb::hooks::{
-    Hook, InstallOptions, InstallOutcome, Installed, Owner, Place, SHIM_VERSION, Snippet, State, UninstallOptions,
-    UninstallOutcome, Uninstalled, install, status, uninstall,
+    Hook, InstallOptions, InstallOutcome, Installed, Owner, Place, Snippet, State, UninstallOptions, UninstallOutcome,
+    Uninstalled, install, status, uninstall,
 };
 
 use crate::cli::error::CommandError;
@@ -47,16 +50,16 @@ struct ChangeArguments {
 
 /// How a hook was called.
 #[derive(Debug, Args)]
-pub(crate) struct RunArguments {
+struct RunArguments {
     /// The version of the installed hook
     #[arg(long, value_name = "N")]
     shim: Option<u32>,
     /// The hook's name
     #[arg(value_parser = parse_hook)]
-    pub(crate) hook: Hook,
+    hook: Hook,
     /// What git gave the hook
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
+    arguments: Vec<OsString>,
 }
 
 fn parse_hook(text: &str) -> Result<Hook, String> {
@@ -69,13 +72,7 @@ pub(crate) fn run(arguments: &HooksArguments, session: &mut Session<'_>) -> Resu
         HooksCommand::Install(arguments) => install_hooks(arguments, session),
         HooksCommand::Uninstall(arguments) => uninstall_hooks(arguments, session),
         HooksCommand::Status => print_status(session),
-        HooksCommand::Run(arguments) => {
-            if arguments.shim.is_some_and(|version| version < SHIM_VERSION) {
-                session.output.warn(format_args!("the {} hook is of an older version", arguments.hook));
-                session.output.hint("renew it with `git archive-tomb hooks install`");
-            }
-            super::verify::run_hook(arguments, session)
-        }
+        HooksCommand::Run(arguments) => run::run_hook(arguments, session),
     }
 }
 
