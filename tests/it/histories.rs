@@ -106,6 +106,19 @@ fn follow_hints(repo: &Repo<'_>, scope: &[&str]) {
 }
 
 #[test]
+fn the_page_names_tests_that_are_here() {
+    let page = include_str!("../../docs/verification.md");
+    let source = include_str!("histories.rs");
+    let is_name =
+        |word: &&str| word.ends_with('_') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let named: Vec<&str> = page.split('`').filter_map(|word| word.strip_suffix('…')).filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(source.contains(&format!("\nfn {name}")), "no test `{name}…`");
+    }
+}
+
+#[test]
 fn merges_of_every_kind_are_clean() {
     let world = World::new();
     let repo = project(&world);
