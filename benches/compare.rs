@@ -8,10 +8,13 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use common::{command, median, numbers, prepare, shell, time};
 
 /// What is compared, with the shell commands of each way. The first way of each part is what the others are measured by.
 const PARTS: &[(&str, &[(&str, &str)])] = &[
@@ -39,7 +42,7 @@ const PARTS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let numbers = numbers();
     let files = numbers.first().copied().unwrap_or(2_000);
     let rounds = numbers.get(1).copied().unwrap_or(3).max(1);
     let folder = tempfile::tempdir().unwrap();
@@ -54,11 +57,7 @@ fn main() {
             }
         }
         println!("\n{part}");
-        let median = |times: &mut Vec<Duration>| {
-            times.sort();
-            times.get(times.len() / 2).copied()
-        };
-        let medians: Vec<_> = times.iter_mut().map(median).collect();
+        let medians: Vec<_> = times.iter_mut().map(|times| median(times)).collect();
         for ((name, _), time) in ways.iter().zip(&medians) {
             match (time, medians[0]) {
                 (Some(time), Some(first)) => {
@@ -76,11 +75,7 @@ fn main() {
 
 /// Makes the repository that every run copies: `files` files of about 5 KB in folders of 100, committed and packed.
 fn make_repository(world: &Path, files: usize) {
-    std::fs::write(
-        world.join("gitconfig"),
-        "[user]\n\tname = A Maintainer\n\temail = maintainer@example.org\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
-    )
-    .unwrap();
+    prepare(world);
     let top = world.join("made");
     let mut state = 7u32;
     for number in 0..files {
@@ -120,24 +115,5 @@ fn measure(world: &Path, part: &str, name: &str, script: &str) -> Option<Duratio
         world,
         &format!("rm -rf copy && cp -a {start} copy && cd copy && git status >/dev/null; sync")
     ));
-    let clock = Instant::now();
-    let success = shell(world, &copy, script);
-    let time = clock.elapsed();
-    success.then_some(time)
-}
-
-/// Runs `script` in `folder`, with the program found before any other and git's configuration fixed.
-fn shell(world: &Path, folder: &Path, script: &str) -> bool {
-    let program = Path::new(env!("CARGO_BIN_EXE_git-archive-tomb")).parent().unwrap().to_owned();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(program).chain(std::env::split_paths(&path))).unwrap();
-    Command::new("sh")
-        .args(["-c", script])
-        .current_dir(folder)
-        .env("PATH", path)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", world.join("gitconfig"))
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    time(command(world, &copy, "sh").args(["-c", script]))
 }

@@ -26,7 +26,8 @@ if [ ! -x "$chained" ]; then
     archive_tomb "$@"
 elif [ "$hook" = pre-push ]; then
     # What is pushed comes once, on stdin: both get it. The dot keeps the shell from dropping the last newlines.
-    pushed=$(cat && echo .)
+    # Without the folders of the system's own programs on PATH it would be lost, and with it the check.
+    pushed=$(PATH=${PATH:+$PATH:}/usr/bin:/bin; cat && echo .) || exit
     printf %s "${pushed%.}" 2>/dev/null | "$chained" "$@" || exit
     printf %s "${pushed%.}" 2>/dev/null | archive_tomb "$@"
 else

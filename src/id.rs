@@ -50,7 +50,8 @@ impl Sha256 {
     /// Returns the digest and the length in bytes of everything `reader` yields, in bounded memory.
     pub fn of_reader(mut reader: impl Read) -> io::Result<(Self, u64)> {
         let mut hasher = Sha256Hasher::new();
-        let mut buffer = vec![0; 128 * 1024];
+        // Small, because most of what is read is: a larger one would take longer to clear than to fill.
+        let mut buffer = [0; 8 * 1024];
         let mut length = 0;
         loop {
             match reader.read(&mut buffer) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    cat, config_show, diff, doctor, evidence, health_check, hooks, init, list, restore, schema, show, status, store,
-    trust, verify,
+    cat, config_show, diff, doctor, evidence, health_check, hooks, init, list, pr_body, restore, schema, show, status,
+    store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -88,12 +88,14 @@ pub(crate) enum Command {
     Diff(diff::DiffArguments),
     Verify(verify::VerifyArguments),
     Evidence(evidence::EvidenceArguments),
+    PrBody(pr_body::PrBodyArguments),
     Hooks(hooks::HooksArguments),
     Doctor(doctor::DoctorArguments),
     HealthCheck(health_check::HealthCheckArguments),
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),
     Schema(schema::SchemaArguments),
+    Textconv(textconv::TextconvArguments),
 }
 
 /// Who acts: the same two spellings wherever a command records an actor.

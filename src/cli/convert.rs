@@ -6,9 +6,13 @@ use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
+use git_archive_tomb::evidence::checkpoint::format::CheckpointError;
+use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
+use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::git::GitError;
 use git_archive_tomb::hooks::HooksError;
+use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
@@ -17,8 +21,11 @@ use git_archive_tomb::quote::quote;
 use git_archive_tomb::restore::{
     ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
+use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
+use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
 use super::error::CommandError;
@@ -41,6 +48,10 @@ impl From<GitError> for CommandError {
             GitError::UnknownRevision { revision } if revision == "HEAD" => {
                 (Exit::Usage, Some("there is no commit yet: commit first".to_owned()))
             }
+            // A forced push leaves the commit before it behind, where no reference leads.
+            GitError::UnknownRevision { revision } if revision.parse::<ObjectId>().is_ok() => {
+                (Exit::Usage, Some(format!("if it is on the remote: `git fetch origin {revision}`")))
+            }
             GitError::NoSuchFolder { .. }
             | GitError::UnreadableRepository { .. }
             | GitError::UnknownRevision { .. } => (Exit::Usage, None),
@@ -55,6 +66,26 @@ impl From<GitError> for CommandError {
             _ => (Exit::Failed, None),
         };
         with_hint(Self::from_error(exit, &error), hint)
+    }
+}
+
+impl From<ReviewError> for CommandError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Git(error) => error.into(),
+            error @ ReviewError::Evidence(_) => {
+                Self::from_error(Exit::Failed, &error).hint("`git archive-tomb evidence verify` tells more")
+            }
+        }
+    }
+}
+
+impl From<SetupError> for CommandError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Git(error) => error.into(),
+            error @ SetupError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
     }
 }
 
@@ -310,6 +341,74 @@ impl From<DeepError> for CommandError {
         match error {
             DeepError::Git(error) => error.into(),
             DeepError::Archive(error) => error.into(),
+        }
+    }
+}
+
+impl From<SignatureError> for CommandError {
+    fn from(error: SignatureError) -> Self {
+        let (exit, hint) = match &error {
+            SignatureError::Program { .. } => {
+                (Exit::Usage, Some("install OpenSSH (`openssh-client`), or set `git config gpg.ssh.program`"))
+            }
+            SignatureError::NoKey => (
+                Exit::Usage,
+                Some("`git config gpg.format ssh` and `git config user.signingKey <key>`, or `--key <key>`"),
+            ),
+            SignatureError::OtherFormat { .. } => (Exit::Usage, Some("name an SSH key with `--key <key>`")),
+            SignatureError::KeyCommand { .. } => {
+                (Exit::Usage, Some("name the key: `git config user.signingKey <key>`"))
+            }
+            SignatureError::Unreadable { .. } => (Exit::Usage, None),
+            SignatureError::Refused { said, .. } if said.contains("passphrase") => {
+                (Exit::Failed, Some("run this in a terminal, or unlock the key first: `ssh-add <key>`"))
+            }
+            SignatureError::Refused { said, .. } if said.contains("agent") || said.contains("No private key") => {
+                (Exit::Failed, Some("start an agent that holds the key: `eval \"$(ssh-agent)\"` and `ssh-add <key>`"))
+            }
+            SignatureError::Refused { .. } => (Exit::Failed, Some("name the key: `git config user.signingKey <key>`")),
+            SignatureError::NoSignature { .. }
+            | SignatureError::WrongSignature { .. }
+            | SignatureError::UnexpectedAnswer { .. } => (Exit::Failed, Some("look at `git config gpg.ssh.program`")),
+            SignatureError::Scratch(_) | SignatureError::Git(_) => (Exit::Failed, None),
+        };
+        let hint = hint.map(str::to_owned);
+        match error {
+            SignatureError::Git(error) => error.into(),
+            error => with_hint(Self::from_error(exit, &error), hint),
+        }
+    }
+}
+
+impl From<PrepareError> for CommandError {
+    fn from(error: PrepareError) -> Self {
+        let hint = match &error {
+            PrepareError::Git(_) | PrepareError::Signature(_) | PrepareError::Future { .. } => None,
+            PrepareError::Nothing => Some("archive something first: `git archive-tomb store <path>`"),
+            PrepareError::Broken { .. } => Some("`git archive-tomb evidence verify` tells more"),
+            PrepareError::Checkpoint { source: CheckpointError::Newer { .. }, .. } => {
+                Some("install a newer git-archive-tomb")
+            }
+            PrepareError::Checkpoint { .. } => Some("take back what was committed, or take it out with `git rm`"),
+            PrepareError::Lost { .. } => {
+                Some("find out who took the evidence away: `git archive-tomb evidence verify --signed`, `verify --all`")
+            }
+            PrepareError::TooLong => Some("store or restore something first: that evidence names them"),
+        };
+        let hint = hint.map(str::to_owned);
+        match error {
+            PrepareError::Git(error) => error.into(),
+            PrepareError::Signature(error) => error.into(),
+            error => with_hint(Self::from_error(Exit::Failed, &error), hint),
+        }
+    }
+}
+
+impl From<JudgeError> for CommandError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Git(error) => error.into(),
+            JudgeError::Signature(error) => error.into(),
         }
     }
 }

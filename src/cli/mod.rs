@@ -8,6 +8,7 @@ mod exit;
 mod output;
 mod progress;
 mod session;
+mod signing;
 mod talk;
 mod view;
 mod when;
@@ -80,7 +81,15 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     if let Command::Schema(arguments) = &command {
         return commands::schema::run(arguments, output);
     }
+    if let Command::Textconv(arguments) = &command {
+        return commands::textconv::run(arguments, global, output);
+    }
     let mut session = Session::open(global, output)?;
+    // A check of a commit is to cost next to nothing; see below for one that fails.
+    let asks_first = !matches!(command, Command::Verify(_) | Command::Hooks(_));
+    if asks_first {
+        session.repository.check_git_version()?;
+    }
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
         Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Doctor(_) => {}
@@ -97,17 +106,20 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
         Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
+        Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),
         Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),
-        Command::Schema(_) => Err(CommandError::new(Exit::Usage, "`schema` needs no repository")),
+        Command::Schema(_) | Command::Textconv(_) => Err(CommandError::new(Exit::Usage, "this needs no repository")),
     };
     // Whatever failed then failed because of that: the signal reaches the `git` processes too.
     result.map_err(|mut error| {
         if session.interrupted.load(Ordering::Relaxed) {
             error.exit = Exit::Interrupted;
+        } else if let Some(Err(too_old)) = (!asks_first).then(|| session.repository.check_git_version()) {
+            error = too_old.into();
         }
         error
     })

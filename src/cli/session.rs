@@ -181,6 +181,23 @@ impl<'a> Session<'a> {
         Ok(!self.repository.expand(&head, &[in_any_case])?.entries.is_empty())
     }
 
+    /// Returns whether what stands at `path` is for whoever wrote the branch to say: git tracks it, or a link of the working
+    /// tree leads to it.
+    pub(crate) fn belongs_to_branch(&self, path: &Path) -> Result<bool, CommandError> {
+        let Some(top) = self.repository.work_tree() else { return Ok(false) };
+        let Ok(inside) = top.canonicalize() else { return Ok(false) };
+        let mut here = PathBuf::new();
+        for component in path.components() {
+            let next = here.join(component);
+            if here.starts_with(&inside) && next.is_symlink() {
+                return Ok(true);
+            }
+            let Ok(next) = next.canonicalize() else { return Ok(false) };
+            here = next;
+        }
+        self.is_tracked(top, &here)
+    }
+
     fn git_config_entries(&self) -> Result<Vec<GitConfigEntry>, CommandError> {
         let ours = |key: &BString| key.to_ascii_lowercase().starts_with(config::GIT_SECTION.as_bytes());
         let entries = self.git_config()?.entries().iter().filter(|entry| ours(&entry.key));
@@ -214,7 +231,7 @@ impl<'a> Session<'a> {
     }
 
     /// Returns a configured path as seen from the top of the working tree.
-    fn at_top(&self, path: &Path) -> PathBuf {
+    pub(crate) fn at_top(&self, path: &Path) -> PathBuf {
         self.repository.work_tree().unwrap_or(self.repository.common_dir()).join(path)
     }
 
@@ -264,9 +281,10 @@ impl<'a> Session<'a> {
         self.places.check_codex()?;
         // In the index it may stand where no checkout has put it yet; staging our files would silently replace it.
         let any_case = BString::from(format!(":(top,icase,literal){CODEX}"));
-        let is_foreign = |path: &RepoPath| path.as_bytes() == CODEX.as_bytes() || !path.is_within(CODEX.as_bytes());
-        if let Some(entry) = self.repository.index_entries(&[any_case])?.iter().find(|entry| is_foreign(&entry.path)) {
-            return Err(PlacesError::NotOurs { path: entry.path.clone() }.into());
+        // What is in the folder is ours, and there is evidence of every earlier operation.
+        let ours = BString::from(format!(":(top,exclude,literal){CODEX}/"));
+        if let Some(entry) = self.repository.index_entries(&[any_case, ours])?.into_iter().next() {
+            return Err(PlacesError::NotOurs { path: entry.path }.into());
         }
         let links = LINKS.map(|link| RepoPath::try_new(link).expect("the program's own paths are valid"));
         let staged = index_entries_of(&self.repository, &links.each_ref())?;

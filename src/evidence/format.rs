@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
+use bstr::ByteSlice;
+
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Sha256Hasher};
 use crate::item::RepoPath;
@@ -75,11 +77,11 @@ impl EvidenceFileName {
         let refuse = |reason| NameError { path: path.as_bytes().to_vec(), reason };
         let name = Self::parse(path.file_name()).map_err(|error| refuse(error.reason))?;
         let own = name.path();
-        let folder = path.as_bytes().strip_suffix(own.as_bytes());
-        match folder {
-            Some(folder) if folder.is_empty() || folder.ends_with(b"/") => Ok(name),
-            _ => Err(refuse("the folder is not `.codex/evidence/ops` and the name's year and month")),
+        let top = top_of(path.as_bytes()).map(|top| if top.is_empty() { 0 } else { top.len() + 1 });
+        if top.is_none_or(|start| path.as_bytes()[start..] != *own.as_bytes()) {
+            return Err(refuse("the folder is not `.codex/evidence/ops` and the name's year and month"));
         }
+        Ok(name)
     }
 
     /// Returns the path of the file from the top of the repository.
@@ -97,7 +99,7 @@ impl EvidenceFileName {
         self.short() == sha256.short()
     }
 
-    fn time(&self) -> &str {
+    pub(super) fn time(&self) -> &str {
         &self.0[..TIME_LENGTH]
     }
 
@@ -105,7 +107,8 @@ impl EvidenceFileName {
         &self.0[TIME_LENGTH + 1..self.0.len() - EXTENSION.len() - SHORT_LENGTH - 1]
     }
 
-    fn short(&self) -> &str {
+    /// Returns the first 16 digits of the digest, which the name carries.
+    pub(crate) fn short(&self) -> &str {
         &self.0[self.0.len() - EXTENSION.len() - SHORT_LENGTH..self.0.len() - EXTENSION.len()]
     }
 }
@@ -116,6 +119,22 @@ impl fmt::Display for EvidenceFileName {
         let time = self.time();
         write!(formatter, "{OPS_FOLDER}/{}/{}/{}", &time[..4], &time[4..6], self.0)
     }
+}
+
+/// Returns the top of the evidence folder that holds `path`, or that `path` itself is: the folder with `.codex`, empty for
+/// the top of the repository. In an evidence folder there is no other one.
+pub fn top_of(path: &[u8]) -> Option<&[u8]> {
+    let mut start = 0;
+    while let Some(found) = path[start..].find(OPS_FOLDER) {
+        let (from, end) = (start + found, start + found + OPS_FOLDER.len());
+        let begins = from == 0 || path[from - 1] == b'/';
+        let ends = end == path.len() || path[end] == b'/';
+        if begins && ends {
+            return Some(&path[..from.saturating_sub(1)]);
+        }
+        start = from + 1;
+    }
+    None
 }
 
 /// Returns `action` as names carry it: `HOLD_SET` is `hold-set`.
@@ -453,6 +472,17 @@ mod tests {
     }
 
     #[test]
+    fn evidence_folders_are_found_at_any_depth() {
+        assert_eq!(top_of(b".codex/evidence/ops/2025/10/x.jsonl"), Some(&b""[..]));
+        assert_eq!(top_of(b"lib/a/.codex/evidence/ops/x"), Some(&b"lib/a"[..]));
+        assert_eq!(top_of(b".codex/evidence/ops"), Some(&b""[..]));
+        assert_eq!(top_of(b"x.codex/evidence/ops/y"), None);
+        assert_eq!(top_of(b".codex/evidence/opsx/y"), None);
+        assert_eq!(top_of(b"x.codex/evidence/ops/.codex/evidence/ops"), Some(&b"x.codex/evidence/ops"[..]));
+        assert_eq!(top_of(b".codex/evidence/ops/.codex/evidence/ops/x"), Some(&b""[..]));
+    }
+
+    #[test]
     fn names_have_one_form() {
         let good = "20251017T132236Z-hold-set-0123456789abcdef.jsonl";
         let name = EvidenceFileName::parse(good.as_bytes()).expect("is a name");
@@ -494,6 +524,7 @@ mod tests {
         assert!(parse("vendor/lib/.codex/evidence/ops/2025/10").is_ok());
         for folder in [
             "x.codex/evidence/ops/2025/10",
+            ".codex/evidence/ops/.codex/evidence/ops/2025/10",
             ".codex/evidence/ops/2025/11",
             ".codex/evidence/ops/2024/10",
             ".codex/evidence/ops/2025",

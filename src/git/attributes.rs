@@ -52,14 +52,24 @@ pub struct AttributeLine {
 
 /// Returns the pattern that means just `path` in the attributes file at the top of the working tree.
 pub fn attribute_pattern(path: &RepoPath) -> String {
+    pattern(path.as_bytes(), b"")
+}
+
+/// Returns the pattern that means everything below the folder at `path`, as [`attribute_pattern`] does.
+pub fn attribute_pattern_below(path: &[u8]) -> String {
+    pattern(path, b"/**")
+}
+
+fn pattern(path: &[u8], end: &[u8]) -> String {
     // A slash in front ties it to the top, and keeps signs and quotes from the place where they mean something.
     let mut pattern = vec![b'/'];
-    for byte in path.as_bytes() {
+    for byte in path {
         if b"*?[\\".contains(byte) {
             pattern.push(b'\\');
         }
         pattern.push(*byte);
     }
+    pattern.extend_from_slice(end);
     quote_avoiding(&pattern, &[" "]).into_owned()
 }
 

@@ -103,13 +103,24 @@ impl Output {
 /// Runs `command` with `input` and returns all it prints.
 pub(crate) fn run(name: &'static str, command: &mut Command, input: &[u8]) -> Result<Output, GitError> {
     let mut stdout = Vec::new();
-    let status = stream(
-        name,
-        command,
-        |pipe| pipe.write_all(input),
-        |pipe| pipe.read_to_end(&mut stdout).map(drop).map_err(|source| GitError::Pipe { command: name, source }),
-    )?;
+    let read = |pipe: &mut dyn io::BufRead| {
+        pipe.read_to_end(&mut stdout).map(drop).map_err(|source| GitError::Pipe { command: name, source })
+    };
+    let status = if input.is_empty() {
+        listen(name, command, read)?
+    } else {
+        stream(name, command, |pipe| pipe.write_all(input), read)?
+    };
     Ok(Output { stdout, ..status })
+}
+
+/// Runs `command` without input, with `read` consuming what it prints.
+pub(crate) fn listen(
+    name: &'static str,
+    command: &mut Command,
+    read: impl FnOnce(&mut dyn io::BufRead) -> Result<(), GitError>,
+) -> Result<Output, GitError> {
+    converse(name, command.stdin(Stdio::null()), |_| Ok(()), read)
 }
 
 /// Runs `command`, with `write` feeding it from a thread of its own and `read` consuming what it prints.
@@ -121,20 +132,29 @@ pub(crate) fn stream(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send,
     read: impl FnOnce(&mut dyn io::BufRead) -> Result<(), GitError>,
 ) -> Result<Output, GitError> {
-    let mut child = spawn(command.stdin(Stdio::piped()))?;
+    converse(name, command.stdin(Stdio::piped()), write, read)
+}
+
+fn converse(
+    name: &'static str,
+    command: &mut Command,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send,
+    read: impl FnOnce(&mut dyn io::BufRead) -> Result<(), GitError>,
+) -> Result<Output, GitError> {
+    let mut child = spawn(command)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (written, reading, stderr) = std::thread::scope(|scope| {
-        let writer = scope.spawn(move || match stdin {
-            Some(pipe) => {
+        let writer = stdin.map(|pipe| {
+            scope.spawn(move || {
                 let mut pipe = io::BufWriter::with_capacity(64 * 1024, pipe);
                 write(&mut pipe).and_then(|()| pipe.flush())
-            }
-            None => Ok(()),
+            })
         });
         let errors = scope.spawn(move || stderr.map(drain_stderr).unwrap_or_default());
         // The pipe closes when this ends, also early: the child then stops by itself and the writer with it.
         let reading = stdout.map_or(Ok(()), |pipe| read(&mut BufReader::with_capacity(64 * 1024, pipe)));
-        let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread panicked")));
+        let panicked = |_| Err(io::Error::other("the writing thread panicked"));
+        let written = writer.map_or(Ok(()), |writer| writer.join().unwrap_or_else(panicked));
         (written, reading, errors.join().unwrap_or_default())
     });
     let status = child.wait().map_err(|source| GitError::Pipe { command: name, source })?;

@@ -10,7 +10,7 @@ use crate::id::ObjectId;
 use crate::item::RepoPath;
 
 /// The largest commit object that is read, in bytes.
-const MAX_COMMIT_SIZE: u64 = 8 * 1024 * 1024;
+pub(super) const MAX_COMMIT_SIZE: u64 = 8 * 1024 * 1024;
 
 /// A commit, as its raw object says: neither replace references nor grafts have a say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,28 @@ impl Objects {
     pub fn commit(&self, id: &ObjectId) -> Result<Commit, GitError> {
         let bytes = self.read_kind(id, ObjectKind::Commit, MAX_COMMIT_SIZE)?;
         parse(id, &bytes).map_err(|reason| GitError::Malformed { id: *id, kind: ObjectKind::Commit, reason })
+    }
+
+    /// Returns the commit that `id` is or, as an annotated tag, names; `None` if that is something else, or not here.
+    pub fn peel_to_commit(&self, id: &ObjectId) -> Result<Option<Commit>, GitError> {
+        /// Tags may name tags; nobody makes longer chains of them.
+        const MAX_TAGS: usize = 16;
+        let mut id = *id;
+        for _ in 0..MAX_TAGS {
+            let object = match self.read(&id, MAX_COMMIT_SIZE) {
+                Err(GitError::MissingObject { .. } | GitError::TooLarge { .. }) => return Ok(None),
+                object => object?,
+            };
+            id = match object.kind {
+                ObjectKind::Commit => return self.commit(&id).map(Some),
+                ObjectKind::Tag => {
+                    let named = object.bytes.lines().next().and_then(|line| parse_id(line.strip_prefix(b"object ")?));
+                    named.ok_or(GitError::Malformed { id, kind: object.kind, reason: "it names no object" })?
+                }
+                ObjectKind::Blob | ObjectKind::Tree => return Ok(None),
+            };
+        }
+        Ok(None)
     }
 
     /// Returns the commits reachable from `include` and not from `exclude`.
@@ -210,6 +232,28 @@ mod tests {
         );
         let long = "a".repeat(64);
         assert!(parse(&id, format!("tree {long}\n").as_bytes()).is_err(), "an id of the other hash");
+    }
+
+    #[test]
+    fn tags_lead_to_commits_or_to_nothing() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "1")]);
+        let peel = |name: &str| {
+            let id = fixture.git(&["rev-parse", name]).parse().expect("is an id");
+            fixture.repository().objects().peel_to_commit(&id).map(|commit| commit.map(|commit| commit.id))
+        };
+        fixture.git(&["tag", "-a", "-m", "tag", "one"]);
+        fixture.git(&["tag", "-a", "-m", "tag of a tag", "two", "one"]);
+        fixture.git(&["tag", "-a", "-m", "tag of a file", "file", "HEAD:a"]);
+        for name in ["HEAD", "one", "two"] {
+            assert_eq!(peel(name).expect("reads"), Some(commit));
+        }
+        assert_eq!(peel("file").expect("reads"), None);
+        assert_eq!(peel("HEAD^{tree}").expect("reads"), None);
+        assert_eq!(peel(&"1".repeat(40)).expect("reads"), None);
+        let broken = fixture
+            .git_input(&["hash-object", "-w", "-t", "tag", "--literally", "--stdin"], b"objects are not named\n");
+        assert!(matches!(peel(&broken), Err(GitError::Malformed { .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! (sparse, split, watched by a monitor) is read as git means it.
 
 use std::io::BufRead;
+use std::path::Path;
 use std::process::Command;
 
 use bstr::{BString, ByteSlice};
@@ -77,7 +78,13 @@ impl Repository {
     /// Returns the entries of the index that `pathspecs` (relative to the top) match; all if there are none. Sorted by
     /// the bytes of the paths, then the stage.
     pub fn index_entries(&self, pathspecs: &[BString]) -> Result<Vec<IndexEntry>, GitError> {
+        self.entries_of_index(self.index_path(), pathspecs)
+    }
+
+    /// Returns the entries of another index file, as [`Repository::index_entries`] does.
+    pub fn entries_of_index(&self, index: &Path, pathspecs: &[BString]) -> Result<Vec<IndexEntry>, GitError> {
         let mut command = self.git().read_command(LIST_INDEX);
+        command.env("GIT_INDEX_FILE", index);
         for name in PATHSPEC_VARIABLES {
             command.env_remove(name);
         }
@@ -106,17 +113,12 @@ impl Repository {
         }
         command.arg("--").args(super::pathspec::arguments(pathspecs)?);
         let mut entries = Vec::new();
-        let output = command::stream(
-            "ls-files",
-            &mut command,
-            |_| Ok(()),
-            |pipe| {
-                while let Some(record) = next_record(pipe, "ls-files")? {
-                    entries.push(parse_listed(&record)?);
-                }
-                Ok(())
-            },
-        )?;
+        let output = command::listen("ls-files", &mut command, |pipe| {
+            while let Some(record) = next_record(pipe, "ls-files")? {
+                entries.push(parse_listed(&record)?);
+            }
+            Ok(())
+        })?;
         output.ok("ls-files")?;
         Ok(entries)
     }
@@ -141,18 +143,13 @@ impl Repository {
         ];
         let mut command = self.git().read_command(&arguments);
         let mut found = IndexChanges::default();
-        let output = command::stream(
-            "diff-index",
-            &mut command,
-            |_| Ok(()),
-            |pipe| {
-                while let Some(facts) = next_record(pipe, "diff-index")? {
-                    let path = next_record(pipe, "diff-index")?.ok_or(unexpected("diff-index"))?;
-                    found.add(&facts, RepoPath::try_new(path)?)?;
-                }
-                Ok(())
-            },
-        )?;
+        let output = command::listen("diff-index", &mut command, |pipe| {
+            while let Some(facts) = next_record(pipe, "diff-index")? {
+                let path = next_record(pipe, "diff-index")?.ok_or(unexpected("diff-index"))?;
+                found.add(&facts, RepoPath::try_new(path)?)?;
+            }
+            Ok(())
+        })?;
         output.ok("diff-index")?;
         Ok(found)
     }

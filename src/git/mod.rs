@@ -14,6 +14,7 @@ mod error;
 mod holders;
 mod index;
 mod lock;
+mod message;
 mod objects;
 mod pathspec;
 mod repository;
@@ -22,9 +23,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod upstream;
 mod worktree;
 
-pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern};
+pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern, attribute_pattern_below};
 pub use commit::{Commit, History};
 pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;
@@ -34,5 +36,6 @@ pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_loc
 pub use objects::{Object, ObjectKind, Objects};
 pub use pathspec::{Expansion, Untracked};
 pub use repository::{Head, ObjectFormat, Reference, Repository};
+pub(crate) use tree::Tree;
 pub use tree::{Change, MODE_FOLDER, MODE_SUBMODULE, TreeDiff, TreeEntry, TreeWalk};
 pub use worktree::{FileIdentity, FileKind, Root};

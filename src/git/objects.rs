@@ -16,6 +16,7 @@ use git2::{Odb, OdbLookupFlags, Oid};
 
 use super::command::{self, Git};
 use super::repository::parse_id;
+use super::tree::KnownTrees;
 use super::{GitError, ObjectFormat};
 use crate::id::{ObjectId, Sha256Hasher};
 
@@ -72,6 +73,9 @@ pub struct Objects {
     git: Git,
     format: ObjectFormat,
     folder: PathBuf,
+    /// Where the repository keeps its objects if that is not `folder`: while a push is received, its objects are in a
+    /// quarantine folder, which git is told of by its environment and libgit2 is not.
+    behind: Option<PathBuf>,
     shallow: bool,
     partial: OnceLock<bool>,
     fetch: bool,
@@ -79,6 +83,8 @@ pub struct Objects {
     databases: Mutex<Vec<Odb<'static>>>,
     /// Idle `git cat-file` children.
     children: Mutex<Vec<CatFile>>,
+    /// Trees that were read.
+    pub(super) trees: Mutex<KnownTrees>,
 }
 
 impl fmt::Debug for Objects {
@@ -92,23 +98,36 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(git: Git, format: ObjectFormat, folder: PathBuf, shallow: bool) -> Self {
+    pub(crate) fn new(git: Git, format: ObjectFormat, folder: PathBuf, common_dir: &Path, shallow: bool) -> Self {
+        let own = common_dir.join("objects");
         Self {
             git,
             format,
+            behind: (own != folder).then_some(own),
             folder,
             shallow,
             partial: OnceLock::new(),
             fetch: false,
             databases: Mutex::default(),
             children: Mutex::default(),
+            trees: Mutex::default(),
         }
     }
 
     /// Returns the same database, fetching objects that a filter left out.
     pub(crate) fn clone_fetching(&self) -> Self {
-        let copy = Self::new(self.git.clone(), self.format, self.folder.clone(), self.shallow);
-        Self { fetch: true, ..copy }
+        Self {
+            git: self.git.clone(),
+            format: self.format,
+            folder: self.folder.clone(),
+            behind: self.behind.clone(),
+            shallow: self.shallow,
+            partial: OnceLock::new(),
+            fetch: true,
+            databases: Mutex::default(),
+            children: Mutex::default(),
+            trees: Mutex::default(),
+        }
     }
 
     /// Returns the hash that names objects.
@@ -189,12 +208,14 @@ impl Objects {
     /// id, those above 4 MiB stream from a `git` child and are not (the caller's digest tells). A stream that ends
     /// early or fails is an error of the reader.
     pub fn open_blob(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, GitError> {
-        let (kind, size) = self.header(id)?;
+        let size = match self.read_kind(id, ObjectKind::Blob, STREAM_ABOVE) {
+            Ok(bytes) => return Ok(Box::new(io::Cursor::new(bytes))),
+            Err(GitError::TooLarge { size, .. }) => size,
+            Err(error) => return Err(error),
+        };
+        let (kind, _) = self.header(id)?;
         if kind != ObjectKind::Blob {
             return Err(GitError::WrongKind { id: *id, expected: ObjectKind::Blob, found: kind });
-        }
-        if size <= STREAM_ABOVE {
-            return Ok(Box::new(io::Cursor::new(self.read(id, STREAM_ABOVE)?.bytes)));
         }
         // Above the threshold git inflates piece by piece. Its maps of a pack count as its memory, and would grow to 1 GiB
         // each and to the whole pack together.
@@ -299,7 +320,9 @@ impl Objects {
 
     fn open_database(&self) -> Option<Odb<'static>> {
         let database = Odb::new().ok()?;
-        database.add_disk_alternate(self.folder.to_str()?).ok()?;
+        for folder in std::iter::once(&self.folder).chain(&self.behind) {
+            database.add_disk_alternate(folder.to_str()?).ok()?;
+        }
         Some(database)
     }
 
@@ -329,7 +352,7 @@ fn is_refused_fetch(error: &GitError) -> bool {
 }
 
 /// Locks a pool. A panicking thread leaves it whole: handles are taken out while they are used.
-fn lock<T>(pool: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(pool: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -474,5 +497,33 @@ impl Drop for BlobStream {
         self.stdout = None;
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn while_a_push_is_received_both_folders_are_read_in_process() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "kept")]);
+        let received = fixture.git_input(&["hash-object", "-w", "--stdin"], b"received");
+        let (own, quarantine) = (fixture.top().join(".git/objects"), fixture.home().join("quarantine"));
+        let file = |folder: &Path| folder.join(&received[..2]).join(&received[2..]);
+        std::fs::create_dir_all(file(&quarantine).parent().expect("has a parent")).expect("makes folders");
+        std::fs::rename(file(&own), file(&quarantine)).expect("moves");
+        let received: ObjectId = received.parse().expect("is an id");
+        assert!(matches!(fixture.repository().objects().read(&received, 99), Err(GitError::MissingObject { .. })));
+
+        let environment = [("GIT_OBJECT_DIRECTORY", &quarantine), ("GIT_ALTERNATE_OBJECT_DIRECTORIES", &own)];
+        let environment = environment.map(|(name, path)| (name, path.to_str().expect("is text")));
+        let repository = fixture.discover_with(&fixture.top(), &environment).expect("finds it");
+        let objects = repository.objects();
+        assert_eq!(objects.read(&received, 99).expect("reads").bytes, b"received");
+        assert_eq!(objects.commit(&commit).expect("reads").id, commit);
+        assert_eq!(objects.contains(&[received, commit]).expect("asks"), [true, true]);
+        assert!(lock(&objects.children).is_empty(), "git was asked");
     }
 }

@@ -107,19 +107,23 @@ impl Repository {
 }
 
 /// An index of our own, made from a tree and gone when dropped.
+///
+/// It is outside the repository: what only reads (a hook above all) leaves nothing in there, killed at whatever moment.
 pub(crate) struct ScratchIndex<'a> {
     repository: &'a Repository,
-    path: tempfile::TempPath,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
 }
 
 impl<'a> ScratchIndex<'a> {
     pub(crate) fn of_tree(repository: &'a Repository, tree: &ObjectId) -> Result<Self, GitError> {
-        let folder = repository.git_dir();
-        let failed = |source| GitError::Io { action: "make a temporary index in", path: folder.to_owned(), source };
-        let file = tempfile::Builder::new().prefix("archive-tomb-index-").tempfile_in(folder).map_err(failed)?;
-        let index = Self { repository, path: file.into_temp_path() };
-        // An empty file is no index; the name stays ours.
-        std::fs::remove_file(&index.path).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix("archive-tomb-index-").tempdir();
+        let folder = folder.map_err(|source| GitError::Io {
+            action: "make a temporary index in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let index = Self { repository, path: folder.path().join("index"), _folder: folder };
         let plain = ["core.splitIndex=false", "index.sparse=false", "core.fsync=none"];
         let mut command = repository.git().command(&plain, &["read-tree", &tree.to_string()]);
         command.env("GIT_INDEX_FILE", index.path());

@@ -99,7 +99,7 @@ pub struct Reference {
     pub id: ObjectId,
 }
 
-/// A repository as seen from one folder: all its places, found by one `git rev-parse`.
+/// A repository as seen from one folder: all its places, found by one `git rev-parse`, which is all that opening one costs.
 #[derive(Debug)]
 pub struct Repository {
     git: Git,
@@ -112,6 +112,7 @@ pub struct Repository {
     is_bare: bool,
     is_shallow: bool,
     object_format: ObjectFormat,
+    head: Option<ObjectId>,
     objects: Objects,
     /// The same, fetching what a filter left out. Made once, because handles are opened only when one is used and kept.
     fetching: Objects,
@@ -127,12 +128,24 @@ impl Repository {
     /// variable has that value, or is not set.
     pub fn discover_with(dir: &Path, environment: &[(&str, Option<&OsStr>)]) -> Result<Self, GitError> {
         let owned = |(name, value): &(&str, Option<&OsStr>)| ((*name).to_owned(), value.map(OsStr::to_owned));
-        let mut git = Git { dir: dir.to_owned(), env: environment.iter().map(owned).collect() };
+        let git = Git { dir: dir.to_owned(), env: environment.iter().map(owned).collect() };
         if !dir.is_dir() {
             return Err(GitError::NoSuchFolder { dir: dir.to_owned() });
         }
-        // Both children run at the same time; asking for the version costs no waiting.
-        let version = command::spawn(&mut git.discovering_command(&["version"]))?;
+        let found = Self::ask(git.clone(), dir);
+        if let Err(GitError::UnexpectedAnswer { .. } | GitError::UnreadableRepository { .. }) = &found {
+            check_version(&git)?;
+        }
+        found
+    }
+
+    /// Refuses a git that is too old to be relied on. Discovery does not ask, unless it fails: what checks a commit would
+    /// pay for it at every commit.
+    pub fn check_git_version(&self) -> Result<(), GitError> {
+        check_version(&self.git)
+    }
+
+    fn ask(mut git: Git, dir: &Path) -> Result<Self, GitError> {
         let mut ask = git.discovering_command(&["rev-parse", "--path-format=absolute"]);
         let questions: [&[&str]; 10] = [
             &["--git-dir"],
@@ -150,8 +163,9 @@ impl Repository {
         for question in questions {
             ask.args(question).arg(MARKER);
         }
+        // Unlike a plain `HEAD`, no failure where that names no commit: the answer is empty then.
+        ask.args(["--default", "HEAD"]);
         let output = command::run("rev-parse", &mut ask, b"")?;
-        check_version(version)?;
 
         let unexpected = || GitError::UnexpectedAnswer { command: "rev-parse" };
         let separator = format!("\n{MARKER}\n");
@@ -160,9 +174,9 @@ impl Repository {
         else {
             return Err(if output.success { unexpected() } else { refusal(dir, output.stderr) });
         };
-        let work_tree = match rest {
-            [top, b""] if output.success => Some(to_path(top)?),
-            [b""] if !output.success => None,
+        let (work_tree, head) = match rest {
+            [top, head] if output.success => (Some(to_path(top)?), parse_id(head.trim_end())),
+            [b""] if !output.success => (None, None),
             _ => return Err(unexpected()),
         };
         let object_format = match *format {
@@ -174,6 +188,10 @@ impl Repository {
             }
         };
         let (git_dir, common_dir, index_path) = (to_path(git_dir)?, to_path(common_dir)?, to_path(index)?);
+        // An old git repeats the options that it does not know.
+        if !git_dir.is_absolute() {
+            return Err(unexpected());
+        }
         git.pin("GIT_DIR", &git_dir);
         git.pin("GIT_INDEX_FILE", &index_path);
         match &work_tree {
@@ -183,7 +201,7 @@ impl Repository {
         }
         git.dir.clone_from(work_tree.as_ref().unwrap_or(&git_dir));
         let is_shallow = *shallow == b"true";
-        let objects = Objects::new(git.clone(), object_format, to_path(objects)?, is_shallow);
+        let objects = Objects::new(git.clone(), object_format, to_path(objects)?, &common_dir, is_shallow);
         Ok(Self {
             git,
             git_dir,
@@ -195,6 +213,7 @@ impl Repository {
             is_bare: *bare == b"true",
             is_shallow,
             object_format,
+            head,
             fetching: objects.clone_fetching(),
             objects,
         })
@@ -306,6 +325,16 @@ impl Repository {
         }
     }
 
+    /// Returns the commit that was at `HEAD` when the repository was found, for whoever takes one look at it; `None` on a
+    /// branch without commits.
+    pub fn head_when_found(&self) -> Result<Option<ObjectId>, GitError> {
+        match self.head {
+            Some(commit) => Ok(Some(commit)),
+            // Or there was no answer, as in a bare repository.
+            None => Ok(self.head()?.commit()),
+        }
+    }
+
     /// Returns the other parents of the merge that is going on (`MERGE_HEAD`); empty if there is none.
     pub fn merge_heads(&self) -> Result<Vec<ObjectId>, GitError> {
         let path = self.git_dir.join("MERGE_HEAD");
@@ -380,8 +409,8 @@ fn refusal(dir: &Path, detail: String) -> GitError {
 }
 
 /// Reads the answer of `git version` and refuses one that is too old.
-fn check_version(child: std::process::Child) -> Result<(), GitError> {
-    let output = child.wait_with_output().map_err(|source| GitError::Pipe { command: "version", source })?;
+fn check_version(git: &Git) -> Result<(), GitError> {
+    let output = command::run("version", &mut git.discovering_command(&["version"]), b"")?;
     let text = output.stdout.to_str_lossy();
     let number = text.trim().strip_prefix("git version ").unwrap_or(text.trim());
     let mut parts = number.split('.').map(|part| part.parse::<u32>().ok());

@@ -517,6 +517,15 @@ fn a_git_that_cannot_serve_is_named() {
     let found = fixture.discover_with(&fixture.top(), &[("PATH", search)]);
     assert!(matches!(found, Err(GitError::GitTooOld { found }) if found == "2.17.1"));
 
+    // One that can answer is named to those who ask.
+    let path = std::env::var("PATH").expect("is set");
+    let script = format!(
+        "#!/bin/sh\nPATH='{path}'\ncase $* in\n*version) echo git version 2.38.1 ;;\n*) exec git \"$@\" ;;\nesac\n"
+    );
+    std::fs::write(&old, script).expect("writes");
+    let found = fixture.discover_with(&fixture.top(), &[("PATH", search)]).expect("finds the repository");
+    assert!(matches!(found.check_git_version(), Err(GitError::GitTooOld { found }) if found == "2.38.1"));
+
     let foreign = fixture.discover_with(&fixture.top(), &[("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")]);
     assert!(matches!(foreign, Err(GitError::UnsafeOwnership { .. })));
 

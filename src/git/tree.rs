@@ -5,7 +5,11 @@
 //! tree or into `.git` is reported in its place and never joined to anything; the walk goes on after it.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::objects::lock;
 use super::{GitError, ObjectKind, Objects};
 use crate::id::ObjectId;
 use crate::item::{FileMode, MAX_PATH_LENGTH, RepoPath, RepoPathError};
@@ -18,6 +22,9 @@ pub const MODE_SUBMODULE: u32 = 0o160_000;
 
 /// The largest tree that is read, in bytes: over a million entries.
 const MAX_TREE_SIZE: u64 = 64 * 1024 * 1024;
+
+/// How many bytes of trees are kept in each of two generations; parsed, they take two to three times as many.
+const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -63,6 +70,78 @@ pub struct Change {
     pub new: Option<TreeEntry>,
 }
 
+/// One tree: names and entries in git's order. The names stay where they were read.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    bytes: Vec<u8>,
+    entries: Vec<(Range<usize>, TreeEntry)>,
+}
+
+/// A name with what stands under it.
+type Named<'t> = (&'t [u8], TreeEntry);
+
+impl Tree {
+    /// Returns the names with what stands under them.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Named<'_>> {
+        self.entries.iter().map(|(name, entry)| (&self.bytes[name.clone()], *entry))
+    }
+
+    /// Returns the entry at a position.
+    pub(crate) fn at(&self, index: usize) -> Option<Named<'_>> {
+        let (name, entry) = self.entries.get(index)?;
+        Some((&self.bytes[name.clone()], *entry))
+    }
+
+    /// Returns how many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns what stands under `name`. The order depends on what that is: a file and a folder of one name need not stand at
+    /// the same place.
+    fn find(&self, name: &[u8]) -> Option<TreeEntry> {
+        [&b""[..], b"/"].into_iter().find_map(|suffix| {
+            let wanted = || name.iter().chain(suffix);
+            let index = self.entries.binary_search_by(|(range, entry)| {
+                self.bytes[range.clone()].iter().chain(suffix_of(entry)).cmp(wanted())
+            });
+            Some(self.entries[index.ok()?].1)
+        })
+    }
+}
+
+/// Trees that were read, parsed: from commit to commit most are the same, and so are the folders on the way to many paths.
+///
+/// What was used lately is in the younger of two generations; when that is full, the older one goes.
+#[derive(Debug, Default)]
+pub(super) struct KnownTrees {
+    young: HashMap<ObjectId, Arc<Tree>>,
+    old: HashMap<ObjectId, Arc<Tree>>,
+    young_bytes: usize,
+}
+
+impl KnownTrees {
+    fn get(&mut self, id: &ObjectId) -> Option<Arc<Tree>> {
+        if let Some(tree) = self.young.get(id) {
+            return Some(Arc::clone(tree));
+        }
+        let tree = self.old.remove(id)?;
+        self.keep(*id, &tree);
+        Some(tree)
+    }
+
+    fn keep(&mut self, id: ObjectId, tree: &Arc<Tree>) {
+        let length = tree.bytes.len();
+        if self.young_bytes + length > MAX_KEPT_BYTES {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        if length <= MAX_KEPT_BYTES && self.young.insert(id, Arc::clone(tree)).is_none() {
+            self.young_bytes += length;
+        }
+    }
+}
+
 impl Objects {
     /// Returns what stands at `path` in `tree`, be it a folder; `None` if nothing does.
     pub fn entry(&self, tree: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
@@ -71,8 +150,8 @@ impl Objects {
             if !entry.is_folder() {
                 return Ok(None);
             }
-            match self.read_tree(&entry.id)?.into_iter().find(|(found, _)| found == name) {
-                Some((_, found)) => entry = found,
+            match self.read_tree(&entry.id)?.find(name) {
+                Some(found) => entry = found,
                 None => return Ok(None),
             }
         }
@@ -111,20 +190,25 @@ impl Objects {
         diff
     }
 
-    /// Reads one tree: its names and entries in git's order.
-    pub(crate) fn read_tree(&self, id: &ObjectId) -> Result<Vec<(Vec<u8>, TreeEntry)>, GitError> {
+    /// Reads one tree.
+    pub(crate) fn read_tree(&self, id: &ObjectId) -> Result<Arc<Tree>, GitError> {
         // Git itself knows the empty tree without having it.
         if *id == self.format().empty_tree() {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
+        }
+        if let Some(tree) = lock(&self.trees).get(id) {
+            return Ok(tree);
         }
         let bytes = self.read_kind(id, ObjectKind::Tree, MAX_TREE_SIZE)?;
         let malformed = |reason| GitError::Malformed { id: *id, kind: ObjectKind::Tree, reason };
-        parse(&bytes, self.format().id_length()).map_err(malformed)
+        let tree = Arc::new(parse(bytes, self.format().id_length()).map_err(malformed)?);
+        lock(&self.trees).keep(*id, &tree);
+        Ok(tree)
     }
 
     fn open(&self, old: Option<&ObjectId>, new: Option<&ObjectId>) -> Result<Folder, GitError> {
         let side = |tree: Option<&ObjectId>| -> Result<Side, GitError> {
-            Ok(Side(tree.map(|id| self.read_tree(id)).transpose()?.unwrap_or_default().into_iter().peekable()))
+            Ok(Side { tree: tree.map(|id| self.read_tree(id)).transpose()?.unwrap_or_default(), next: 0 })
         };
         Ok(Folder { prefix: Vec::new(), unopened: None, old: side(old)?, new: side(new)? })
     }
@@ -163,14 +247,11 @@ struct Folder {
     new: Side,
 }
 
-/// The entries of one side's folder that are still to come.
-#[derive(Debug)]
-struct Side(std::iter::Peekable<std::vec::IntoIter<(Vec<u8>, TreeEntry)>>);
-
-impl Default for Side {
-    fn default() -> Self {
-        Self(Vec::new().into_iter().peekable())
-    }
+/// One side's folder, and which of its entries is the next to come.
+#[derive(Debug, Default)]
+struct Side {
+    tree: Arc<Tree>,
+    next: usize,
 }
 
 impl Iterator for TreeDiff<'_> {
@@ -195,14 +276,11 @@ impl TreeDiff<'_> {
                 let opened = self.objects.open(old.as_ref(), new.as_ref())?;
                 (folder.old, folder.new) = (opened.old, opened.new);
             }
-            let Some((name, old, new)) = folder.next_name() else {
+            let Some((path, old, new)) = folder.next_difference() else {
                 self.folders.pop();
                 continue;
             };
-            if old == new {
-                continue;
-            }
-            let path = join(&folder.prefix, &name)?;
+            let path = path?;
             // The order puts a folder after a file of the same name, so both sides are folders or neither is.
             if old.or(new).is_some_and(|entry| entry.is_folder()) {
                 let ids = (old.map(|entry| entry.id), new.map(|entry| entry.id));
@@ -220,20 +298,31 @@ impl TreeDiff<'_> {
 }
 
 impl Folder {
-    /// Takes the next name, with what each side has under it.
-    fn next_name(&mut self) -> Option<(Vec<u8>, Option<TreeEntry>, Option<TreeEntry>)> {
-        let order = match (self.old.0.peek(), self.new.0.peek()) {
-            (Some(old), Some(new)) => compare(old, new),
-            (Some(_), None) => Ordering::Less,
-            (None, _) => Ordering::Greater,
-        };
-        let old = if order.is_le() { self.old.0.next() } else { None };
-        let new = if order.is_ge() { self.new.0.next() } else { None };
-        let (old_entry, new_entry) = (old.as_ref().map(|(_, entry)| *entry), new.as_ref().map(|(_, entry)| *entry));
-        let (name, _) = old.or(new)?;
-        Some((name, old_entry, new_entry))
+    /// Goes on to the next name under which the sides differ, and returns its path with what each side has there.
+    fn next_difference(&mut self) -> Option<Difference> {
+        loop {
+            let (old, new) = (self.old.tree.at(self.old.next), self.new.tree.at(self.new.next));
+            let order = match (&old, &new) {
+                (Some(old), Some(new)) if old == new => {
+                    self.old.next += 1;
+                    self.new.next += 1;
+                    continue;
+                }
+                (Some(old), Some(new)) => compare(old, new),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let (old, new) = (old.filter(|_| order.is_le()), new.filter(|_| order.is_ge()));
+            let (name, _) = old.or(new)?;
+            self.old.next += usize::from(old.is_some());
+            self.new.next += usize::from(new.is_some());
+            return Some((join(&self.prefix, name), old.map(|(_, entry)| entry), new.map(|(_, entry)| entry)));
+        }
     }
 }
+
+/// A path, if it is one inside a repository, with what the two sides have there.
+type Difference = (Result<RepoPath, RepoPathError>, Option<TreeEntry>, Option<TreeEntry>);
 
 /// Returns `name` in the folder `prefix`, if that is a path inside a repository.
 fn join(prefix: &[u8], name: &[u8]) -> Result<RepoPath, RepoPathError> {
@@ -248,49 +337,52 @@ fn join(prefix: &[u8], name: &[u8]) -> Result<RepoPath, RepoPathError> {
 
 /// Compares two entries in git's order: a folder's name counts as if it ended with `/`. Joined to the folders above,
 /// this is the order of the bytes of full paths.
-fn compare(left: &(Vec<u8>, TreeEntry), right: &(Vec<u8>, TreeEntry)) -> Ordering {
-    let key = |entry: &TreeEntry| if entry.is_folder() { &b"/"[..] } else { b"" };
-    let left = left.0.iter().chain(key(&left.1));
-    left.cmp(right.0.iter().chain(key(&right.1)))
+fn compare(left: &Named<'_>, right: &Named<'_>) -> Ordering {
+    left.0.iter().chain(suffix_of(&left.1)).cmp(right.0.iter().chain(suffix_of(&right.1)))
+}
+
+fn suffix_of(entry: &TreeEntry) -> &'static [u8] {
+    if entry.is_folder() { b"/" } else { b"" }
 }
 
 /// Parses a tree's bytes: each entry is its mode in octal, a blank, its name, NUL, and the raw id.
-fn parse(mut bytes: &[u8], id_length: usize) -> Result<Vec<(Vec<u8>, TreeEntry)>, &'static str> {
-    let mut entries: Vec<(Vec<u8>, TreeEntry)> = Vec::new();
-    while !bytes.is_empty() {
-        let blank = bytes.iter().take(8).position(|byte| *byte == b' ').ok_or("an entry has no mode")?;
-        let mode = parse_mode(&bytes[..blank]).ok_or("a mode is not octal")?;
-        let rest = &bytes[blank + 1..];
-        let nul = rest.iter().position(|byte| *byte == 0).ok_or("a name does not end")?;
-        let (name, rest) = (&rest[..nul], &rest[nul + 1..]);
+fn parse(bytes: Vec<u8>, id_length: usize) -> Result<Tree, &'static str> {
+    let mut tree = Tree { bytes, entries: Vec::new() };
+    let mut position = 0;
+    while position < tree.bytes.len() {
+        let rest = &tree.bytes[position..];
+        let blank = rest.iter().take(8).position(|byte| *byte == b' ').ok_or("an entry has no mode")?;
+        let mode = parse_mode(&rest[..blank]).ok_or("a mode is not octal")?;
+        let length = rest[blank + 1..].iter().position(|byte| *byte == 0).ok_or("a name does not end")?;
+        let (start, end) = (position + blank + 1, position + blank + 1 + length);
+        let name = &tree.bytes[start..end];
         if name.is_empty() || name.contains(&b'/') {
             return Err("a name is empty or holds a slash");
         }
-        let id = rest.get(..id_length).and_then(ObjectId::from_bytes).ok_or("an id is cut off")?;
-        bytes = &rest[id_length..];
-        let entry = (name.to_vec(), TreeEntry { mode, id });
-        if entries.last().is_some_and(|last| compare(last, &entry).is_ge()) {
+        position = end + 1 + id_length;
+        let id = tree.bytes.get(end + 1..position).and_then(ObjectId::from_bytes).ok_or("an id is cut off")?;
+        let entry = TreeEntry { mode, id };
+        if tree
+            .len()
+            .checked_sub(1)
+            .and_then(|last| tree.at(last))
+            .is_some_and(|last| compare(&last, &(name, entry)).is_ge())
+        {
             return Err("its entries are out of order");
         }
         // A file and a folder of one name need not be neighbours.
-        if entry.1.is_folder() && entries.binary_search_by(|other| file_order(other, name)).is_ok() {
+        if entry.is_folder() && tree.find(name).is_some() {
             return Err("a name stands twice");
         }
-        entries.push(entry);
+        tree.entries.push((start..end, entry));
     }
-    Ok(entries)
+    Ok(tree)
 }
 
 /// Parses a mode: one to seven octal digits.
 pub(crate) fn parse_mode(text: &[u8]) -> Option<u32> {
     let digit = |mode, digit: &u8| matches!(digit, b'0'..=b'7').then(|| mode << 3 | u32::from(digit - b'0'));
     text.iter().try_fold(0, digit).filter(|_| (1..=7).contains(&text.len()))
-}
-
-/// Compares `other` with a file called `name`, in git's order.
-fn file_order(other: &(Vec<u8>, TreeEntry), name: &[u8]) -> Ordering {
-    let suffix = if other.1.is_folder() { &b"/"[..] } else { b"" };
-    other.0.iter().chain(suffix).cmp(name)
 }
 
 #[cfg(test)]
@@ -304,9 +396,10 @@ mod tests {
 
     #[test]
     fn malformed_trees_are_refused() {
-        assert_eq!(parse(b"", 20), Ok(vec![]));
+        let parse = |bytes: &[u8], length| super::parse(bytes.to_vec(), length).map(|tree| tree.len());
+        assert_eq!(parse(b"", 20), Ok(0));
         let sound = [entry("100644", b"a"), entry("100644", b"a.b"), entry("40000", b"c")].concat();
-        assert_eq!(parse(&sound, 20).map(|entries| entries.len()), Ok(3));
+        assert_eq!(parse(&sound, 20), Ok(3));
         for end in 1..sound.len() {
             // Cut between two entries, it is a shorter tree; anywhere else it is broken.
             assert_eq!(parse(&sound[..end], 20).is_ok(), [29, 60].contains(&end), "{end}");

@@ -24,7 +24,7 @@ pub struct InstallOptions {
 /// What came of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstallOutcome {
-    /// The hooks are there, each of [`Hook::ALL`] in that order.
+    /// The hooks are there, in the order of [`Hook::ALL`].
     Done(Vec<(Hook, Installed)>),
     /// Nothing was changed: the hooks belong to a manager, whose configuration needs this.
     Managed {
@@ -53,23 +53,37 @@ pub enum Installed {
     Unchanged,
 }
 
-/// Installs every hook of [`Hook::ALL`] at `place`, or none where that is refused or not ours to do.
+/// Installs every hook of [`Hook::ALL`] at `place`, or none where that is refused or not ours to do. The one that adds
+/// trailers is renewed where it is installed.
 ///
 /// Stopped at any moment, each hook is the one before or the one after, and the next run finishes the work. The hook
 /// that was there is first given its second name and only then replaced, so that it is never without a name.
 pub fn install(place: &Place, options: &InstallOptions) -> Result<InstallOutcome, HooksError> {
+    let mut hooks = Hook::ALL.to_vec();
+    if matches!(look(&Hook::CommitMsg.path(place))?, Found::Shim(_)) {
+        hooks.push(Hook::CommitMsg);
+    }
+    install_each(place, options, &hooks)
+}
+
+/// Installs all of them and the hook that adds trailers, as [`install`] does.
+pub fn install_with_trailers(place: &Place, options: &InstallOptions) -> Result<InstallOutcome, HooksError> {
+    install_each(place, options, &Hook::EVERY)
+}
+
+fn install_each(place: &Place, options: &InstallOptions, hooks: &[Hook]) -> Result<InstallOutcome, HooksError> {
     let program = match place.owner()? {
         Owner::Repository => Some(options.program.as_path()),
         Owner::Shared if options.shared => None,
-        Owner::Shared => return Ok(InstallOutcome::Shared { snippets: place.shared_snippets() }),
+        Owner::Shared => return Ok(InstallOutcome::Shared { snippets: place.shared_snippets(hooks) }),
         Owner::Manager(manager) => {
-            return Ok(InstallOutcome::Managed { manager, snippets: place.manager_snippets(manager) });
+            return Ok(InstallOutcome::Managed { manager, snippets: place.manager_snippets(manager, hooks) });
         }
     };
     if exists(&place.hooks_dir)? && !place.hooks_dir.is_dir() {
         return Err(HooksError::NotAFolder { path: place.hooks_dir.clone() });
     }
-    let plans = Hook::ALL.into_iter().map(|hook| Plan::new(place, hook, program, options.force));
+    let plans = hooks.iter().map(|hook| Plan::new(place, *hook, program, options.force));
     let plans = plans.collect::<Result<Vec<_>, _>>()?;
     std::fs::create_dir_all(&place.hooks_dir).map_err(HooksError::io("make", &place.hooks_dir))?;
     plans.iter().try_for_each(Plan::execute)?;

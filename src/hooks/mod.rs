@@ -7,6 +7,7 @@
 
 mod install;
 mod place;
+mod push;
 mod shim;
 mod status;
 mod uninstall;
@@ -22,8 +23,9 @@ use std::str::FromStr;
 
 use bstr::ByteVec;
 
-pub use self::install::{InstallOptions, InstallOutcome, Installed, install};
+pub use self::install::{InstallOptions, InstallOutcome, Installed, install, install_with_trailers};
 pub use self::place::{Manager, Owner, Place, Snippet};
+pub use self::push::{PushedStub, Remote, Update, exempt_among};
 pub use self::shim::VERSION as SHIM_VERSION;
 pub use self::status::{State, Status, status};
 pub use self::uninstall::{UninstallOptions, UninstallOutcome, Uninstalled, uninstall};
@@ -37,11 +39,16 @@ pub enum Hook {
     PreMergeCommit,
     /// Before a push: checks that the bytes behind the pushed stubs are in enough places.
     PrePush,
+    /// After a commit's message was written: adds trailers to it. Installed only on request.
+    CommitMsg,
 }
 
 impl Hook {
-    /// Every hook, in the order they are listed and installed.
+    /// The hooks that check, in the order they are listed and installed.
     pub const ALL: [Self; 3] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush];
+
+    /// These, and the one that is installed only on request.
+    const EVERY: [Self; 4] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush, Self::CommitMsg];
 
     /// Returns git's name for it, which is the file's name.
     pub fn name(self) -> &'static str {
@@ -49,6 +56,7 @@ impl Hook {
             Self::PreCommit => "pre-commit",
             Self::PreMergeCommit => "pre-merge-commit",
             Self::PrePush => "pre-push",
+            Self::CommitMsg => "commit-msg",
         }
     }
 
@@ -83,7 +91,7 @@ impl FromStr for Hook {
     type Err = UnknownHook;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|hook| hook.name() == name).ok_or_else(|| UnknownHook { name: name.to_owned() })
+        Self::EVERY.into_iter().find(|hook| hook.name() == name).ok_or_else(|| UnknownHook { name: name.to_owned() })
     }
 }
 
@@ -123,6 +131,12 @@ pub enum HooksError {
     NotAFolder {
         /// Where git looks for hooks.
         path: PathBuf,
+    },
+    /// A pre-push hook was told something that git does not say.
+    #[error("`{line}` is not what git tells a pre-push hook")]
+    NoUpdate {
+        /// The line.
+        line: String,
     },
     /// The system refused. Each hook is whole: the one before, or the one after.
     #[error("cannot {action} `{}`", shown(.path))]

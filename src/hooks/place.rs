@@ -105,32 +105,38 @@ impl Place {
         Ok(if inside { Owner::Repository } else { Owner::Shared })
     }
 
-    /// Returns what makes `manager` run our checks.
-    pub fn manager_snippets(&self, manager: Manager) -> Vec<Snippet> {
-        match manager {
-            Manager::Husky => Hook::ALL
-                .map(|hook| Snippet { file: Path::new(".husky").join(hook.name()), text: command_line(hook) })
-                .to_vec(),
-            Manager::Lefthook => vec![Snippet {
-                file: self.configuration(manager).unwrap_or_else(|| "lefthook.yml".into()),
-                text: include_str!("../../hooks/lefthook.yml").to_owned(),
-            }],
-            Manager::Prek | Manager::PreCommit => {
-                let file = self.configuration(manager).unwrap_or_else(|| ".pre-commit-config.yaml".into());
-                let is_toml = file.extension().is_some_and(|extension| extension == "toml");
-                let text = if is_toml {
-                    include_str!("../../hooks/prek.toml")
-                } else {
-                    include_str!("../../hooks/pre-commit-config.yaml")
-                };
-                vec![Snippet { file, text: text.to_owned() }]
+    /// Returns what makes `manager` run our program for `hooks`.
+    pub fn manager_snippets(&self, manager: Manager, hooks: &[Hook]) -> Vec<Snippet> {
+        let [checks, trailers] = match manager {
+            Manager::Husky => {
+                let snippet = |hook: &Hook| (Path::new(".husky").join(hook.name()), command_line(*hook));
+                return hooks.iter().map(snippet).map(|(file, text)| Snippet { file, text }).collect();
             }
-        }
+            Manager::Lefthook => {
+                [include_str!("../../hooks/lefthook.yml"), include_str!("../../hooks/trailers/lefthook.yml")]
+            }
+            Manager::Prek | Manager::PreCommit if self.is_configured_in_toml(manager) => {
+                [include_str!("../../hooks/prek.toml"), include_str!("../../hooks/trailers/prek.toml")]
+            }
+            Manager::Prek | Manager::PreCommit => [
+                include_str!("../../hooks/pre-commit-config.yaml"),
+                include_str!("../../hooks/trailers/pre-commit-config.yaml"),
+            ],
+        };
+        let default = if manager == Manager::Lefthook { "lefthook.yml" } else { ".pre-commit-config.yaml" };
+        let file = self.configuration(manager).unwrap_or_else(|| default.into());
+        let asked = if hooks.contains(&Hook::CommitMsg) { trailers } else { "" };
+        vec![Snippet { file, text: [checks, asked].concat() }]
     }
 
-    /// Returns what makes the hooks of a shared folder run our checks.
-    pub fn shared_snippets(&self) -> Vec<Snippet> {
-        Hook::ALL.map(|hook| Snippet { file: hook.path(self), text: command_line(hook) }).to_vec()
+    fn is_configured_in_toml(&self, manager: Manager) -> bool {
+        let file = self.configuration(manager);
+        file.is_some_and(|file| file.extension().is_some_and(|extension| extension == "toml"))
+    }
+
+    /// Returns what makes the hooks of a shared folder run our program for `hooks`.
+    pub fn shared_snippets(&self, hooks: &[Hook]) -> Vec<Snippet> {
+        hooks.iter().map(|hook| Snippet { file: hook.path(self), text: command_line(*hook) }).collect()
     }
 
     /// Returns whether `manager` is told to run our program for `hook`.

@@ -11,7 +11,7 @@ use super::{Hook, HooksError, found, read_start};
 pub struct Status {
     /// To whom the hooks belong.
     pub owner: Owner,
-    /// Each hook of [`Hook::ALL`], in that order.
+    /// Each hook of [`Hook::ALL`], in that order, and the one for trailers if it is installed.
     pub hooks: Vec<(Hook, State)>,
 }
 
@@ -78,8 +78,14 @@ impl State {
 /// Returns what is installed at `place`.
 pub fn status(place: &Place) -> Result<Status, HooksError> {
     let owner = place.owner()?;
-    let hooks = Hook::ALL.into_iter().map(|hook| Ok((hook, state(place, owner, hook)?)));
-    Ok(Status { owner, hooks: hooks.collect::<Result<_, HooksError>>()? })
+    let mut hooks = Vec::new();
+    for hook in Hook::EVERY {
+        // The one that few ask for counts only where it is installed.
+        if Hook::ALL.contains(&hook) || matches!(look(&hook.path(place))?, Found::Shim(_)) {
+            hooks.push((hook, state(place, owner, hook)?));
+        }
+    }
+    Ok(Status { owner, hooks })
 }
 
 fn state(place: &Place, owner: Owner, hook: Hook) -> Result<State, HooksError> {

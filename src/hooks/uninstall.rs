@@ -20,7 +20,7 @@ pub struct UninstallOptions {
 /// What came of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UninstallOutcome {
-    /// No shim of ours is left, each of [`Hook::ALL`] in that order.
+    /// No shim of ours is left: each of [`Hook::ALL`] in that order, and the one for trailers if it was there.
     Done(Vec<(Hook, Uninstalled)>),
     /// Nothing was changed: the folder is shared with others.
     Shared,
@@ -42,13 +42,18 @@ pub enum Uninstalled {
     },
 }
 
-/// Removes every hook of [`Hook::ALL`] that is ours from `place`, or none where that is refused.
+/// Removes every hook that is ours from `place`, or none where that is refused.
 pub fn uninstall(place: &Place, options: UninstallOptions) -> Result<UninstallOutcome, HooksError> {
     if place.owner()? == Owner::Shared && !options.shared {
         return Ok(UninstallOutcome::Shared);
     }
-    let plans = Hook::ALL.into_iter().map(|hook| Ok((hook, plan(place, hook, options.force)?)));
-    let plans = plans.collect::<Result<Vec<_>, HooksError>>()?;
+    let plans = Hook::EVERY.into_iter().map(|hook| Ok((hook, plan(place, hook, options.force)?)));
+    let mut plans = plans.collect::<Result<Vec<_>, HooksError>>()?;
+    // Of the one that few ask for nothing is said unless it is ours.
+    plans.retain(|(hook, action)| {
+        let is_ours = !matches!(action, Uninstalled::Missing | Uninstalled::Foreign { kept: false });
+        Hook::ALL.contains(hook) || is_ours
+    });
     for (hook, action) in &plans {
         execute(&hook.path(place), &hook.chained_path(place), *action)?;
     }

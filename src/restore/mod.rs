@@ -12,4 +12,4 @@ mod source;
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
 pub use in_place::{InPlace, InPlaceError, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
 pub use locate::{LocateError, Located, Target, locate};
-pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history};
+pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};

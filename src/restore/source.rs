@@ -6,7 +6,7 @@ use crate::archive::{AnyArchive, Archive, ContentReader, ReadError, StoredItem};
 use crate::clock::{Stopwatch, Timestamp};
 use crate::config::Performance;
 use crate::evidence::record::{Record, Source};
-use crate::git::{GitError, ObjectKind, Repository};
+use crate::git::{GitError, ObjectKind, Objects, Repository};
 use crate::id::{ObjectId, Sha256, Sha256Hasher, Tombstone};
 use crate::item::{FileMode, RepoPath};
 use crate::stub::Stub;
@@ -240,39 +240,49 @@ impl Write for HashingWriter<'_> {
     }
 }
 
-/// Returns the blob in git whose bytes have the wanted digest: the recorded object, what stands at commit and path, or
-/// any content the path ever had; `None` if there is none here.
+/// Returns the blob in git whose bytes have the wanted digest: the recorded one, or any content the path ever had; `None`
+/// if there is none here.
 pub fn find_in_history(repository: &Repository, wanted: &Wanted) -> Result<Option<ObjectId>, GitError> {
     let objects = repository.fetching_objects();
-    let matches = |object: &ObjectId| -> Result<bool, GitError> {
-        match objects.header(object) {
-            Ok((ObjectKind::Blob, size)) if size == wanted.size => {}
-            Ok(_) | Err(GitError::MissingObject { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        let digest = Sha256::of_reader(objects.open_blob(object)?);
-        Ok(digest.is_ok_and(|(sha256, _)| sha256 == wanted.sha256))
-    };
-    if matches(&wanted.object)? {
-        return Ok(Some(wanted.object));
-    }
-    let commit = unless_missing(objects.commit(&wanted.commit))?;
-    if let Some(commit) = commit
-        && let Some(entry) = unless_missing(objects.entry(&commit.tree, &wanted.path))?.flatten()
-        && matches(&entry.id)?
-    {
-        return Ok(Some(entry.id));
+    if let Some(object) = find_recorded(objects, wanted)? {
+        return Ok(Some(object));
     }
     let mut starts: Vec<ObjectId> = repository.references("refs/")?.into_iter().map(|reference| reference.id).collect();
     // References may name blobs and trees as well (our own do), which have no history.
     starts.retain(|id| matches!(objects.header(id), Ok((ObjectKind::Commit, _))));
     starts.extend(repository.head()?.commit());
     for (_, entry) in objects.path_history(&starts, &wanted.path)? {
-        if matches(&entry.id)? {
+        if is_wanted(objects, wanted, &entry.id)? {
             return Ok(Some(entry.id));
         }
     }
     Ok(None)
+}
+
+/// Returns the blob that the record names, or what stands at its commit and path, if its bytes have the wanted digest:
+/// what is found without a search.
+pub fn find_recorded(objects: &Objects, wanted: &Wanted) -> Result<Option<ObjectId>, GitError> {
+    if is_wanted(objects, wanted, &wanted.object)? {
+        return Ok(Some(wanted.object));
+    }
+    let commit = unless_missing(objects.commit(&wanted.commit))?;
+    if let Some(commit) = commit
+        && let Some(entry) = unless_missing(objects.entry(&commit.tree, &wanted.path))?.flatten()
+        && is_wanted(objects, wanted, &entry.id)?
+    {
+        return Ok(Some(entry.id));
+    }
+    Ok(None)
+}
+
+fn is_wanted(objects: &Objects, wanted: &Wanted, object: &ObjectId) -> Result<bool, GitError> {
+    match objects.header(object) {
+        Ok((ObjectKind::Blob, size)) if size == wanted.size => {}
+        Ok(_) | Err(GitError::MissingObject { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let digest = Sha256::of_reader(objects.open_blob(object)?);
+    Ok(digest.is_ok_and(|(sha256, _)| sha256 == wanted.sha256))
 }
 
 /// Returns `None` in place of the error that an object is not here.

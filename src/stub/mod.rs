@@ -4,6 +4,7 @@
 //! and the hooks read stubs back with [`parse`], which knows no templates. Specified in `docs/stub.md`.
 
 mod comment;
+mod lines;
 mod read;
 mod table;
 mod template;
@@ -15,6 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use lines::{first_other_line, line_of};
 pub use read::{HEAD_LENGTH, MAX_RAW_LENGTH, Malformed, Parsed, ParsedStub, may_be_stub, parse};
 pub use template::{RenderError, Rendered, Template, TemplateError};
 pub use templates::{Style, Templates};

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::comment::Comment;
+use super::lines::line_of;
 use super::{EVIDENCE, KEYS, MARKER, MAX_LENGTH, Stub, VERSION};
 use crate::id::{ParseIdError, Sha256, Sha256Hasher};
 use crate::item::{RepoPath, RepoPathError};
@@ -111,6 +112,18 @@ pub enum Malformed {
     Path(#[from] RepoPathError),
 }
 
+impl Malformed {
+    /// Returns the number of the line, from 1, that is at fault in `bytes`, where one is.
+    pub fn line(&self, bytes: &[u8]) -> Option<u64> {
+        match self {
+            Self::TooLong | Self::NotUtf8 => None,
+            Self::Conflict { line } | Self::Key { line, .. } | Self::Json { line } => Some(*line as u64),
+            Self::Quoting { key } | Self::Value { key, .. } => line_of(bytes, key),
+            Self::Path(_) => line_of(bytes, "path"),
+        }
+    }
+}
+
 /// Returns whether a file that begins with `head` may be anything but [`Parsed::NotAStub`].
 ///
 /// [`HEAD_LENGTH`] bytes are enough; `false` is final, so that large files need not be read.
@@ -193,7 +206,7 @@ fn trim_end(line: &[u8]) -> &[u8] {
 }
 
 /// How a file begins that may be a stub.
-enum Head {
+pub(super) enum Head {
     /// With a marker line.
     Text { line: usize, marker: MarkerLine, version: u32 },
     /// With the beginning of a JSON stub.
@@ -204,7 +217,7 @@ enum Head {
 
 impl Head {
     /// Returns how `bytes` begin.
-    fn of(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         if let Some(version) = json_version(bytes) {
             return Some(Self::Json { version });

@@ -13,7 +13,7 @@ use crate::git::{GitError, TreeEntry};
 use crate::id::{ObjectId, Sha256, Tombstone};
 use crate::item::{FileMode, RepoPath};
 
-/// How many records of intact files are kept at a time, a few hundred bytes each. Beyond that the cache starts anew.
+/// How many records of intact files are kept at a time, about half a kilobyte each. Beyond that the cache starts anew.
 const MAX_CACHED_RECORDS: usize = 200_000;
 
 /// What a record says that a path was archived; see `docs/evidence.md` for the keys.
@@ -67,6 +67,8 @@ pub(super) enum Reading {
 /// Reads evidence files, each once as long as the cache lasts.
 pub(super) struct EvidenceReader<'a> {
     objects: &'a dyn Objects,
+    /// How many records are kept.
+    pub(super) most_records: usize,
     cache: Mutex<Cache>,
     files_read: AtomicU64,
 }
@@ -83,7 +85,7 @@ type Slot = Arc<Mutex<Option<Reading>>>;
 
 impl<'a> EvidenceReader<'a> {
     pub(super) fn new(objects: &'a dyn Objects) -> Self {
-        Self { objects, cache: Mutex::default(), files_read: AtomicU64::new(0) }
+        Self { objects, most_records: MAX_CACHED_RECORDS, cache: Mutex::default(), files_read: AtomicU64::new(0) }
     }
 
     /// Returns how many files were read so far.
@@ -111,8 +113,9 @@ impl<'a> EvidenceReader<'a> {
         self.files_read.fetch_add(1, Ordering::Relaxed);
         let mut cache = lock(&self.cache);
         cache.records += reading.weight();
-        if cache.records > MAX_CACHED_RECORDS {
-            *cache = Cache::default();
+        if cache.records > self.most_records {
+            // All but this one, which may alone be larger than that, and of which more may be asked right away.
+            *cache = Cache { slots: HashMap::from([((entry.id, name), slot)]), records: reading.weight() };
         }
         Ok(reading)
     }
@@ -151,8 +154,9 @@ fn read(name: &EvidenceFileName, objects: &dyn Objects, id: &ObjectId) -> Result
         let format::Entry { digest, record, .. } = entry;
         let Some(tombstone) = record.tombstone else { return };
         match record.action {
-            Action::Archive | Action::Import => {
-                archived.entry(tombstone).or_default().push(Archived::new(digest, record));
+            Action::Archive | Action::Import if is_done(&record) => {
+                // Room for one: it is nearly always the only one.
+                archived.entry(tombstone).or_insert_with(|| Vec::with_capacity(1)).push(Archived::new(digest, record));
             }
             Action::Restore | Action::BatchRestore | Action::Purge if is_done(&record) => {
                 returned.insert(tombstone);

@@ -1,17 +1,20 @@
 //! Binds the rules to git: commits' trees and the index as snapshots, blobs from the object database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bstr::BString;
 
 use super::names::{self, EVIDENCE_FOLDER};
-use super::snapshot::{self, Snapshot, Visit};
-use crate::git::{AttributeSource, GitError, ObjectKind, Objects, Repository, TreeEntry};
+use super::snapshot::{self, Entries, Snapshot, Visit};
+use crate::git::{AttributeSource, GitError, ObjectKind, Objects, Repository, Tree, TreeEntry};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 
-/// How many names of evidence files are remembered at a time, about a hundred bytes each.
-const MAX_REMEMBERED_NAMES: usize = 1_000_000;
+/// How many names of evidence files are remembered at a time, about two hundred bytes each.
+const MAX_REMEMBERED_NAMES: usize = 400_000;
 
 impl snapshot::Objects for Objects {
     fn read(&self, id: &ObjectId, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
@@ -30,6 +33,21 @@ impl snapshot::Objects for Objects {
         let commit = self.commit(commit)?;
         Ok(self.entry(&commit.tree, path)?.filter(|entry| !entry.is_folder()))
     }
+
+    fn forks(&self, one: &ObjectId, other: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
+        let only_one = self.history(&[*one], &[*other])?.commits;
+        let own: HashSet<ObjectId> = only_one.iter().map(|commit| commit.id).collect();
+        let parents: BTreeSet<ObjectId> = only_one.into_iter().flat_map(|commit| commit.parents).collect();
+        Ok(parents.into_iter().filter(|parent| !own.contains(parent)).collect())
+    }
+
+    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError> {
+        // Most often git has no such blob at all, and nothing need be walked.
+        if !self.contains(&[*blob])?[0] {
+            return Ok(false);
+        }
+        Ok(self.path_history(&[*last], path)?.iter().any(|(_, entry)| entry.id == *blob))
+    }
 }
 
 /// The evidence folders of many trees, each month read once: from one commit to the next, nearly all are the same.
@@ -44,8 +62,29 @@ struct Months {
     names: usize,
 }
 
-/// The evidence files of one month by the 16 digits in their names.
-type Month = HashMap<String, Vec<(Vec<u8>, TreeEntry)>>;
+/// The evidence files of one month.
+struct Month {
+    tree: Arc<Tree>,
+    /// The 16 digits in each file's name with its position in the tree, sorted.
+    positions: Vec<([u8; 16], usize)>,
+}
+
+impl Month {
+    fn new(tree: Arc<Tree>) -> Self {
+        let digits = |name: &[u8]| snapshot::short_in_name(name)?.as_bytes().try_into().ok();
+        let mut positions: Vec<_> =
+            tree.iter().enumerate().filter_map(|(position, (name, _))| Some((digits(name)?, position))).collect();
+        positions.sort_unstable();
+        Self { tree, positions }
+    }
+
+    /// Returns names and entries of the files whose names carry `short`.
+    fn get(&self, short: &str) -> impl Iterator<Item = (&[u8], TreeEntry)> {
+        let start = self.positions.partition_point(|(digits, _)| &digits[..] < short.as_bytes());
+        let found = self.positions[start..].iter().take_while(move |(digits, _)| &digits[..] == short.as_bytes());
+        found.filter_map(|(_, position)| self.tree.at(*position))
+    }
+}
 
 impl EvidenceNames {
     fn month(&self, objects: &Objects, tree: &ObjectId) -> Result<Arc<Month>, GitError> {
@@ -53,17 +92,9 @@ impl EvidenceNames {
         if let Some(month) = months().by_tree.get(tree) {
             return Ok(Arc::clone(month));
         }
-        let mut month = Month::new();
-        for (name, entry) in objects.read_tree(tree)? {
-            let short =
-                RepoPath::try_new(name.clone()).ok().and_then(|path| Some(snapshot::short_in_name(&path)?.to_owned()));
-            if let Some(short) = short {
-                month.entry(short).or_default().push((name, entry));
-            }
-        }
-        let month = Arc::new(month);
+        let month = Arc::new(Month::new(objects.read_tree(tree)?));
         let mut months = months();
-        months.names += 1 + month.len();
+        months.names += 1 + month.tree.len();
         if months.names > MAX_REMEMBERED_NAMES {
             *months = Months::default();
         }
@@ -114,10 +145,52 @@ impl<'a> CommitTree<'a> {
     }
 }
 
+/// The evidence in the repository's own index while git commits from a temporary one. It is listed when it is first asked
+/// for: only a stub without its evidence needs it.
+pub(super) struct OwnEvidence<'a> {
+    repository: &'a Repository,
+    file: PathBuf,
+    entries: OnceLock<Entries>,
+}
+
+impl<'a> OwnEvidence<'a> {
+    pub(super) fn new(repository: &'a Repository, file: PathBuf) -> Self {
+        Self { repository, file, entries: OnceLock::new() }
+    }
+
+    fn entries(&self) -> Result<&Entries, GitError> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(entries);
+        }
+        let evidence = BString::from(format!(":(top,glob)**/{EVIDENCE_FOLDER}/**"));
+        let listed = self.repository.entries_of_index(&self.file, &[evidence])?;
+        Ok(self.entries.get_or_init(|| listed.into_iter().map(|listed| (listed.path, listed.entry)).collect()))
+    }
+}
+
+impl Snapshot for OwnEvidence<'_> {
+    fn entry(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        Ok(self.entries()?.get(path))
+    }
+
+    fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
+        Ok(self.entries()?.evidence(top, short))
+    }
+
+    fn walk(&self, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), GitError> {
+        self.entries()?.walk(folder, visit);
+        Ok(())
+    }
+
+    fn exempt(&self, paths: &[RepoPath]) -> Result<Vec<bool>, GitError> {
+        crate::survey::exempt(self.repository, AttributeSource::Index, paths)
+    }
+}
+
 /// Returns the folders in a folder.
-fn folders_in(objects: &Objects, tree: &ObjectId) -> Result<impl Iterator<Item = (Vec<u8>, ObjectId)>, GitError> {
-    let entries = objects.read_tree(tree)?;
-    Ok(entries.into_iter().filter(|(_, entry)| entry.is_folder()).map(|(name, entry)| (name, entry.id)))
+fn folders_in(objects: &Objects, tree: &ObjectId) -> Result<Vec<(Vec<u8>, ObjectId)>, GitError> {
+    let tree = objects.read_tree(tree)?;
+    Ok(tree.iter().filter(|(_, entry)| entry.is_folder()).map(|(name, entry)| (name.to_vec(), entry.id)).collect())
 }
 
 impl Snapshot for CommitTree<'_> {
@@ -128,8 +201,8 @@ impl Snapshot for CommitTree<'_> {
     fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
         let mut found = Vec::new();
         for (folder, month) in self.evidence_folder(top)?.iter() {
-            for (name, entry) in month.get(short).into_iter().flatten() {
-                found.extend(RepoPath::try_new(names::join(folder, name)).ok().map(|path| (path, *entry)));
+            for (name, entry) in month.get(short) {
+                found.extend(RepoPath::try_new(names::join(folder, name)).ok().map(|path| (path, entry)));
             }
         }
         Ok(found)

@@ -3,11 +3,10 @@
 use bstr::ByteSlice;
 use unicode_normalization::UnicodeNormalization;
 
+pub(super) use crate::evidence::format::{OPS_FOLDER as EVIDENCE_FOLDER, top_of as evidence_top};
+
 /// The components of an evidence folder, from its top.
 const PARTS: [&str; 3] = [".codex", "evidence", "ops"];
-
-/// The evidence folder below its top.
-pub(super) const EVIDENCE_FOLDER: &str = ".codex/evidence/ops";
 
 /// Returns the folder `below` within `folder`, either of which may be empty.
 pub(super) fn join(folder: &[u8], below: &[u8]) -> Vec<u8> {
@@ -16,21 +15,6 @@ pub(super) fn join(folder: &[u8], below: &[u8]) -> Vec<u8> {
         (_, true) => folder.to_vec(),
         _ => [folder, below].join(&b'/'),
     }
-}
-
-/// Returns the top of the evidence folder that holds `path`, or that `path` itself is.
-pub(super) fn evidence_top(path: &[u8]) -> Option<&[u8]> {
-    let mut start = 0;
-    while let Some(found) = path[start..].find(EVIDENCE_FOLDER) {
-        let (from, end) = (start + found, start + found + EVIDENCE_FOLDER.len());
-        let begins = from == 0 || path[from - 1] == b'/';
-        let ends = end == path.len() || path[end] == b'/';
-        if begins && ends {
-            return Some(&path[..from.saturating_sub(1)]);
-        }
-        start = from + 1;
-    }
-    None
 }
 
 /// Returns `path` relative to the folder `top` that holds it.
@@ -95,16 +79,6 @@ fn is_ignorable(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn evidence_folders_are_found_at_any_depth() {
-        assert_eq!(evidence_top(b".codex/evidence/ops/2025/10/x.jsonl"), Some(&b""[..]));
-        assert_eq!(evidence_top(b"lib/a/.codex/evidence/ops/x"), Some(&b"lib/a"[..]));
-        assert_eq!(evidence_top(b".codex/evidence/ops"), Some(&b""[..]));
-        assert_eq!(evidence_top(b"x.codex/evidence/ops/y"), None);
-        assert_eq!(evidence_top(b".codex/evidence/opsx/y"), None);
-        assert_eq!(evidence_top(b"x.codex/evidence/ops/.codex/evidence/ops"), Some(&b"x.codex/evidence/ops"[..]));
-    }
 
     #[test]
     fn a_path_has_its_folders_from_the_nearest_to_the_top() {

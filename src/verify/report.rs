@@ -60,6 +60,52 @@ impl Rule {
             Self::ArchiveDrift => "The archive holds something else than stub and evidence say.",
         }
     }
+
+    /// Returns what to do about it, in a few sentences for people.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::StubMalformed => {
+                "Take the stub from a commit where it was right, or the file from before it was archived."
+            }
+            Self::NeedsNewer => {
+                "Update git-archive-tomb here and in CI. What a program is too old to judge is no pass."
+            }
+            Self::EvidenceMissing => "Commit stub and evidence together: the hint is the command.",
+            Self::StubUnknown => {
+                "Add the evidence file that came with the stub; it is written beside it and staged with it."
+            }
+            Self::StubMismatch => {
+                "Take the stub from the commit that archived the file. To change what it stands for, restore the file, edit \
+                 it and archive it again."
+            }
+            Self::StubMoved => "Nothing is lost. Put the stub back if it should not have moved.",
+            Self::StubDuplicate => "Nothing is lost. Keep one of the stubs.",
+            Self::Unproven => {
+                "Fetch the history that this clone left out, or compare with the archive: `verify --deep`."
+            }
+            Self::StubRemoved => {
+                "Bring the stub back. To have the file again, `git archive-tomb restore` it: that is on the record."
+            }
+            Self::EvidenceRewritten => "Bring the evidence file back as it was; evidence only grows.",
+            Self::EvidenceBroken => {
+                "Take out what is no evidence. If an archive's own evidence is damaged, bring the files back and archive \
+                 them again."
+            }
+            Self::HistoryIncomplete => "Fetch what this clone left out, and verify again.",
+            Self::ArchiveMissing | Self::ArchiveDrift => {
+                "Compare with another copy of the archive, or with git's history: `git archive-tomb show` tells where the \
+                 bytes are."
+            }
+        }
+    }
+
+    /// Returns how much the rule weighs, where nothing says otherwise.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::StubMoved | Self::StubDuplicate | Self::Unproven => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
 }
 
 text_enum! {
@@ -114,6 +160,11 @@ impl Finding {
     /// Returns a warning at `path` with no more than a reason.
     pub(crate) fn warning(rule: Rule, path: &[u8], reason: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(rule, path, reason) }
+    }
+
+    /// Returns that this program is too old to judge what stands at `path`.
+    pub(crate) fn needs_newer(path: &[u8], reason: impl Into<String>) -> Self {
+        Self::error(Rule::NeedsNewer, path, reason).hint("update git-archive-tomb, here and in CI")
     }
 
     /// Adds what to do next.

@@ -1,12 +1,12 @@
 //! What is verified: what is staged, a range of commits, or everything.
 
-use bstr::BString;
+use std::path::PathBuf;
+
 use rayon::prelude::*;
 
-use super::git::{CommitTree, EvidenceNames};
-use super::names;
+use super::git::{CommitTree, EvidenceNames, OwnEvidence};
 use super::report::{Finding, Report, Rule};
-use super::snapshot::{Nothing, Overlay, Snapshot};
+use super::snapshot::{Nothing, Objects, Overlay, Snapshot};
 use super::step::{Checker, Edge, Gaps, Lost, Outcome, OwnIndex, Step, Touched, concerns_evidence};
 use crate::git::{AttributeSource, Change, Commit, GitError, IndexEntry, Repository};
 use crate::id::ObjectId;
@@ -26,9 +26,17 @@ pub enum Scope {
     },
     /// The commits reachable from `to` and not from `from`, with all their edges.
     Range {
-        /// The commit that is taken for verified, with its ancestors.
+        /// The commit that is taken for verified, with its ancestors; git's null id excludes nothing.
         from: ObjectId,
         /// The last commit.
+        to: ObjectId,
+    },
+    /// A branch that moves from one commit to another: the range, and, as on an edge, that nothing is lost where the new
+    /// commit does not come from the old one.
+    Update {
+        /// The branch's commit until now, as in [`Scope::Range`].
+        from: ObjectId,
+        /// The branch's commit from now on.
         to: ObjectId,
     },
     /// The stubs and the evidence in the index, and the evidence along every edge reachable from `HEAD`.
@@ -57,31 +65,36 @@ pub enum VerifyError {
 
 /// Verifies a repository. Missing objects are findings, not errors.
 pub fn verify(repository: &Repository, scope: &Scope, options: Options) -> Result<Report, VerifyError> {
-    let run = Run {
-        repository,
-        names: EvidenceNames::default(),
-        checker: Checker::new(repository.objects(), options.strict),
-    };
-    let (name, outcome) = match scope {
-        Scope::Staged { merge_heads } => ("what is staged", run.staged(merge_heads)),
-        Scope::Range { from, to } => ("the range", run.range(from, to)),
-        Scope::All => ("the repository", run.all()),
-    };
-    let mut report = outcome.map_err(|source| VerifyError::Git { scope: name, source })?;
-    report.checked.evidence_files = run.checker.evidence.files_read();
-    Ok(report)
+    Run::new(repository, repository.objects(), options).report(scope)
 }
 
 /// One verification.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     repository: &'a Repository,
     names: EvidenceNames,
-    checker: Checker<'a>,
+    pub(super) checker: Checker<'a>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Returns a verification of `repository` that reads what the rules look at through `objects`.
+    pub(super) fn new(repository: &'a Repository, objects: &'a dyn Objects, options: Options) -> Self {
+        Self { repository, names: EvidenceNames::default(), checker: Checker::new(objects, options.strict) }
+    }
+
+    pub(super) fn report(&self, scope: &Scope) -> Result<Report, VerifyError> {
+        let (name, outcome) = match scope {
+            Scope::Staged { merge_heads } => ("what is staged", self.staged(merge_heads)),
+            Scope::Range { from, to } => ("the range", self.range(from, to)),
+            Scope::Update { from, to } => ("the update", self.update(from, to)),
+            Scope::All => ("the repository", self.all()),
+        };
+        let mut report = outcome.map_err(|source| VerifyError::Git { scope: name, source })?;
+        report.checked.evidence_files = self.checker.evidence.files_read();
+        Ok(report)
+    }
+
     fn staged(&self, merge_heads: &[ObjectId]) -> Result<Report, GitError> {
-        let head = self.repository.head()?.commit();
+        let head = self.repository.head_when_found()?;
         let mut parents: Vec<ObjectId> = head.into_iter().collect();
         for id in self.repository.merge_heads()?.iter().chain(merge_heads) {
             if !parents.contains(id) {
@@ -89,11 +102,7 @@ impl Run<'_> {
             }
         }
         let mut gaps = Gaps::default();
-        let sides = self.parents(&parents, &mut gaps)?;
-        let mut changes = Vec::new();
-        for side in &sides {
-            changes.push(self.repository.index_changes(side.tree.as_ref())?.changes);
-        }
+        let (sides, changes) = self.compare_index(&parents, &mut gaps)?;
         let (Some(base), Some(since_base)) = (sides.first(), changes.first().cloned()) else {
             return settle(vec![gaps.into()], |_| Ok(Weight::Error));
         };
@@ -104,24 +113,16 @@ impl Run<'_> {
             let touched = self.checker.touch_all(changes, &mut gaps)?;
             edges.push(Edge { parent: side.id, snapshot: &*side.snapshot, touched });
         }
-        let brings_stubs = edges.iter().flat_map(|edge| &edge.touched).any(Touched::is_new_stub);
-        let own_entries = if brings_stubs { self.own_index()? } else { None };
-        let own_snapshot = own_entries.map(|entries| Overlay::new(&Nothing, entries, &attributes));
-        let own_index = own_snapshot.as_ref().map(|snapshot| OwnIndex {
+        let own_index = self.own_index_file().map(|file| OwnEvidence::new(self.repository, file));
+        let own_index = own_index.as_ref().map(|snapshot| OwnIndex {
             snapshot,
             command: commit_command(since_base.iter().map(|change| &change.path)),
         });
         let outcome = self.checker.check(&Step { commit: None, child: &child, edges, own_index }, gaps)?;
 
-        // Git amends nothing while it merges. Where parents of HEAD are missing, so is what HEAD added.
-        let before_head = match head {
-            Some(head) if parents.len() == 1 => {
-                let ids = self.repository.objects().commit(&head)?.parents;
-                let found = self.parents(&ids, &mut Gaps::default())?;
-                Some(found).filter(|found| found.len() == ids.len().max(1))
-            }
-            _ => None,
-        };
+        // Git amends nothing while it merges.
+        let amended = head.filter(|_| parents.len() == 1 && outcome.lost.iter().any(|lost| lost.gone));
+        let before_head = amended.map(|head| self.before(&head)).transpose()?.flatten();
         settle(vec![outcome], |lost| {
             let Some(before_head) = before_head.as_ref().filter(|_| lost.gone) else { return Ok(Weight::Error) };
             for parent in before_head {
@@ -133,14 +134,66 @@ impl Run<'_> {
         })
     }
 
+    /// Returns the parents that are here, each with what the index has other than it. Git compares them all at the same time,
+    /// while their trees are looked up.
+    fn compare_index(
+        &self,
+        ids: &[ObjectId],
+        gaps: &mut Gaps,
+    ) -> Result<(Vec<Parent<'_>>, Vec<Vec<Change>>), GitError> {
+        let trees: Vec<Option<&ObjectId>> = if ids.is_empty() { vec![None] } else { ids.iter().map(Some).collect() };
+        std::thread::scope(|scope| {
+            let comparing: Vec<_> =
+                trees.iter().map(|tree| scope.spawn(|| self.repository.index_changes(*tree))).collect();
+            let sides = self.parents(ids, gaps)?;
+            let mut changes = Vec::new();
+            for (tree, comparison) in trees.iter().zip(comparing) {
+                let compared = comparison.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                // With a parent that is missing there is nothing to compare; that it is missing is noted.
+                if sides.iter().any(|side| side.id.as_ref() == *tree) {
+                    changes.push(compared?.changes);
+                }
+            }
+            Ok((sides, changes))
+        })
+    }
+
+    /// Returns the parents of a commit; `None` where some are missing, and with them what the commit added.
+    fn before(&self, commit: &ObjectId) -> Result<Option<Vec<Parent<'_>>>, GitError> {
+        let ids = self.repository.objects().commit(commit)?.parents;
+        let found = self.parents(&ids, &mut Gaps::default())?;
+        Ok(Some(found).filter(|found| found.len() == ids.len().max(1)))
+    }
+
     fn range(&self, from: &ObjectId, to: &ObjectId) -> Result<Report, GitError> {
         let outcomes = self.walk(to, &[*from], Depth::Everything)?;
         self.settle_history(outcomes, to)
     }
 
+    fn update(&self, from: &ObjectId, to: &ObjectId) -> Result<Report, GitError> {
+        let mut outcomes = self.walk(to, &[*from], Depth::Everything)?;
+        let objects = self.repository.objects();
+        // In a fast-forward, the edges between the two say it all.
+        let is_ahead = |commit: &Commit| commit.id == *from;
+        if !from.is_null() && objects.history(&[*from], &[*to])?.commits.iter().any(is_ahead) {
+            outcomes.push(self.replacement(&objects.commit(from)?, &objects.commit(to)?)?);
+        }
+        self.settle_history(outcomes, to)
+    }
+
+    /// Checks that a commit which takes another's place, and does not come from it, takes nothing away.
+    fn replacement(&self, old: &Commit, new: &Commit) -> Result<Outcome, GitError> {
+        let mut gaps = Gaps::default();
+        let touched = self.differences(Some(&old.tree), &new.tree, Depth::Everything, &mut gaps)?;
+        let (before, after) = (self.tree(old), self.tree(new));
+        let edges = vec![Edge { parent: Some(old.id), snapshot: &before, touched }];
+        let step = Step { commit: Some(new.id), child: &after, edges, own_index: None };
+        self.checker.check_losses(&step, gaps)
+    }
+
     fn all(&self) -> Result<Report, GitError> {
         let mut gaps = Gaps::default();
-        let head = self.repository.head()?.commit();
+        let head = self.repository.head_when_found()?;
         let entries = self.repository.tracked_entries(&[])?.into_iter().filter(|entry| entry.stage == 0);
         let source = match head {
             Some(head) if self.repository.is_bare() => AttributeSource::Tree(head),
@@ -163,7 +216,8 @@ impl Run<'_> {
     /// Checks every commit reachable from `last` and not from `exclude`. Oldest first.
     fn walk(&self, last: &ObjectId, exclude: &[ObjectId], depth: Depth) -> Result<Vec<Outcome>, GitError> {
         let objects = self.repository.objects();
-        let history = objects.history(&[*last], exclude)?;
+        let exclude: Vec<ObjectId> = exclude.iter().copied().filter(|id| !id.is_null()).collect();
+        let history = objects.history(&[*last], &exclude)?;
         let mut outcomes: Vec<Outcome> =
             history.commits.par_iter().rev().map(|commit| self.commit(commit, depth)).collect::<Result<_, _>>()?;
         if history.missing.contains(last) {
@@ -226,17 +280,10 @@ impl Run<'_> {
         })
     }
 
-    /// Returns the evidence in the repository's own index, if git now uses another one.
-    fn own_index(&self) -> Result<Option<Vec<Change>>, GitError> {
+    /// Returns the repository's own index, if git now uses another one.
+    fn own_index_file(&self) -> Option<PathBuf> {
         let own = self.repository.git_dir().join("index");
-        if own == self.repository.index_path() || !own.exists() {
-            return Ok(None);
-        }
-        let evidence = BString::from(format!(":(top,glob)**/{}/**", names::EVIDENCE_FOLDER));
-        let folder = self.repository.work_tree().unwrap_or_else(|| self.repository.git_dir());
-        let repository = Repository::discover_with(folder, &[("GIT_INDEX_FILE", Some(own.as_os_str()))])?;
-        let entries = repository.index_entries(&[evidence])?;
-        Ok(Some(entries.into_iter().map(added).collect()))
+        (own != self.repository.index_path() && own.exists()).then_some(own)
     }
 
     fn tree(&self, commit: &Commit) -> CommitTree<'_> {
@@ -317,14 +364,10 @@ fn rewritten(lost: &Lost, weight: Weight) -> Finding {
     let what =
         if lost.gone { "an evidence file that a parent holds is missing" } else { "an evidence file was changed" };
     let path = lost.path.as_bytes();
-    match weight {
-        Weight::Error => {
-            let hint = match lost.parent {
-                Some(parent) => format!("git checkout {parent} -- {}", lost.path.to_pathspec()),
-                None => format!("git checkout HEAD -- {}", lost.path.to_pathspec()),
-            };
-            Finding::error(Rule::EvidenceRewritten, path, what).hint(hint)
-        }
+    let bring_back = lost.bring_back.clone();
+    let mut finding = match weight {
+        Weight::Error => Finding::error(Rule::EvidenceRewritten, path, what).hint(bring_back),
+        // Nothing is left to be done.
         Weight::Mended => {
             Finding::warning(Rule::EvidenceRewritten, path, format!("{what} here, and back in the last commit"))
         }
@@ -333,8 +376,10 @@ fn rewritten(lost: &Lost, weight: Weight) -> Finding {
             path,
             format!("{what}; only the last commit has it, so amending that commit drops it"),
         )
-        .hint(format!("if this is no amend: git checkout HEAD -- {}", lost.path.to_pathspec())),
-    }
+        .hint(format!("if this is no amend: {bring_back}")),
+    };
+    (finding.line, finding.record) = (lost.line, lost.record);
+    finding
 }
 
 /// Returns the `git commit` line that takes these paths and all evidence.

@@ -19,6 +19,13 @@ pub(super) trait Objects: Sync {
 
     /// Returns what stands at `path` in the tree of `commit`.
     fn entry_in_commit(&self, commit: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError>;
+
+    /// Returns where the commits that `one` has and `other` lacks begin: their parents, as far as `other` has these. None
+    /// if `other` has all of `one`.
+    fn forks(&self, one: &ObjectId, other: &ObjectId) -> Result<Vec<ObjectId>, GitError>;
+
+    /// Returns whether the blob ever stood at `path` in the commits reachable from `last`. Missing commits are passed over.
+    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError>;
 }
 
 /// Paths with what stands there: a commit's tree, or the index. Folders have no entry of their own.
@@ -40,8 +47,8 @@ pub(super) trait Snapshot: Sync {
 pub(super) type Visit<'a> = dyn FnMut(RepoPath, TreeEntry) + 'a;
 
 /// Returns the 16 digits in the name of an evidence file, if it looks like one.
-pub(super) fn short_in_name(path: &RepoPath) -> Option<&str> {
-    let stem = path.file_name().strip_suffix(b".jsonl")?;
+pub(super) fn short_in_name(name: &[u8]) -> Option<&str> {
+    let stem = name.strip_suffix(b".jsonl")?;
     let short = stem.get(stem.len().checked_sub(17)?..)?.strip_prefix(b"-")?;
     std::str::from_utf8(short).ok()
 }
@@ -79,7 +86,7 @@ impl FromIterator<(RepoPath, TreeEntry)> for Entries {
     fn from_iter<I: IntoIterator<Item = (RepoPath, TreeEntry)>>(entries: I) -> Self {
         let mut all = Self::default();
         for (path, entry) in entries {
-            if let (Some(top), Some(short)) = (names::evidence_top(path.as_bytes()), short_in_name(&path)) {
+            if let (Some(top), Some(short)) = (names::evidence_top(path.as_bytes()), short_in_name(path.file_name())) {
                 all.evidence.entry((top.to_vec(), short.to_owned())).or_default().push(path.clone());
             }
             all.entries.insert(path, entry);

@@ -370,7 +370,7 @@ fn evidence() {
     assert_shown!(&world, repo.tomb(&["evidence", "verify", "--digests", "body.md"]), @r"
     exit: 1
     ----- stdout -----
-    error: [sha256] is quoted, but no line of evidence has it
+    error: body.md, line 1: [sha256] is quoted, and no evidence here has it
     ----- stderr -----
     1 evidence file with 2 records: 1 error
     ");
@@ -665,12 +665,14 @@ fn help() {
       diff          Show how an item differs from a file or a revision
       verify        Check stubs and evidence
       evidence      Show records and their digests, or check that they are whole
+      pr-body       Print what a pull request should say, and how to check it
       hooks         Install, remove or describe the git hooks
       doctor        Find what is wrong and name the command that mends it
       health-check  Reach the archive and count what can be restored
       config-show   Show the configuration in force, and where each value is from
       trust         Trust the configuration file as it is now
       schema        Print the SQL that makes an archive; connects to nothing
+      textconv      Print what a stub stands for, or any other file as it is
 
     Options:
       -h, --help
@@ -724,8 +726,10 @@ fn help() {
     Usage: git archive-tomb init [OPTIONS]
 
     Options:
-          --no-hooks  Do not install hooks
-      -h, --help      Print help (see more with '--help')
+          --no-hooks     Do not install hooks
+          --textconv     Make git's diffs show what was archived in place of each stub
+          --no-textconv  Make git's diffs show stubs as they are again
+      -h, --help         Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["store", "-h"]), @r"
     exit: 0
@@ -904,6 +908,8 @@ fn help() {
     Options:
           --staged           Check what is about to be committed (the default)
           --range <A..B>     Check every commit reachable from B and not from A
+          --update <A..B>    Check a branch that moves from A to B: the range, and that a forced push
+                             loses nothing
           --all              Check the stubs here, and the evidence of the whole history
           --deep             Also compare with the archive: read and hash the bytes of every stub here
           --strict           Take evidence that names unknown predecessors for an error
@@ -921,6 +927,7 @@ fn help() {
       log     Print the records of the operations log, oldest first
       digest  Print the digest of each line of evidence in the index, for a pull request
       verify  Check that the evidence files of the index are whole
+      sign    Sign a checkpoint: a statement that all this evidence was here
 
     Options:
       -h, --help  Print help (see more with '--help')

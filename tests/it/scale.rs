@@ -83,6 +83,31 @@ fn the_number_of_git_processes_does_not_grow_with_the_files() {
 }
 
 #[test]
+fn a_check_before_a_commit_starts_two_git_processes_whatever_is_staged() {
+    let world = World::new();
+    let repo = with_files(&world, "staged", &[], FEW);
+    repo.tomb_ok(&["store", "-q", "old/00/file0000.py"]);
+    repo.commit("archived");
+    repo.git(&["worktree", "add", "-q", "../linked"]);
+    let linked = world.at("linked");
+    let other_index = repo.with("GIT_INDEX_FILE", repo.path.join(".git/other-index"));
+    other_index.git(&["read-tree", "HEAD"]);
+    let check = |repo: &Repo<'_>| {
+        for arguments in [&["verify", "--staged"][..], &["hooks", "run", "pre-commit"]] {
+            assert_eq!(commands(&repo.git_processes_of(arguments)), ["diff-index", "rev-parse"], "{arguments:?}");
+        }
+    };
+    for repo in [&repo, &linked, &repo.below("old"), &other_index] {
+        check(repo);
+    }
+    repo.write("keep.txt", "changed\n");
+    repo.git(&["add", "keep.txt"]);
+    check(&repo);
+    repo.tomb_ok(&["store", "-q", "old/00"]);
+    check(&repo);
+}
+
+#[test]
 fn the_number_of_git_processes_does_not_grow_where_git_itself_has_to_read() {
     let world = World::new();
     let repo = with_files(&world, "sha256", &["--object-format=sha256"], FEW);

@@ -6,9 +6,11 @@ use git_archive_tomb::config::{TRUST_KEY, template, trust_digest};
 use git_archive_tomb::hooks::{InstallOptions, InstallOutcome, Installed};
 use git_archive_tomb::operation::stage_own_files;
 use git_archive_tomb::places::{CONFIGURATION, OWN_FILES};
+use git_archive_tomb::textconv::setup;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output::counted;
 use crate::cli::session::{Session, shown};
 
 /// Prepare a repository: archive, `.codex` folder and hooks
@@ -19,6 +21,12 @@ pub(crate) struct InitArguments {
     /// Do not install hooks
     #[arg(long)]
     no_hooks: bool,
+    /// Make git's diffs show what was archived in place of each stub
+    #[arg(long)]
+    textconv: bool,
+    /// Make git's diffs show stubs as they are again
+    #[arg(long, conflicts_with = "textconv")]
+    no_textconv: bool,
 }
 
 /// Runs the command.
@@ -38,6 +46,17 @@ pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Resul
     }
     if !arguments.no_hooks {
         install_hooks(session)?;
+    }
+    if arguments.textconv {
+        let lines = setup::enable(&session.repository, &super::hooks::program()?)?;
+        session.output.say(format_args!(
+            "git's diffs see through stubs ({} in {})",
+            counted(lines, "line"),
+            shown(&session.repository.common_dir().join("info/attributes"))
+        ));
+    } else if arguments.no_textconv {
+        setup::disable(&session.repository)?;
+        session.output.say("git's diffs show stubs as they are");
     }
     Ok(Exit::Done)
 }
@@ -90,7 +109,9 @@ fn install_hooks(session: &Session<'_>) -> Result<(), CommandError> {
             super::hooks::print_snippets(session.output, &snippets);
         }
         InstallOutcome::Shared { snippets } => {
-            session.output.say("the hooks folder is outside this repository, so nothing was written; add to it:");
+            session
+                .output
+                .say("the hooks folder is outside this repository's git directory, so nothing was written; add to it:");
             super::hooks::print_snippets(session.output, &snippets);
         }
     }

@@ -15,6 +15,7 @@ use git_archive_tomb::item::{Date, JsonPath, Kind, Reason, Referent, RepoPath};
 use git_archive_tomb::operation::{OperationContext, Outcome, execute};
 use git_archive_tomb::store::{PlanError, Refusal, RefusalReason, Store, StoreOptions, StorePlan, plan};
 use git_archive_tomb::stub::Style;
+use git_archive_tomb::textconv::setup;
 use serde::Serialize;
 
 use crate::cli::arguments::{ActorArguments, key_value};
@@ -147,8 +148,22 @@ pub(crate) fn run(arguments: &StoreArguments, session: &mut Session<'_>) -> Resu
         return Ok(Exit::Done);
     }
     let outcome = carry_out(plan.clone(), session)?;
+    see_through(&plan, session);
     report(&plan, Some(&outcome), session)?;
     Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Makes git's diffs see through the new stubs, where that was asked for. The archival is done: whatever fails here is a
+/// warning.
+fn see_through(plan: &StorePlan, session: &Session<'_>) {
+    let paths: Vec<&RepoPath> = plan.items.iter().map(|item| &item.path).collect();
+    let covered = session.git_config().and_then(|config| {
+        if setup::is_enabled(config) && !plan.keep { Ok(setup::cover(&session.repository, &paths)?) } else { Ok(()) }
+    });
+    if let Err(error) = covered {
+        session.output.warn(format_args!("git's diffs do not see through the new stubs: {}", error.summary()));
+        session.output.hint("`git archive-tomb init --textconv` makes them do so");
+    }
 }
 
 /// Returns the pathspecs of the command line or of the file.

@@ -55,7 +55,7 @@ fn json_carries_every_byte() {
 fn a_file_name_starts_no_workflow_command() {
     let rendered = github(&hostile());
     insta::assert_snapshot!(rendered, @r##"
-    ::error file=a%2Cb%3A%0A%3A%3Aerror file=x%3A%3A%1B[31m%25 "<b>.py,line=7,title=stub-mismatch::its `size` is not the record's%0A::warning::x[2J (tombstone 16bd3d4a-ba15-592c-ad02-cf17c8d16883) (commit 0123456789012345678901234567890123456789)%0Ahint: git checkout 1%25 -- a
+    ::error file=a%2Cb%3A%0A%3A%3Aerror file=x%3A%3A%1B[31m%25 "<b>.py,line=7,title=stub-mismatch::its `size` is not the record's%0A::warning::x[2J (tombstone 16bd3d4a-ba15-592c-ad02-cf17c8d16883) (record 70ce871f8a3d3fb449bc3c3ace6547cef02dfc74ffe48d912532a724bfdbe5b9) (commit 0123456789012345678901234567890123456789)%0Ahint: git checkout 1%25 -- a
     ::warning title=stub-removed::"caf\351": a stub was deleted
     ::error title=history-incomplete::an object is missing
     "##);
@@ -81,6 +81,34 @@ fn sarif_has_the_shape_that_the_standard_asks_for() {
         "a%2Cb%3A%0A%3A%3Aerror%20file%3Dx%3A%3A%1B%5B31m%25%20%22%3Cb%3E.py"
     );
     assert_eq!(location["region"]["startLine"], 7);
-    assert_eq!(run["results"][1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "caf%E9");
-    assert!(run["results"][2].get("locations").is_none());
+    assert_eq!(location["artifactLocation"]["uriBaseId"], "%SRCROOT%");
+    let location = |index: usize| &run["results"][index]["locations"][0]["physicalLocation"];
+    assert_eq!(location(1)["artifactLocation"]["uri"], "caf%E9");
+    // Services want a place to show; what concerns no file is about the evidence.
+    assert_eq!(location(2)["artifactLocation"]["uri"], ".codex");
+    assert_eq!(location(2)["region"]["startLine"], 1);
+}
+
+#[test]
+fn a_fingerprint_stays_when_commits_and_lines_change() {
+    let fingerprints = |report: &Report| -> Vec<String> {
+        let log: serde_json::Value = serde_json::from_str(&sarif(report)).expect("is JSON");
+        let results = log["runs"][0]["results"].as_array().expect("has results");
+        let of =
+            |result: &serde_json::Value| result["partialFingerprints"]["gitArchiveTomb/v1"].as_str().map(str::to_owned);
+        results.iter().map(|result| of(result).expect("is text")).collect()
+    };
+    let report = hostile();
+    let mut rebased = hostile();
+    for finding in &mut rebased.findings {
+        (finding.commit, finding.line) = (None, Some(1));
+    }
+    assert_eq!(fingerprints(&report), fingerprints(&rebased));
+    // The same thing again, in a later commit, is another result.
+    let mut twice = hostile();
+    twice.findings.push(report.findings[0].clone());
+    let all = fingerprints(&twice);
+    let distinct: std::collections::HashSet<&String> = all.iter().collect();
+    assert_eq!(distinct.len(), 4, "{all:?}");
+    assert!(all[3].ends_with(":2"));
 }

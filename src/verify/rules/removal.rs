@@ -3,31 +3,43 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::git::{GitError, TreeEntry};
-use crate::id::{Sha256, Tombstone};
+use crate::id::Tombstone;
 use crate::item::RepoPath;
 use crate::stub::Stub;
 use crate::verify::evidence::Reading;
 use crate::verify::names;
 use crate::verify::report::{Finding, Rule};
-use crate::verify::step::{Checker, Edge, Outcome, Step, StubState, is_regular};
+use crate::verify::rules::stubs;
+use crate::verify::step::{Checker, Edge, Outcome, Side, Step, StubState, Touched, is_regular};
 
 /// A stub that an edge removes.
 #[derive(Clone, Copy)]
 struct Gone<'s> {
     path: &'s RepoPath,
+    old: &'s Side,
     stub: &'s Stub,
     /// Whether something else stands in its place.
     is_replaced: bool,
 }
 
-/// Looks for stubs that disappear on an edge without an account of where their bytes are.
+/// Looks for stubs that disappear on an edge without an account of where their bytes are. At `fixtures`, exempt paths, the
+/// commit has something that looks like a stub and is none.
 ///
 /// What costs little is asked first, and attributes for many paths at a time: whole folders of stubs may move.
-pub(in crate::verify) fn check(checker: &Checker<'_>, step: &Step<'_>, outcome: &mut Outcome) -> Result<(), GitError> {
+pub(in crate::verify) fn check(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    fixtures: &HashSet<RepoPath>,
+    outcome: &mut Outcome,
+) -> Result<(), GitError> {
     let mut in_tree = None;
     let mut reported: HashSet<(&RepoPath, Tombstone)> = HashSet::new();
     for edge in &step.edges {
-        let gone = unaccounted(checker, edge, outcome)?;
+        check_newer(step, edge, fixtures, outcome)?;
+        let mut gone = unaccounted(checker, edge, fixtures, outcome)?;
+        if step.edges.len() > 1 {
+            gone = not_gone_before(checker, step, edge, gone)?;
+        }
         if gone.is_empty() {
             continue;
         }
@@ -40,14 +52,44 @@ pub(in crate::verify) fn check(checker: &Checker<'_>, step: &Step<'_>, outcome: 
             }
             gone.extend(not_elsewhere(step, replaced, in_tree.as_ref().unwrap_or(&HashMap::new()))?);
         }
-        // The attributes of the parent: a change cannot exempt the stub that it overwrites.
         let paths: Vec<RepoPath> = gone.iter().map(|gone| gone.path.clone()).collect();
-        let exempt = if paths.is_empty() { Vec::new() } else { edge.snapshot.exempt(&paths)? };
-        for (gone, is_exempt) in gone.into_iter().zip(exempt) {
-            if !is_exempt && reported.insert((gone.path, gone.stub.tombstone)) {
-                outcome.findings.push(finding(&gone));
+        for (gone, is_exempt) in gone.into_iter().zip(exempt_before(edge, &paths)?) {
+            // An attribute makes no fixture of a stub that is proven where it stands, however early it came.
+            let record = stubs::proof(checker, edge.snapshot, gone.path, gone.old, &mut outcome.gaps)?;
+            if (!is_exempt || record.is_some()) && reported.insert((gone.path, gone.stub.tombstone)) {
+                outcome.findings.push(Finding { record, ..finding(step, &gone) });
             }
         }
+    }
+    Ok(())
+}
+
+/// Returns which of `paths` the parent's attributes exempt: a change cannot exempt the stub that it overwrites.
+fn exempt_before(edge: &Edge<'_>, paths: &[RepoPath]) -> Result<Vec<bool>, GitError> {
+    if paths.is_empty() { Ok(Vec::new()) } else { edge.snapshot.exempt(paths) }
+}
+
+/// Returns whether a stub stands there now. Whatever is wrong with it, the rules for stubs say it.
+fn is_still_a_stub(touched: &Touched, fixtures: &HashSet<RepoPath>) -> bool {
+    touched.is_new_stub() && !fixtures.contains(&touched.path)
+}
+
+/// Reports stubs of a later format that an edge removes: nobody here knows what they stood for.
+fn check_newer(
+    step: &Step<'_>,
+    edge: &Edge<'_>,
+    fixtures: &HashSet<RepoPath>,
+    outcome: &mut Outcome,
+) -> Result<(), GitError> {
+    let version = |touched: &Touched| match touched.old.as_ref()?.stub.as_ref()? {
+        StubState::Newer(version) if !is_still_a_stub(touched, fixtures) => Some((touched.path.clone(), *version)),
+        _ => None,
+    };
+    let (paths, versions): (Vec<RepoPath>, Vec<u32>) = edge.touched.iter().filter_map(version).unzip();
+    let exempt = exempt_before(edge, &paths)?;
+    for ((path, version), _) in paths.iter().zip(versions).zip(exempt).filter(|(_, is_exempt)| !is_exempt) {
+        let reason = format!("the stub that stood here needs a newer git-archive-tomb (format v{version})");
+        outcome.findings.push(Finding::needs_newer(path.as_bytes(), reason).hint(step.undo(path)));
     }
     Ok(())
 }
@@ -56,31 +98,21 @@ pub(in crate::verify) fn check(checker: &Checker<'_>, step: &Step<'_>, outcome: 
 fn unaccounted<'s>(
     checker: &Checker<'_>,
     edge: &'s Edge<'_>,
+    fixtures: &HashSet<RepoPath>,
     outcome: &mut Outcome,
 ) -> Result<Vec<Gone<'s>>, GitError> {
     let mut all = Vec::new();
     for touched in &edge.touched {
-        // Whatever is wrong with a new stub, the rules for stubs say it.
-        if touched.is_new_stub() {
-            continue;
-        }
-        let path = &touched.path;
-        let stub = match touched.old.as_ref().and_then(|old| old.stub.as_ref()) {
-            Some(StubState::WellFormed(parsed)) => &parsed.stub,
-            Some(StubState::Newer(version)) => {
-                let reason = format!("the stub that stood here needs a newer git-archive-tomb (format v{version})");
-                outcome.findings.push(Finding::error(Rule::NeedsNewer, path.as_bytes(), reason));
-                continue;
-            }
-            // What did not parse is no loss; it was an error where it came.
-            Some(StubState::Malformed(_)) | None => continue,
-        };
+        // What did not parse is no loss; it was an error where it came.
+        let Some(old) = &touched.old else { continue };
+        let Some(parsed) = old.stub().filter(|_| !is_still_a_stub(touched, fixtures)) else { continue };
+        let (path, stub) = (&touched.path, &parsed.stub);
         let is_back = match &touched.new {
             Some(new) => are_the_archived_bytes(checker, path, &new.entry, stub, outcome)?,
             None => false,
         };
         if !is_back {
-            all.push(Gone { path, stub, is_replaced: touched.new.is_some() });
+            all.push(Gone { path, old, stub, is_replaced: touched.new.is_some() });
         }
     }
     if !all.is_empty() {
@@ -88,6 +120,31 @@ fn unaccounted<'s>(
         all.retain(|gone| !returned.contains(&gone.stub.tombstone));
     }
     Ok(all)
+}
+
+/// Takes out what a merge takes over from another parent, in whose own history the stub disappeared: the edges there
+/// account for it, one by one, and their accounts need not add up to one of this whole edge.
+fn not_gone_before<'s>(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    edge: &Edge<'_>,
+    gone: Vec<Gone<'s>>,
+) -> Result<Vec<Gone<'s>>, GitError> {
+    let Some(parent) = edge.parent else { return Ok(gone) };
+    let mut left = Vec::new();
+    'gone: for gone in gone {
+        let now = step.child.entry(gone.path)?;
+        for other in &step.edges {
+            let Some(id) = other.parent.filter(|id| *id != parent) else { continue };
+            if other.snapshot.entry(gone.path)? == now
+                && checker.stood_at_fork(&id, &parent, gone.path, &gone.old.entry)?
+            {
+                continue 'gone;
+            }
+        }
+        left.push(gone);
+    }
+    Ok(left)
 }
 
 /// Returns where on an edge stubs come to stand.
@@ -121,18 +178,18 @@ fn not_elsewhere<'s>(
     Ok(gone)
 }
 
-fn finding(gone: &Gone<'_>) -> Finding {
-    let Gone { path, stub, is_replaced } = gone;
+fn finding(step: &Step<'_>, gone: &Gone<'_>) -> Finding {
+    let Gone { path, stub, is_replaced, .. } = gone;
+    let undo = step.undo(path);
     let finding = if *is_replaced {
         let reason = "other bytes stand where a stub stood, and no evidence says that its item was restored or purged";
         Finding::error(Rule::StubRemoved, path.as_bytes(), reason).hint(format!(
-            "keep the stub, or bring the item back on the record with `git archive-tomb restore {}`",
+            "bring the stub back with `{undo}`; to edit the file, first `git archive-tomb restore {}`",
             stub.tombstone
         ))
     } else {
         let reason = "a stub was deleted; its evidence stays, and the item can still be restored";
-        Finding::warning(Rule::StubRemoved, path.as_bytes(), reason)
-            .hint(format!("git archive-tomb restore {} <output>", stub.tombstone))
+        Finding::warning(Rule::StubRemoved, path.as_bytes(), reason).hint(undo)
     };
     finding.tombstone(stub.tombstone)
 }
@@ -148,9 +205,9 @@ fn are_the_archived_bytes(
     if entry.is_submodule() {
         return Ok(false);
     }
-    let digest = outcome.gaps.note(Some(path), checker.digest(&entry.id))?;
+    let measured = outcome.gaps.note(Some(path), checker.measure(&entry.id))?;
     // What is missing is reported as such; to call it other bytes too would be a guess.
-    Ok(digest.is_none_or(|digest: Sha256| digest == stub.sha256))
+    Ok(measured.is_none_or(|(sha256, _)| sha256 == stub.sha256))
 }
 
 /// Returns what the evidence that this edge adds says was restored or purged.

@@ -1,20 +1,19 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::sync::Arc;
-
-use rayon::prelude::*;
 
 use crate::causes::in_one_line;
 use crate::evidence::record::Action;
 use crate::git::{Change, GitError, TreeEntry};
-use crate::id::Tombstone;
+use crate::id::{ObjectId, Sha256, Tombstone};
 use crate::item::RepoPath;
 use crate::quote::quote;
-use crate::stub::{ParsedStub, Stub};
+use crate::stub::{self, MAX_RAW_LENGTH, ParsedStub, Stub};
 use crate::verify::evidence::{Archived, Evidence, Reading};
-use crate::verify::names;
-use crate::verify::report::{Finding, Rule};
+use crate::verify::names::{self, EVIDENCE_FOLDER};
+use crate::verify::report::{Finding, Rule, Severity};
 use crate::verify::snapshot::Snapshot;
-use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState};
+use crate::verify::step::{Checker, Gaps, Outcome, Side, Step, StubState, Touched, fetch_command, map_in_order};
 
 /// Checks the stubs that a commit brings in, and those below `moved`: tops of evidence folders that lost evidence.
 pub(in crate::verify) fn check(
@@ -26,17 +25,17 @@ pub(in crate::verify) fn check(
 ) -> Result<(), GitError> {
     let stubs: Vec<(&RepoPath, &Side)> =
         brought_in.iter().filter(|(_, side)| side.stub.is_some()).map(|(path, side)| (*path, *side)).collect();
-    let proven = proven_before(step);
-    let outcomes: Vec<Outcome> = stubs
-        .par_iter()
-        .map(|(path, side)| {
-            let mut outcome = Outcome::default();
-            if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
-                compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
-            }
-            Ok(outcome)
-        })
-        .collect::<Result<_, GitError>>()?;
+    let proven = Proven::before(step, &stubs)?;
+    // Stubs of one operation one after another: its evidence is then read once, however many there are.
+    let mut by_evidence = stubs.clone();
+    by_evidence.sort_by_key(|(_, side)| side.stub().map(|parsed| parsed.stub.evidence));
+    let outcomes = map_in_order(by_evidence, |(path, side)| {
+        let mut outcome = Outcome::default();
+        if let Some((stub, record)) = judge(checker, step, path, side, &mut outcome)? {
+            compare_bytes(checker, step, &proven, path, stub, &record, &mut outcome)?;
+        }
+        Ok(outcome)
+    })?;
     for judged in outcomes {
         outcome.findings.extend(judged.findings);
         outcome.gaps.add(judged.gaps);
@@ -61,13 +60,16 @@ fn judge<'s>(
     let parsed = match &side.stub {
         None => return Ok(None),
         Some(StubState::Malformed(reason)) => {
-            let reason = format!("this stub does not parse: {}", in_one_line(reason));
-            outcome.findings.push(Finding::error(Rule::StubMalformed, at, reason).hint(bring_back(step, path)));
+            let bytes = outcome.gaps.note(Some(path), text_of(checker, side))?.unwrap_or_default();
+            let mut finding =
+                Finding::error(Rule::StubMalformed, at, format!("this stub does not parse: {}", in_one_line(reason)));
+            finding.line = reason.line(&bytes);
+            outcome.findings.push(finding.hint(step.undo(path)));
             return Ok(None);
         }
         Some(StubState::Newer(version)) => {
             let reason = format!("this stub needs a newer git-archive-tomb (format v{version})");
-            outcome.findings.push(Finding::error(Rule::NeedsNewer, at, reason));
+            outcome.findings.push(Finding::needs_newer(at, reason));
             return Ok(None);
         }
         Some(StubState::WellFormed(parsed)) => parsed,
@@ -78,37 +80,39 @@ fn judge<'s>(
         Search::Found { evidence, top } => (evidence, top),
         Search::Newer { schema } => {
             let reason = format!("this stub's evidence needs a newer git-archive-tomb (schema `{schema}`)");
-            outcome.findings.push(Finding::error(Rule::NeedsNewer, at, reason).tombstone(stub.tombstone));
+            outcome.findings.push(Finding::needs_newer(at, reason).tombstone(stub.tombstone));
             return Ok(None);
         }
         Search::Broken { file } => {
             let reason = format!("its evidence file `{}` is broken", quote(file.as_bytes()));
-            outcome.findings.push(Finding::error(Rule::StubUnknown, at, reason).tombstone(stub.tombstone));
+            outcome.findings.push(unknown(step, path, parsed, reason));
             return Ok(None);
         }
         // Reported as missing history.
         Search::Unreadable => return Ok(None),
         Search::Nothing => {
-            outcome.findings.push(without_evidence(checker, step, path, stub, &mut outcome.gaps)?);
+            outcome.findings.push(without_evidence(checker, step, path, parsed, &mut outcome.gaps)?);
             return Ok(None);
         }
     };
     let Some(record) = choose(&evidence, parsed) else {
         let reason = "its evidence file holds no record that archives this tombstone";
-        outcome.findings.push(Finding::error(Rule::StubUnknown, at, reason).tombstone(stub.tombstone));
+        outcome.findings.push(unknown(step, path, parsed, reason));
         return Ok(None);
     };
-    if let Some(reason) = difference(parsed, record, &side.entry) {
-        let finding = Finding::error(Rule::StubMismatch, at, reason).tombstone(stub.tombstone).record(record.digest);
-        outcome.findings.push(finding.hint(bring_back(step, path)));
+    if let Some(unlike) = difference(parsed, record, &side.entry) {
+        let mut finding = Finding::error(Rule::StubMismatch, at, unlike.to_string());
+        finding.line = outcome.gaps.note(Some(path), line_of(checker, step, path, side, unlike))?.flatten();
+        finding = finding.tombstone(stub.tombstone).record(record.digest);
+        outcome.findings.push(finding.hint(step.undo(path)));
         return Ok(None);
     }
     let recorded = record.path.as_ref().map(RepoPath::as_bytes);
     if recorded != Some(names::relative_to(at, top)) && recorded != Some(at) {
         let reason = format!("this stub was recorded at `{}`", quote(recorded.unwrap_or_default()));
-        outcome
-            .findings
-            .push(Finding::warning(Rule::StubMoved, at, reason).tombstone(stub.tombstone).record(record.digest));
+        let mut finding = Finding::warning(Rule::StubMoved, at, reason).tombstone(stub.tombstone).record(record.digest);
+        finding.hint = move_back(step, path, stub.tombstone);
+        outcome.findings.push(finding);
     }
     Ok(Some((parsed, record.clone())))
 }
@@ -160,36 +164,73 @@ fn without_evidence(
     checker: &Checker<'_>,
     step: &Step<'_>,
     path: &RepoPath,
-    stub: &Stub,
+    parsed: &ParsedStub,
     gaps: &mut Gaps,
 ) -> Result<Finding, GitError> {
-    let at = path.as_bytes();
+    let stub = &parsed.stub;
     if let Some(own) = &step.own_index
         && let Search::Found { .. } = find_evidence(checker, own.snapshot, path, stub, gaps)?
     {
         let reason = "this commit takes the stub and leaves its evidence, which is staged, behind";
-        let finding = Finding::error(Rule::EvidenceMissing, at, reason).hint(own.command.clone());
+        let finding = Finding::error(Rule::EvidenceMissing, path.as_bytes(), reason).hint(own.command.clone());
         return Ok(finding.tombstone(stub.tombstone));
     }
     let reason = format!("its evidence file `…-{}.jsonl` is not in the same tree", stub.evidence.short());
-    let finding = Finding::error(Rule::StubUnknown, at, reason).tombstone(stub.tombstone);
-    Ok(finding.hint("add the evidence file that came with the stub: git add .codex/evidence"))
+    let folder = RepoPath::try_new(EVIDENCE_FOLDER).expect("is a path").to_pathspec();
+    Ok(unknown(step, path, parsed, reason).hint(format!(
+        "take its evidence along: `git add -- {folder}`, or from the branch that it came from: `git checkout <branch> -- {folder}`"
+    )))
 }
 
-/// Returns the command that brings back the stub that stood at `path` before this step.
-fn bring_back(step: &Step<'_>, path: &RepoPath) -> String {
-    let stood_at = step.edges.iter().find_map(|edge| {
-        let touched = edge.touched.iter().find(|touched| touched.path == *path)?;
-        touched.old.as_ref()?.stub()?;
-        edge.parent
+/// Returns the finding for a stub that nothing in its tree vouches for.
+fn unknown(step: &Step<'_>, path: &RepoPath, parsed: &ParsedStub, reason: impl Into<String>) -> Finding {
+    let finding = Finding::error(Rule::StubUnknown, path.as_bytes(), reason).hint(step.undo(path));
+    finding.tombstone(parsed.stub.tombstone)
+}
+
+/// Returns the command that puts a stub back where it stood before this step, or takes away what did not stand anywhere.
+fn move_back(step: &Step<'_>, path: &RepoPath, tombstone: Tombstone) -> Option<String> {
+    let stood = step.edges.iter().find_map(|edge| {
+        let is_it = |side: &Side| side.stub().is_some_and(|old| old.stub.tombstone == tombstone);
+        let left = |touched: &&Touched| touched.new.is_none() && touched.old.as_ref().is_some_and(is_it);
+        Some((edge.touched.iter().find(left)?, edge.parent?))
     });
-    let commit = match stood_at {
-        // What is staged stands on HEAD; its other parents are those of a merge.
-        Some(parent) if step.commit.is_none() && step.edges[0].parent == Some(parent) => "HEAD".to_owned(),
-        Some(parent) => parent.to_string(),
-        None => "<commit where it was right>".to_owned(),
-    };
-    format!("git checkout {commit} -- {}", path.to_pathspec())
+    if let Some((stood, parent)) = stood {
+        let (parent, old, new) = (step.name_of(parent), stood.path.to_pathspec(), path.to_pathspec());
+        return Some(format!(
+            "if it should not have moved: git restore --source={parent} --staged --worktree -- {old} {new}"
+        ));
+    }
+    (!step.is_audit()).then(|| format!("if it should not be here: {}", step.undo(path)))
+}
+
+/// Returns the text of a stub.
+fn text_of(checker: &Checker<'_>, side: &Side) -> Result<Vec<u8>, GitError> {
+    Ok(checker.objects.read(&side.entry.id, MAX_RAW_LENGTH as u64)?.unwrap_or_default())
+}
+
+/// Returns the line of a stub in which it is not what was recorded.
+fn line_of(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    path: &RepoPath,
+    side: &Side,
+    unlike: Unlike,
+) -> Result<Option<u64>, GitError> {
+    match unlike {
+        Unlike::Field(key) => Ok(stub::line_of(&text_of(checker, side)?, key)),
+        Unlike::Tombstone => Ok(stub::line_of(&text_of(checker, side)?, "tombstone")),
+        Unlike::Text { recorded } => {
+            // A digest does not tell where; the text as it was does, if it stood here before.
+            let before = step.edges.iter().find_map(|edge| {
+                let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
+                edge.touched[index].old.as_ref().filter(|old| old.stub().is_some_and(|old| old.digest == recorded))
+            });
+            let Some(before) = before else { return Ok(None) };
+            Ok(Some(stub::first_other_line(&text_of(checker, before)?, &text_of(checker, side)?)))
+        }
+        Unlike::NoDigest | Unlike::Mode(_) => Ok(None),
+    }
 }
 
 /// Returns the record of the stub's tombstone; the one that is for these very bytes, where there are several.
@@ -198,8 +239,51 @@ fn choose<'e>(evidence: &'e Evidence, parsed: &ParsedStub) -> Option<&'e Archive
     records.iter().find(|record| record.stub == Some(parsed.digest)).or_else(|| records.first())
 }
 
-/// Returns what differs between a stub and its record, but for the path.
-fn difference(parsed: &ParsedStub, record: &Archived, entry: &TreeEntry) -> Option<String> {
+/// Returns the record that proves a stub where it was recorded.
+pub(super) fn proof(
+    checker: &Checker<'_>,
+    snapshot: &dyn Snapshot,
+    path: &RepoPath,
+    side: &Side,
+    gaps: &mut Gaps,
+) -> Result<Option<Sha256>, GitError> {
+    let Some(parsed) = side.stub() else { return Ok(None) };
+    let Search::Found { evidence, top } = find_evidence(checker, snapshot, path, &parsed.stub, gaps)? else {
+        return Ok(None);
+    };
+    let record = choose(&evidence, parsed).filter(|record| {
+        let recorded = record.path.as_ref().map(RepoPath::as_bytes);
+        recorded == Some(names::relative_to(path.as_bytes(), top)) && difference(parsed, record, &side.entry).is_none()
+    });
+    Ok(record.map(|record| record.digest))
+}
+
+/// How a stub is not what was recorded.
+#[derive(Clone, Copy)]
+enum Unlike {
+    Field(&'static str),
+    NoDigest,
+    Text { recorded: Sha256 },
+    Mode(u32),
+    Tombstone,
+}
+
+impl fmt::Display for Unlike {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(key) => write!(formatter, "its `{key}` is not the record's"),
+            Self::NoDigest => formatter.write_str("the record does not carry the digest of a stub"),
+            Self::Text { .. } => {
+                formatter.write_str("some of its text is not what was recorded (code, comments or restore line)")
+            }
+            Self::Mode(mode) => write!(formatter, "its mode is {mode:06o}, and a stub has mode 100644"),
+            Self::Tombstone => formatter.write_str("the tombstone does not follow from repo, path, commit and sha256"),
+        }
+    }
+}
+
+/// Returns what differs between a stub and its record.
+fn difference(parsed: &ParsedStub, record: &Archived, entry: &TreeEntry) -> Option<Unlike> {
     let stub = &parsed.stub;
     let fields = [
         ("sha256", record.sha256 == Some(stub.sha256)),
@@ -211,112 +295,235 @@ fn difference(parsed: &ParsedStub, record: &Archived, entry: &TreeEntry) -> Opti
         ("reason", record.reason.as_deref() == Some(stub.reason.as_str())),
         ("archived-by", record.actor.as_ref() == Some(&stub.archived_by)),
         ("archived-at", record.ts == stub.archived_at),
+        ("path", record.path.as_ref() == Some(&stub.path)),
     ];
-    if let Some((field, _)) = fields.iter().find(|(_, same)| !same) {
-        return Some(format!("its `{field}` is not the record's"));
-    }
-    if record.path.as_ref() != Some(&stub.path) {
-        return Some("its `path` is not the record's".to_owned());
+    if let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) {
+        return Some(Unlike::Field(field));
     }
     match record.stub {
-        None => return Some("the record does not carry the digest of a stub".to_owned()),
-        Some(digest) if digest != parsed.digest => {
-            return Some("some of its text is not what was recorded (code, comments or restore line)".to_owned());
-        }
+        None => return Some(Unlike::NoDigest),
+        Some(recorded) if recorded != parsed.digest => return Some(Unlike::Text { recorded }),
         Some(_) => {}
     }
     if entry.mode != 0o100_644 {
-        return Some(format!("its mode is {:06o}, and a stub has mode 100644", entry.mode));
+        return Some(Unlike::Mode(entry.mode));
     }
     // Imported items keep the ids they came with.
-    if record.action == Action::Archive
-        && Tombstone::derive(&stub.repo, stub.path.as_bytes(), &stub.commit, &stub.sha256) != stub.tombstone
-    {
-        return Some("the tombstone does not follow from repo, path, commit and sha256".to_owned());
-    }
-    None
+    let derived = || Tombstone::derive(&stub.repo, stub.path.as_bytes(), &stub.commit, &stub.sha256);
+    (record.action == Action::Archive && derived() != stub.tombstone).then_some(Unlike::Tombstone)
 }
 
-/// Returns the tombstones of the parents' stubs on a step's edges: they were proven when they came.
-fn proven_before(step: &Step<'_>) -> BTreeSet<Tombstone> {
-    let touched = step.edges.iter().flat_map(|edge| &edge.touched);
-    touched.filter_map(|touched| Some(touched.old.as_ref()?.stub()?.stub.tombstone)).collect()
+/// The parents' stubs on a step's edges that a new stub can go by: they were proven when they came.
+struct Proven {
+    tombstones: HashSet<Tombstone>,
+    places: HashSet<(RepoPath, Sha256)>,
+}
+
+impl Proven {
+    /// Looks for what `stubs` can go by. What is exempt was not proven; git is asked for the few paths that matter.
+    fn before(step: &Step<'_>, stubs: &[(&RepoPath, &Side)]) -> Result<Self, GitError> {
+        let new = || stubs.iter().filter_map(|(path, side)| Some((*path, &side.stub()?.stub)));
+        let tombstones: HashSet<Tombstone> = new().map(|(_, stub)| stub.tombstone).collect();
+        let places: HashSet<(&RepoPath, Sha256)> = new().map(|(path, stub)| (path, stub.sha256)).collect();
+        let mut proven = Self { tombstones: HashSet::new(), places: HashSet::new() };
+        for edge in &step.edges {
+            let old =
+                edge.touched.iter().filter_map(|touched| Some((&touched.path, &touched.old.as_ref()?.stub()?.stub)));
+            let (paths, old): (Vec<RepoPath>, Vec<_>) = old
+                .filter(|(path, old)| tombstones.contains(&old.tombstone) || places.contains(&(*path, old.sha256)))
+                .map(|(path, old)| (path.clone(), (old.tombstone, (path.clone(), old.sha256))))
+                .unzip();
+            if paths.is_empty() {
+                continue;
+            }
+            let exempt = edge.snapshot.exempt(&paths)?;
+            for ((tombstone, place), _) in old.into_iter().zip(exempt).filter(|(_, is_exempt)| !is_exempt) {
+                proven.tombstones.insert(tombstone);
+                proven.places.insert(place);
+            }
+        }
+        Ok(proven)
+    }
+
+    fn holds(&self, path: &RepoPath, stub: &Stub) -> bool {
+        self.tombstones.contains(&stub.tombstone) || self.places.contains(&(path.clone(), stub.sha256))
+    }
 }
 
 /// Compares what a record says was archived with the bytes that stood there before.
 fn compare_bytes(
     checker: &Checker<'_>,
     step: &Step<'_>,
-    proven: &BTreeSet<Tombstone>,
+    proven: &Proven,
     path: &RepoPath,
     parsed: &ParsedStub,
     record: &Archived,
     outcome: &mut Outcome,
 ) -> Result<(), GitError> {
     let stub = &parsed.stub;
-    let at_path = step.edges.iter().filter_map(|edge| {
-        let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
-        edge.touched[index].old.as_ref()
-    });
-    let (files, stubs): (Vec<&Side>, Vec<&Side>) = at_path.partition(|side| side.stub.is_none());
-    let unlike = |reason: String, outcome: &mut Outcome| {
-        let finding = if record.dirty {
-            Finding::warning(Rule::StubMismatch, path.as_bytes(), reason)
-        } else {
-            let hint = "bring the file back as it was (git checkout <parent> -- <path>) and archive it again";
-            Finding::error(Rule::StubMismatch, path.as_bytes(), reason).hint(hint)
-        };
-        outcome.findings.push(finding.tombstone(stub.tombstone).record(record.digest));
+    let finding_for = |rule: Rule, severity: Severity, reason: String| {
+        let finding = Finding { severity, ..Finding::error(rule, path.as_bytes(), reason) };
+        finding.tombstone(stub.tombstone).record(record.digest)
     };
-    if !files.is_empty() {
-        for file in files {
-            // What is missing is reported as such; to call it other bytes too would be a guess.
-            let same = outcome.gaps.note(Some(path), is_original(checker, &file.entry, stub))?;
-            if same.unwrap_or(true) {
-                return Ok(());
+    let unlike = |reason: String, parent: Option<ObjectId>| {
+        // Bytes that were never committed are compared by the archive alone.
+        let severity = if record.dirty { Severity::Warning } else { Severity::Error };
+        let hint = match parent {
+            _ if record.dirty => DEEP_HINT.to_owned(),
+            Some(parent) => format!(
+                "bring the file back with `git checkout {} -- {}`, then archive it again",
+                step.name_of(parent),
+                path.to_pathspec()
+            ),
+            None => step.undo(path),
+        };
+        finding_for(Rule::StubMismatch, severity, reason).hint(hint)
+    };
+    let unproven = |shallow: bool, partial: bool| {
+        let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
+        let hint = fetch_command(shallow, partial).unwrap_or(DEEP_HINT);
+        finding_for(Rule::Unproven, Severity::Warning, reason).hint(hint)
+    };
+    let files = step.edges.iter().filter_map(|edge| {
+        let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
+        let old = edge.touched[index].old.as_ref().filter(|old| old.stub.is_none())?;
+        Some((edge.parent, old))
+    });
+    let files: Vec<_> = files.collect();
+    let mut first_unlike = None;
+    for (parent, file) in &files {
+        // What is missing is reported as such; to call it other bytes too would be a guess.
+        match outcome.gaps.note(Some(path), unlike_original(checker, &file.entry, stub))? {
+            None | Some(None) => return Ok(()),
+            Some(Some(what)) => {
+                first_unlike.get_or_insert((*parent, what));
             }
         }
-        unlike("the file that it replaced was not the archived one".to_owned(), outcome);
+    }
+    if let Some((parent, what)) = first_unlike {
+        if !proven.holds(path, stub) || !follows_rename(step, path, stub)? {
+            let reason = format!("the file that it replaced was not the archived one: its {what} is another");
+            match is_later_version(checker, path, stub, &files)? {
+                Later::Yes => {}
+                Later::No => outcome.findings.push(unlike(reason, parent)),
+                Later::Unknown { shallow, partial } => outcome.findings.push(unproven(shallow, partial)),
+            }
+        }
         return Ok(());
     }
-    let was_proven = proven.contains(&stub.tombstone)
-        || stubs.iter().filter_map(|side| side.stub()).any(|old| old.stub.sha256 == stub.sha256);
-    if was_proven {
+    if proven.holds(path, stub) {
         return Ok(());
     }
     // The commit is only named, not part of what is checked: whatever of it is missing leaves the stub unproven.
     let found = checker.objects.entry_in_commit(&stub.commit, &stub.path);
-    let compared = match found {
-        Ok(Some(entry)) => is_original(checker, &entry, stub).map(Some),
-        Ok(None) => Ok(None),
-        Err(error) => Err(error),
-    };
+    let compared = found.and_then(|found| match found {
+        Some(entry) => {
+            unlike_original(checker, &entry, stub).map(|what| what.map(|what| format!("has another {what}")))
+        }
+        None => Ok(Some("has no such path".to_owned())),
+    });
     match compared {
-        Ok(Some(true)) => {}
-        Ok(Some(false)) => {
-            unlike(format!("what commit `{}` has at its path is not what was archived", stub.commit), outcome);
+        Ok(None) => {}
+        Ok(Some(what)) => {
+            let reason = format!("what was archived is not in commit `{}`, which {what} there", stub.commit);
+            outcome.findings.push(unlike(reason, None));
         }
-        Ok(None) => unlike(format!("commit `{}` has no such path", stub.commit), outcome),
-        Err(GitError::MissingObject { .. }) => {
-            let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
-            let finding = Finding::warning(Rule::Unproven, path.as_bytes(), reason);
-            outcome.findings.push(finding.tombstone(stub.tombstone).record(record.digest));
-        }
+        Err(GitError::MissingObject { shallow, partial, .. }) => outcome.findings.push(unproven(shallow, partial)),
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-/// Returns whether an entry has the mode and the bytes that a stub stands for.
-fn is_original(checker: &Checker<'_>, entry: &TreeEntry, stub: &Stub) -> Result<bool, GitError> {
+/// Returns whether a merge brings two things together: one parent has the stub, at a path that it was proven at, and
+/// the other has renamed the file that was there to where the stub stands now.
+fn follows_rename(step: &Step<'_>, path: &RepoPath, stub: &Stub) -> Result<bool, GitError> {
+    for edge in &step.edges {
+        let at_path = edge.touched.iter().find(|touched| touched.path == *path);
+        if at_path.is_none_or(|touched| touched.old.is_some()) {
+            continue;
+        }
+        let is_stub = |old: &Side| old.stub().is_some_and(|old| old.stub.tombstone == stub.tombstone);
+        let was_here = edge.touched.iter().filter(|touched| touched.old.as_ref().is_some_and(is_stub));
+        for from in was_here {
+            for other in &step.edges {
+                let renamed = other.snapshot.entry(path)?.is_some() && other.snapshot.entry(&from.path)?.is_none();
+                if renamed {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether what was archived is a later version of the file that its stub replaced.
+enum Later {
+    Yes,
+    No,
+    /// Git lacks the record's commit.
+    Unknown {
+        shallow: bool,
+        partial: bool,
+    },
+}
+
+/// Looks whether the file was edited before it was archived, and both became one commit: by a squash, an amend, a pull
+/// request's button. Then the record's commit has the archived bytes, and nobody but its own history changed the file
+/// that stood here. An edit that the stub would hide was made on this side.
+fn is_later_version(
+    checker: &Checker<'_>,
+    path: &RepoPath,
+    stub: &Stub,
+    files: &[(Option<ObjectId>, &Side)],
+) -> Result<Later, GitError> {
+    let found = match checker.objects.entry_in_commit(&stub.commit, &stub.path) {
+        Ok(Some(entry)) => unlike_original(checker, &entry, stub),
+        Ok(None) => return Ok(Later::No),
+        Err(error) => Err(error),
+    };
+    let parents = files.iter().filter_map(|(parent, side)| Some(((*parent)?, side)));
+    match found {
+        Ok(Some(_)) => Ok(Later::No),
+        Ok(None) => {
+            for (parent, side) in parents {
+                if checker.stood_at_fork(&stub.commit, &parent, path, &side.entry)? {
+                    return Ok(Later::Yes);
+                }
+            }
+            Ok(Later::No)
+        }
+        Err(GitError::MissingObject { shallow, partial, .. }) => {
+            for (parent, _) in parents {
+                if checker.objects.stood_at(path, &stub.object, &parent)? {
+                    return Ok(Later::No);
+                }
+            }
+            Ok(Later::Unknown { shallow, partial })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What settles a stub whose bytes git does not have.
+const DEEP_HINT: &str = "compare with the archive: git archive-tomb verify --deep";
+
+/// Returns in what an entry is not what a stub stands for.
+fn unlike_original(checker: &Checker<'_>, entry: &TreeEntry, stub: &Stub) -> Result<Option<&'static str>, GitError> {
     let mode = match entry.mode {
         0o120_000 => "120000",
-        mode if mode & 0o170_000 != 0o100_000 => return Ok(false),
+        mode if mode & 0o170_000 != 0o100_000 => return Ok(Some("kind")),
         // As git itself reads the modes of old trees.
         mode if mode & 0o100 != 0 => "100755",
         _ => "100644",
     };
-    Ok(mode == stub.mode.as_str() && checker.digest(&entry.id)? == stub.sha256)
+    if mode != stub.mode.as_str() {
+        return Ok(Some("mode"));
+    }
+    let (sha256, size) = checker.measure(&entry.id)?;
+    // A repository that was converted to another hash has other ids for the same bytes.
+    let other_id = entry.id != stub.object && entry.id.as_bytes().len() == stub.object.as_bytes().len();
+    let fields = [("sha256", sha256 != stub.sha256), ("size", size != stub.size), ("object", other_id)];
+    Ok(fields.into_iter().find_map(|(field, differs)| differs.then_some(field)))
 }
 
 /// Looks for tombstones that stand in two stubs, at least one of which the commit brings in.
@@ -349,9 +556,9 @@ fn check_duplicates(
         let original = if places.contains(&stub.path) { Some(&stub.path) } else { places.first() };
         if let Some(original) = original.filter(|original| *original != path) {
             let reason = format!("the stub of the same tombstone is at `{}`", quote(original.as_bytes()));
-            outcome
-                .findings
-                .push(Finding::warning(Rule::StubDuplicate, path.as_bytes(), reason).tombstone(stub.tombstone));
+            let hint = format!("keep one of them: git rm --cached -- {}", path.to_pathspec());
+            let finding = Finding::warning(Rule::StubDuplicate, path.as_bytes(), reason).hint(hint);
+            outcome.findings.push(finding.tombstone(stub.tombstone));
         }
     }
     Ok(())

@@ -535,3 +535,46 @@ fn only_the_same_bytes_mend_lost_evidence() {
     assert_report(&project.range("start", "HEAD"), &["warning evidence-rewritten EVIDENCE", expected[1]]);
     assert_report(&project.all(), &["warning evidence-rewritten EVIDENCE"]);
 }
+
+#[test]
+fn an_update_loses_nothing_although_no_edge_leads_there() {
+    let project = Project::new();
+    let update = |from: &str, to: &str| {
+        run(&project.repository(), &Scope::Update { from: project.id(from), to: project.id(to) })
+    };
+    project.archive(&["a.py"]);
+    project.commit("archive a");
+    project.git(&["tag", "shared"]);
+    assert_report(&update("start", "shared"), &[]);
+    project.write("notes", "more\n");
+    project.git(&["add", "notes"]);
+    project.commit("more");
+    assert_report(&update("shared", "HEAD"), &[]);
+
+    // The branch is rewound, as if nobody had archived anything: each commit alone is in order.
+    project.git(&["checkout", "-q", "-B", "topic", "start"]);
+    project.write("a.py", "changed\n");
+    project.git(&["add", "a.py"]);
+    project.commit("edit a");
+    assert_report(&project.range("shared", "HEAD"), &[]);
+    assert_report(&update("shared", "HEAD"), &["error evidence-rewritten EVIDENCE", "error stub-removed a.py"]);
+    // What the hint says mends the first; the other is as wrong as it would be on an edge.
+    project.git(&["checkout", "-q", "shared", "--", ".codex/evidence"]);
+    project.commit("keep the evidence");
+    assert_report(&update("shared", "HEAD"), &["error stub-removed a.py"]);
+
+    // Honest rewriting: the same change on another base.
+    project.git(&["checkout", "-q", "-B", "base", "start"]);
+    project.write("notes", "other\n");
+    project.git(&["add", "notes"]);
+    project.commit("other");
+    project.git(&["cherry-pick", "shared"]);
+    assert_report(&update("shared", "HEAD"), &[]);
+    assert_report(&update("HEAD", "shared"), &[]);
+
+    // A new branch has no commit before; all that leads to it counts.
+    let new = Scope::Update { from: project.repository().object_format().null_id(), to: project.id("HEAD") };
+    let report = run(&project.repository(), &new);
+    assert_report(&report, &[]);
+    assert_eq!(report.checked.commits, 3);
+}

@@ -68,7 +68,16 @@ impl Project {
     }
 
     pub(super) fn try_git(&self, dir: &Path, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new("git");
+        self.try_program("git", dir, arguments)
+    }
+
+    /// Runs a line in a shell.
+    pub(super) fn try_shell(&self, dir: &Path, line: &str) -> (bool, String) {
+        self.try_program("sh", dir, &["-c", line])
+    }
+
+    fn try_program(&self, program: &str, dir: &Path, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
         let date = format!("{} +0000", 1_700_000_000 + self.tick());
         command.args(arguments).current_dir(dir).env("HOME", self.home()).env("GIT_CONFIG_NOSYSTEM", "1");
         for name in UNSET {
@@ -119,11 +128,31 @@ impl Project {
         written.tombstones
     }
 
+    /// Archives a file with a stub and a record that agree on something false.
+    pub(super) fn archive_forged(&self, path: &'static str, forge: impl Fn(&mut Original)) {
+        let mut original = self.original(path);
+        forge(&mut original);
+        let written = writer::archive(self.tick(), &[original], &self.heads());
+        self.stage_evidence(&written.evidence);
+        self.write(path, &written.stubs[0].1);
+        self.git(&["add", path]);
+    }
+
+    /// Returns the tombstone of the stub at `path` in the working tree.
+    pub(super) fn tombstone_of(&self, path: &str) -> Tombstone {
+        tombstone_in(&self.read(path))
+    }
+
+    /// Returns the tombstone of the stub at `path` in a commit.
+    pub(super) fn tombstone_at(&self, revision: &str, path: &str) -> Tombstone {
+        tombstone_in(&self.git(&["cat-file", "blob", &format!("{revision}:{path}")]))
+    }
+
     fn original(&self, path: &'static str) -> Original {
         let revision = format!("HEAD:{path}");
         let mut bytes = self.git(&["cat-file", "blob", &revision]).into_bytes();
         bytes.push(b'\n');
-        Original { path, bytes, object: self.id(&revision), commit: self.id("HEAD") }
+        Original::new(path, &bytes, self.id(&revision), self.id("HEAD"))
     }
 
     /// Stages evidence that something happened to an item.
@@ -178,6 +207,11 @@ impl Project {
     pub(super) fn all(&self) -> Report {
         run(&self.repository(), &Scope::All)
     }
+}
+
+fn tombstone_in(stub: &str) -> Tombstone {
+    let value = stub.lines().find_map(|line| line.strip_prefix("# tombstone: ")).expect("is a stub");
+    value.parse().expect("is a tombstone")
 }
 
 pub(super) fn run(repository: &Repository, scope: &Scope) -> Report {

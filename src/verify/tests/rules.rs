@@ -1,159 +1,12 @@
 //! Each rule in memory: what it raises, and what comes close and is fine.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Cursor, Read};
+use std::collections::BTreeMap;
 
+use super::world::{Tree, World, assert_found, id};
 use super::writer::{Original, Written, account, archive, archive_with, path};
 use crate::evidence::record::{Action, Record};
-use crate::evidence::writer::NewEvidenceFile;
-use crate::git::{Change, GitError, TreeEntry};
 use crate::id::{ObjectId, Sha256};
-use crate::item::RepoPath;
-use crate::verify::report::{Finding, Rule, Severity};
-use crate::verify::snapshot::{Entries, Objects, Snapshot, Visit};
-use crate::verify::step::{Checker, Edge, Gaps, Outcome, OwnIndex, Step};
-
-/// Blobs and commits in memory.
-#[derive(Default)]
-struct World {
-    blobs: HashMap<ObjectId, Vec<u8>>,
-    commits: HashMap<ObjectId, Tree>,
-}
-
-impl Objects for World {
-    fn read(&self, id: &ObjectId, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let bytes = self.blobs.get(id).ok_or_else(|| missing(id))?;
-        Ok((bytes.len() as u64 <= limit).then(|| bytes.clone()))
-    }
-
-    fn open(&self, id: &ObjectId) -> Result<Box<dyn Read + Send>, GitError> {
-        Ok(Box::new(Cursor::new(self.blobs.get(id).ok_or_else(|| missing(id))?.clone())))
-    }
-
-    fn entry_in_commit(&self, commit: &ObjectId, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
-        Ok(self.commits.get(commit).ok_or_else(|| missing(commit))?.files.get(path).copied())
-    }
-}
-
-fn missing(id: &ObjectId) -> GitError {
-    GitError::MissingObject { id: *id, shallow: true, partial: false }
-}
-
-fn id(bytes: &[u8]) -> ObjectId {
-    ObjectId::from_bytes(&Sha256::of(bytes).as_bytes()[..20]).expect("is long enough")
-}
-
-/// The files of one commit.
-#[derive(Default, Clone)]
-struct Tree {
-    files: BTreeMap<RepoPath, TreeEntry>,
-    exempt: BTreeSet<RepoPath>,
-}
-
-impl Tree {
-    fn entries(&self) -> Entries {
-        self.files.iter().map(|(path, entry)| (path.clone(), *entry)).collect()
-    }
-}
-
-impl Snapshot for Tree {
-    fn entry(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
-        Ok(self.files.get(path).copied())
-    }
-
-    fn evidence(&self, top: &[u8], short: &str) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
-        Ok(self.entries().evidence(top, short))
-    }
-
-    fn walk(&self, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), GitError> {
-        self.entries().walk(folder, visit);
-        Ok(())
-    }
-
-    fn exempt(&self, paths: &[RepoPath]) -> Result<Vec<bool>, GitError> {
-        Ok(paths.iter().map(|path| self.exempt.contains(path)).collect())
-    }
-}
-
-impl World {
-    fn put(&mut self, tree: &mut Tree, at: &str, bytes: &[u8]) {
-        self.put_mode(tree, at, bytes, 0o100_644);
-    }
-
-    fn put_mode(&mut self, tree: &mut Tree, at: &str, bytes: &[u8], mode: u32) {
-        self.blobs.insert(id(bytes), bytes.to_vec());
-        tree.files.insert(path(at), TreeEntry { mode, id: id(bytes) });
-    }
-
-    /// Makes a commit of `tree`, so that records can name it.
-    fn commit(&mut self, tree: &Tree) -> ObjectId {
-        let commit = id(format!("commit {}", self.commits.len()).as_bytes());
-        self.commits.insert(commit, tree.clone());
-        commit
-    }
-
-    fn put_evidence(&mut self, tree: &mut Tree, top: &str, evidence: &NewEvidenceFile) -> String {
-        let at = format!("{top}{}", evidence.path());
-        self.put(tree, &at, evidence.bytes());
-        at
-    }
-
-    /// Puts stubs and evidence of an operation into `tree`.
-    fn put_all(&mut self, tree: &mut Tree, written: &Written) {
-        self.put_evidence(tree, "", &written.evidence);
-        for (at, text) in &written.stubs {
-            self.put(tree, std::str::from_utf8(at.as_bytes()).expect("is text"), text.as_bytes());
-        }
-    }
-
-    fn outcome(&self, parents: &[&Tree], child: &Tree, own_index: Option<&Tree>, strict: bool) -> Outcome {
-        let checker = Checker::new(self, strict);
-        let mut gaps = Gaps::default();
-        let nothing = Tree::default();
-        let parents = if parents.is_empty() { vec![&nothing] } else { parents.to_vec() };
-        let edges = parents
-            .iter()
-            .map(|parent| {
-                let parent: &Tree = parent;
-                let paths: BTreeSet<&RepoPath> = parent.files.keys().chain(child.files.keys()).collect();
-                let changes = paths.into_iter().map(|path| Change {
-                    path: path.clone(),
-                    old: parent.files.get(path).copied(),
-                    new: child.files.get(path).copied(),
-                });
-                let changes = changes.filter(|change| change.old != change.new);
-                Edge {
-                    parent: None,
-                    snapshot: parent,
-                    touched: checker.touch_all(changes, &mut gaps).expect("reads memory"),
-                }
-            })
-            .collect();
-        let own_index = own_index.map(|snapshot| OwnIndex { snapshot, command: "git commit both".to_owned() });
-        checker.check(&Step { commit: None, child, edges, own_index }, gaps).expect("reads memory")
-    }
-
-    fn check(&self, parents: &[&Tree], child: &Tree) -> Vec<Finding> {
-        let outcome = self.outcome(parents, child, None, false);
-        let lost = outcome.lost.iter().map(|lost| Finding::error(Rule::EvidenceRewritten, lost.path.as_bytes(), ""));
-        let mut findings: Vec<Finding> = outcome.findings.into_iter().chain(lost).collect();
-        findings.extend(outcome.gaps.into_finding(None));
-        findings
-    }
-}
-
-/// Asserts that `findings` are these, as `severity rule path`.
-#[track_caller]
-fn assert_found(findings: &[Finding], expected: &[&str]) {
-    let found: BTreeSet<String> = findings
-        .iter()
-        .map(|finding| {
-            let path = finding.path().map(ToString::to_string).unwrap_or_default();
-            format!("{} {} {path}", finding.severity, finding.rule)
-        })
-        .collect();
-    assert_eq!(found, expected.iter().map(ToString::to_string).collect(), "{findings:#?}");
-}
+use crate::verify::report::{Rule, Severity};
 
 /// A repository with two files, and the operation that archives the first.
 struct Scene {
@@ -183,7 +36,7 @@ fn scene() -> Scene {
 }
 
 fn original(commit: ObjectId) -> Original {
-    Original { path: "old.py", bytes: OLD.to_vec(), object: id(OLD), commit }
+    Original::new("old.py", OLD, id(OLD), commit)
 }
 
 fn evidence_path(scene: &Scene) -> String {
@@ -580,7 +433,7 @@ fn a_predecessor_that_is_nowhere_is_a_warning_and_with_strict_an_error() {
     let mut tree = before.clone();
     world.put(&mut tree, "b.py", b"b\n");
     let commit = world.commit(&tree);
-    let originals = [Original { path: "b.py", bytes: b"b\n".to_vec(), object: id(b"b\n"), commit }];
+    let originals = [Original::new("b.py", b"b\n", id(b"b\n"), commit)];
     let second = archive(2, &originals, &[*first.evidence.sha256()]);
     let mut alone = tree.clone();
     world.put_all(&mut alone, &second);
@@ -616,7 +469,7 @@ fn two_branches_that_each_archive_merge_clean() {
     let Scene { mut world, before, after: ours, .. } = scene();
     let commit = world.commit(&before);
     let bytes = b"print('new')\n";
-    let written = archive(2, &[Original { path: "new.py", bytes: bytes.to_vec(), object: id(bytes), commit }], &[]);
+    let written = archive(2, &[Original::new("new.py", bytes, id(bytes), commit)], &[]);
     let mut theirs = before.clone();
     world.put_all(&mut theirs, &written);
     let mut merged = ours.clone();

@@ -5,15 +5,23 @@ use crate::evidence::record::{Action, Record, Status};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::id::{ObjectId, OperationId, Sha256, Tombstone};
 use crate::item::{FileMode, Reason, RepoPath};
-use crate::stub::{Stub, Template};
+use crate::stub::{Stub, Style, Template, Templates, classify};
 
 /// What is to be archived.
 #[derive(Clone)]
 pub(super) struct Original {
     pub(super) path: &'static str,
     pub(super) bytes: Vec<u8>,
+    /// What stub and record say of the bytes' number.
+    pub(super) size: u64,
     pub(super) object: ObjectId,
     pub(super) commit: ObjectId,
+}
+
+impl Original {
+    pub(super) fn new(path: &'static str, bytes: &[u8], object: ObjectId, commit: ObjectId) -> Self {
+        Self { path, bytes: bytes.to_vec(), size: bytes.len() as u64, object, commit }
+    }
 }
 
 /// One operation's evidence file and stubs.
@@ -46,6 +54,26 @@ pub(super) fn archive_with(
     change: impl Fn(&mut Record),
 ) -> Written {
     let template = Template::parse("text.comment", "# git-archive-tomb stub v1\n# @fields@\n").expect("is a template");
+    write(second, originals, heads, |_| &template, change)
+}
+
+/// Archives as `store` does, each file with the template of its kind.
+pub(super) fn archive_by_kind(second: u32, originals: &[Original], heads: &[Sha256]) -> Written {
+    let templates = Templates::built_in();
+    let choose = |original: &Original| {
+        let at = path(original.path);
+        templates.choose(&at, &classify(&at, &original.bytes), Style::Auto)
+    };
+    write(second, originals, heads, choose, |_| ())
+}
+
+fn write<'t>(
+    second: u32,
+    originals: &[Original],
+    heads: &[Sha256],
+    template: impl Fn(&Original) -> &'t Template,
+    change: impl Fn(&mut Record),
+) -> Written {
     let mut stubs = Vec::new();
     let mut records = Vec::new();
     for original in originals {
@@ -54,7 +82,7 @@ pub(super) fn archive_with(
             path: path(original.path),
             tombstone: Tombstone::derive("widgets", original.path.as_bytes(), &original.commit, &sha256),
             sha256,
-            size: original.bytes.len() as u64,
+            size: original.size,
             mode: FileMode::Regular,
             object: original.object,
             repo: "widgets".to_owned(),
@@ -75,7 +103,7 @@ pub(super) fn archive_with(
         record.mode = Some(stub.mode);
         record.commit = Some(stub.commit);
         record.reason = Some(stub.reason.to_string());
-        record.stub = Some(template.render(&stub).expect("is short").digest);
+        record.stub = Some(template(original).render(&stub).expect("is short").digest);
         record.status = Some(Status::Stored);
         change(&mut record);
         records.push(record);
@@ -85,9 +113,10 @@ pub(super) fn archive_with(
     let tombstones = stubs.iter().map(|stub| stub.tombstone).collect();
     let stubs = stubs
         .into_iter()
-        .map(|stub| {
+        .zip(originals)
+        .map(|(stub, original)| {
             let stub = Stub { evidence: *evidence.sha256(), ..stub };
-            (stub.path.clone(), template.render(&stub).expect("is short").text)
+            (stub.path.clone(), template(original).render(&stub).expect("is short").text)
         })
         .collect();
     Written { evidence, records, stubs, tombstones }

@@ -16,6 +16,8 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z", "[time]"),
     (r"\b20\d{2}-\d{2}-\d{2}\b", "[date]"),
     (r"\d{4}/\d{2}/\d{8}T\d{6}Z-([a-z_]+)-[0-9a-f]{16}", "[time]-$1-[digest]"),
+    (r"\d{8}T\d{6}Z-[0-9a-f]{16}\.txt", "[checkpoint].txt"),
+    (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:[key]"),
     (r"\d+\.\dms", "[ms]"),
     (r#""(duration_ms|decompression_ms|write_ms|compressed_size)":[0-9.]+"#, "\"$1\":[n]"),
 ];
@@ -265,6 +267,13 @@ impl<'a> Repo<'a> {
         String::from_utf8(self.read(path)).unwrap()
     }
 
+    /// Returns the tombstone of the stub at a path.
+    pub(crate) fn tombstone_at(&self, path: &str) -> String {
+        let text = self.read_text(path);
+        let line = text.lines().find_map(|line| Some(line.split_once("tombstone: ")?.1));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    }
+
     pub(crate) fn exists(&self, path: impl AsRef<Path>) -> bool {
         self.path.join(path).symlink_metadata().is_ok()
     }
@@ -389,6 +398,27 @@ impl Snapshot {
             .collect();
         assert_eq!(entries, paths, "in the index");
     }
+}
+
+/// Returns a file's content: lines far enough from each other that git merges changes of different ones.
+pub(crate) fn lines(about: &str) -> String {
+    (0..8).fold(String::new(), |mut text, line| {
+        writeln!(text, "line_{line} = '{about}'\n").unwrap();
+        text
+    })
+}
+
+/// Returns the program `name` of those that `scripts/test` installs (see `tests/requirements.txt`). Where they are not
+/// installed a test is skipped, but not in CI.
+#[expect(clippy::print_stderr, reason = "whoever looks at a skipped test should see that it was")]
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing: `scripts/test` installs it", path.display());
+    eprintln!("skipped: `scripts/test` installs {name}");
+    None
 }
 
 /// Returns bytes as a path.

@@ -1,12 +1,15 @@
 //! `hooks`: installs, removes, describes and runs the git hooks.
 
+mod push;
+mod run;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use git_archive_tomb::hooks::{
-    Hook, InstallOptions, InstallOutcome, Installed, Owner, Place, SHIM_VERSION, Snippet, State, UninstallOptions,
-    UninstallOutcome, Uninstalled, install, status, uninstall,
+    Hook, InstallOptions, InstallOutcome, Installed, Owner, Place, Snippet, State, UninstallOptions, UninstallOutcome,
+    Uninstalled, install, install_with_trailers, status, uninstall,
 };
 
 use crate::cli::error::CommandError;
@@ -16,7 +19,8 @@ use crate::cli::session::{Session, shown};
 
 /// Install, remove or describe the git hooks
 ///
-/// The hooks check stubs and evidence before a commit, a merge commit and a push. They only read.
+/// The hooks check stubs and evidence before a commit, a merge commit and a push. They only read. One that adds trailers
+/// to commit messages is installed on request.
 #[derive(Debug, Args)]
 pub(crate) struct HooksArguments {
     #[command(subcommand)]
@@ -26,13 +30,22 @@ pub(crate) struct HooksArguments {
 #[derive(Debug, Subcommand)]
 enum HooksCommand {
     /// Install the hooks; hooks that are there are kept and run first
-    Install(ChangeArguments),
+    Install(InstallArguments),
     /// Remove the hooks; what was there before comes back as it was
     Uninstall(ChangeArguments),
     /// Tell which hooks are there
     Status,
     /// Run a hook (this is what the installed hooks call)
     Run(RunArguments),
+}
+
+#[derive(Debug, Args)]
+struct InstallArguments {
+    #[command(flatten)]
+    change: ChangeArguments,
+    /// Also install the hook `commit-msg`, which makes commit messages quote their evidence
+    #[arg(long)]
+    trailers: bool,
 }
 
 #[derive(Debug, Args)]
@@ -47,16 +60,16 @@ struct ChangeArguments {
 
 /// How a hook was called.
 #[derive(Debug, Args)]
-pub(crate) struct RunArguments {
+struct RunArguments {
     /// The version of the installed hook
     #[arg(long, value_name = "N")]
     shim: Option<u32>,
     /// The hook's name
     #[arg(value_parser = parse_hook)]
-    pub(crate) hook: Hook,
+    hook: Hook,
     /// What git gave the hook
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
+    arguments: Vec<OsString>,
 }
 
 fn parse_hook(text: &str) -> Result<Hook, String> {
@@ -69,13 +82,7 @@ pub(crate) fn run(arguments: &HooksArguments, session: &mut Session<'_>) -> Resu
         HooksCommand::Install(arguments) => install_hooks(arguments, session),
         HooksCommand::Uninstall(arguments) => uninstall_hooks(arguments, session),
         HooksCommand::Status => print_status(session),
-        HooksCommand::Run(arguments) => {
-            if arguments.shim.is_some_and(|version| version < SHIM_VERSION) {
-                session.output.warn(format_args!("the {} hook is of an older version", arguments.hook));
-                session.output.hint("renew it with `git archive-tomb hooks install`");
-            }
-            super::verify::run_hook(arguments, session)
-        }
+        HooksCommand::Run(arguments) => run::run_hook(arguments, session),
     }
 }
 
@@ -102,9 +109,13 @@ pub(crate) fn print_snippets(output: &Output, snippets: &[Snippet]) {
     }
 }
 
-fn install_hooks(arguments: &ChangeArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let options = InstallOptions { program: program()?, shared: arguments.shared, force: arguments.force };
-    match install(&place(session), &options)? {
+fn install_hooks(arguments: &InstallArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let ChangeArguments { shared, force } = arguments.change;
+    let options = InstallOptions { program: program()?, shared, force };
+    let place = place(session);
+    let installed =
+        if arguments.trailers { install_with_trailers(&place, &options) } else { install(&place, &options) };
+    match installed? {
         InstallOutcome::Done(hooks) => {
             for (hook, installed) in hooks {
                 print_result(hook, describe_installed(installed), session)?;
@@ -120,7 +131,10 @@ fn install_hooks(arguments: &ChangeArguments, session: &mut Session<'_>) -> Resu
             print_snippets(session.output, &snippets);
             Err(CommandError::new(
                 Exit::Usage,
-                format!("the hooks folder {} is outside this repository", shown(session.repository.hooks_dir())),
+                format!(
+                    "the hooks folder {} is outside this repository's git directory",
+                    shown(session.repository.hooks_dir())
+                ),
             )
             .hint("add the lines above to the hooks there, or write there with `--shared`"))
         }
@@ -164,7 +178,10 @@ fn uninstall_hooks(arguments: &ChangeArguments, session: &mut Session<'_>) -> Re
         }
         UninstallOutcome::Shared => Err(CommandError::new(
             Exit::Usage,
-            format!("the hooks folder {} is outside this repository", shown(session.repository.hooks_dir())),
+            format!(
+                "the hooks folder {} is outside this repository's git directory",
+                shown(session.repository.hooks_dir())
+            ),
         )
         .hint("remove the hooks there with `--shared`")),
     }
@@ -185,7 +202,7 @@ fn print_status(session: &mut Session<'_>) -> Result<Exit, CommandError> {
             Owner::Manager(manager) => session.output.line(format_args!("managed by {}", manager.name()))?,
             Owner::Shared => {
                 let folder = shown(session.repository.hooks_dir());
-                session.output.line(format_args!("in {folder}, outside this repository"))?;
+                session.output.line(format_args!("in {folder}, outside this repository's git directory"))?;
             }
         }
         for (hook, state) in &status.hooks {
