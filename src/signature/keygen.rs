@@ -162,7 +162,8 @@ impl Signer {
         let armored = std::fs::read(scratch.signature()).map_err(|_| refused())?;
         let signature = Signature::from_output(&armored)
             .map_err(|source| SignatureError::NoSignature { program: self.program.clone(), source })?;
-        match scratch.fingerprint(&self.program, &signature)? {
+        // In a folder of its own: the program may have written to the other one.
+        match Scratch::new(message)?.fingerprint(&self.program, &signature)? {
             Some(_) => Ok(signature),
             None => Err(SignatureError::WrongSignature { program: self.program.clone() }),
         }

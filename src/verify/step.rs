@@ -289,6 +289,7 @@ impl<'a> Checker<'a> {
     /// Looks only for evidence that the edges of a step lose.
     pub(super) fn check_evidence_lost(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = Outcome::of(step, gaps);
+        rules::checkpoints::check_edges(self, step, &mut outcome)?;
         rules::ledger::check_edges(self, step, &mut outcome)?;
         Ok(outcome)
     }
@@ -296,9 +297,11 @@ impl<'a> Checker<'a> {
     /// Applies every rule to a step.
     pub(super) fn check(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = Outcome::of(step, gaps);
+        rules::checkpoints::check_edges(self, step, &mut outcome)?;
         let moved = rules::ledger::check_edges(self, step, &mut outcome)?;
         let brought_in = brought_in(step);
         rules::ledger::check_entries(self, step, &brought_in, &mut outcome)?;
+        rules::checkpoints::check_entries(self, &brought_in, &mut outcome)?;
         rules::stubs::check(self, step, &brought_in, &moved, &mut outcome)?;
         rules::removal::check(self, step, &mut outcome)?;
         for finding in &mut outcome.findings {
@@ -336,7 +339,8 @@ fn brought_in<'s>(step: &'s Step<'_>) -> BTreeMap<&'s RepoPath, &'s Side> {
 /// Returns whether the path is evidence, or stands where evidence or its folders belong, or poses as such.
 pub(super) fn concerns_evidence(path: &RepoPath) -> bool {
     let path = path.as_bytes();
-    names::evidence_top(path).is_some() || path == b".codex" || path == b".codex/evidence" || names::is_imposter(path)
+    let is_kept = names::evidence_top(path).is_some() || names::is_checkpoint(path);
+    is_kept || path == b".codex" || path == b".codex/evidence" || names::is_imposter(path)
 }
 
 /// Returns whether an entry is a file in the narrow sense.
@@ -351,7 +355,7 @@ fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<(), GitE
         match finding.rule {
             // Evidence is never exempt; for stubs that are gone, the attributes of the parent counted.
             Rule::EvidenceBroken | Rule::EvidenceRewritten | Rule::HistoryIncomplete | Rule::StubRemoved => false,
-            _ => finding.path().is_some_and(|path| names::evidence_top(path).is_none()),
+            _ => finding.path().is_some_and(|path| names::evidence_top(path).is_none() && !names::is_checkpoint(path)),
         }
     };
     let mut paths: Vec<RepoPath> = outcome

@@ -195,7 +195,7 @@ impl Checkpoint {
         })
     }
 
-    /// Parses the bytes of the file at `path`, whose name has to fit. One of a later format is only called newer while its
+    /// Parses the bytes of the file at `path`, whose name has to fit; an imported subtree has its own below its folder. One of a later format is only called newer while its
     /// bytes fit its name; otherwise a changed digit would do.
     pub fn parse_at(path: &RepoPath, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let short = Sha256::of(bytes).short();
@@ -205,10 +205,11 @@ impl Checkpoint {
             }
             parsed => parsed,
         }?;
-        if checkpoint.path() == *path {
-            Ok(checkpoint)
-        } else {
-            Err(CheckpointError::Name { expected: checkpoint.path().to_string() })
+        let own = checkpoint.path();
+        let folder = path.as_bytes().strip_suffix(own.as_bytes());
+        match folder {
+            Some(folder) if folder.is_empty() || folder.ends_with(b"/") => Ok(checkpoint),
+            _ => Err(CheckpointError::Name { expected: own.to_string() }),
         }
     }
 
