@@ -21,4 +21,5 @@ mod listing;
 mod main_job;
 mod messages;
 mod scale;
+mod threats;
 mod verify;
