@@ -341,7 +341,7 @@ impl From<SignatureError> for CommandError {
 impl From<PrepareError> for CommandError {
     fn from(error: PrepareError) -> Self {
         let hint = match &error {
-            PrepareError::Git(_) | PrepareError::Future { .. } => None,
+            PrepareError::Git(_) | PrepareError::Signature(_) | PrepareError::Future { .. } => None,
             PrepareError::Nothing => Some("archive something first: `git archive-tomb store <path>`"),
             PrepareError::Broken { .. } => Some("`git archive-tomb evidence verify` tells more"),
             PrepareError::Checkpoint { source: CheckpointError::Newer { .. }, .. } => {
@@ -356,6 +356,7 @@ impl From<PrepareError> for CommandError {
         let hint = hint.map(str::to_owned);
         match error {
             PrepareError::Git(error) => error.into(),
+            PrepareError::Signature(error) => error.into(),
             error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }

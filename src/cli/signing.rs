@@ -29,7 +29,13 @@ pub(crate) fn allowed_signers(named: Option<&Path>, session: &Session<'_>) -> Re
         }
         file
     } else {
-        configured(session)?
+        let Some(file) = configured(session)? else {
+            return Err(CommandError::new(Exit::Usage, "nobody is named whose signatures count").hint(
+                "name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or `--allowed-signers <file>`",
+            ));
+        };
+        refuse_of_branch(&file, session)?;
+        file
     };
     let revoked = revocations_of_git(&session.repository)?;
     if let Some(revoked) = &revoked {
@@ -38,17 +44,23 @@ pub(crate) fn allowed_signers(named: Option<&Path>, session: &Session<'_>) -> Re
     Ok(AllowedSigners { program: program_of_git(&session.repository)?, file, revoked })
 }
 
-fn configured(session: &Session<'_>) -> Result<PathBuf, CommandError> {
-    let file = match &session.config()?.governance.allowed_signers {
+/// Returns whom to believe where that is configured, and not by the branch.
+pub(crate) fn known_signers(session: &Session<'_>) -> Result<Option<AllowedSigners>, CommandError> {
+    let Some(file) = configured(session)? else { return Ok(None) };
+    let revoked = revocations_of_git(&session.repository)?;
+    for file in std::iter::once(&file).chain(&revoked) {
+        if session.belongs_to_branch(file)? || !file.exists() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(AllowedSigners { program: program_of_git(&session.repository)?, file, revoked }))
+}
+
+fn configured(session: &Session<'_>) -> Result<Option<PathBuf>, CommandError> {
+    Ok(match &session.config()?.governance.allowed_signers {
         Some(file) => Some(session.at_top(file)),
         None => allowed_signers_of_git(&session.repository)?,
-    };
-    let Some(file) = file else {
-        return Err(CommandError::new(Exit::Usage, "nobody is named whose signatures count")
-            .hint("name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or `--allowed-signers <file>`"));
-    };
-    refuse_of_branch(&file, session)?;
-    Ok(file)
+    })
 }
 
 fn refuse_of_branch(file: &Path, session: &Session<'_>) -> Result<(), CommandError> {

@@ -733,6 +733,20 @@ fn nobody_is_brought_to_sign_a_loss() {
         repo.git(&["reset", "-q", "--hard"]);
     }
     repo.tomb_ok(&["evidence", "sign"]);
+    repo.git(&["reset", "-q", "--hard"]);
+
+    // What strangers claim keeps nobody from signing, once it is known who they are.
+    let statement = statement_of(&repo.read_text(repo.git(&["ls-files", FOLDER]))).to_owned();
+    let loss = statement.replace("head: ", &format!("head: {}\nhead: ", "0".repeat(64)));
+    for statement in [loss, moved(&statement, 3)] {
+        for (person, code) in [("eve", 0), ("ada", 1)] {
+            plant(&repo, &forge(&world, person, "git-archive-tomb", &statement));
+            repo.tomb(&["evidence", "sign"]).exits(code);
+            let nobody = repo.with("GIT_CONFIG_COUNT", "1").with("GIT_CONFIG_KEY_0", "gpg.ssh.allowedSignersFile");
+            nobody.with("GIT_CONFIG_VALUE_0", "").tomb(&["evidence", "sign"]).exits(1);
+            repo.git(&["reset", "-q", "--hard"]);
+        }
+    }
 }
 
 #[test]

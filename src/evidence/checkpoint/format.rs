@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::id::{ObjectId, Sha256};
 use crate::item::RepoPath;
 use crate::quote::{quote, unquote};
-use crate::signature::{ArmorError, Signature};
+use crate::signature::{AllowedSigners, ArmorError, Signature, SignatureError, Verdict};
 
 /// The folder of all checkpoints, relative to the top of the repository.
 pub const FOLDER: &str = ".codex/evidence/checkpoints";
@@ -217,6 +217,11 @@ impl Checkpoint {
     pub fn path(&self) -> RepoPath {
         let path = format!("{FOLDER}/{}-{}.txt", self.statement.time.compact(), self.sha256.short());
         RepoPath::try_new(path).expect("is relative and made of plain names")
+    }
+
+    /// Returns whose the signature is, as of the time that it states.
+    pub fn verdict(&self, signers: &AllowedSigners) -> Result<Verdict, SignatureError> {
+        signers.judge(self.statement.to_string().as_bytes(), &self.signature, self.statement.time)
     }
 
     /// Returns the file's text.

@@ -246,8 +246,7 @@ impl Judge<'_> {
     fn examine(&self, checkpoint: Checkpoint) -> Result<Result<Good, Problem>, JudgeError> {
         let statement = &checkpoint.statement;
         let time = statement.time;
-        let verdict = self.signers.judge(statement.to_string().as_bytes(), &checkpoint.signature, time)?;
-        let (principal, key) = match verdict {
+        let (principal, key) = match checkpoint.verdict(self.signers)? {
             Verdict::Good { principal, key } => (principal, key),
             Verdict::Untrusted { key, why } => return Ok(Err(Problem::Untrusted { key, time, why })),
             Verdict::Forged => return Ok(Err(Problem::Forged)),

@@ -7,6 +7,7 @@ use crate::evidence::check::Integrity;
 use crate::git::{GitError, Repository};
 use crate::id::Sha256;
 use crate::item::RepoPath;
+use crate::signature::{AllowedSigners, SignatureError, Verdict};
 
 use super::format::{CheckpointError, MAX_LENGTH, Statement};
 use super::judge::Candidate;
@@ -56,13 +57,20 @@ pub enum PrepareError {
     /// Git failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Signatures of earlier checkpoints could not be checked.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 }
 
 /// Returns the statement about the evidence that is here, all of which was checked as `integrity` says.
+///
+/// Earlier checkpoints have to hold, unless somebody else than `signers`, where they are known, signed them: anybody can
+/// add one, and nobody should be kept from signing by that.
 pub fn prepare(
     repository: &Repository,
     integrity: &Integrity,
     repo: &str,
+    signers: Option<&AllowedSigners>,
     now: Timestamp,
 ) -> Result<Statement, PrepareError> {
     if let Some(broken) = integrity.files.iter().find(|file| file.outcome.is_err()) {
@@ -83,16 +91,20 @@ pub fn prepare(
         evidence: Sha256::ZERO,
         heads: Vec::new(),
         absent: Vec::new(),
-        previous: previous(repository, &evidence, now)?,
+        previous: previous(repository, &evidence, signers, now)?,
     };
     evidence.describe(&mut statement);
     let length = statement.to_string().len() as u64;
     if length + ROOM_FOR_SIGNATURE > MAX_LENGTH { Err(PrepareError::TooLong) } else { Ok(statement) }
 }
 
-/// Returns the checkpoints in the index that no other one there names, sorted. All of them have to hold here, whoever
-/// signed them: else somebody would sign a loss.
-fn previous(repository: &Repository, evidence: &EvidenceSet, now: Timestamp) -> Result<Vec<Sha256>, PrepareError> {
+/// Returns the checkpoints in the index that no other one there names, sorted.
+fn previous(
+    repository: &Repository,
+    evidence: &EvidenceSet,
+    signers: Option<&AllowedSigners>,
+    now: Timestamp,
+) -> Result<Vec<Sha256>, PrepareError> {
     let (mut present, mut named) = (HashSet::new(), HashSet::new());
     for candidate in Candidate::in_index(repository)? {
         let name = candidate.name.clone();
@@ -100,11 +112,16 @@ fn previous(repository: &Repository, evidence: &EvidenceSet, now: Timestamp) -> 
             Ok(checkpoint) => checkpoint,
             Err(source) => return Err(PrepareError::Checkpoint { name, source }),
         };
-        if latest(now) < checkpoint.statement.time {
-            return Err(PrepareError::Future { name });
-        }
-        if let Err(source) = evidence.extent(&checkpoint.statement) {
-            return Err(PrepareError::Lost { name, source });
+        let problem = if latest(now) < checkpoint.statement.time {
+            Some(PrepareError::Future { name })
+        } else {
+            evidence.extent(&checkpoint.statement).err().map(|source| PrepareError::Lost { name, source })
+        };
+        if let Some(problem) = problem {
+            match signers {
+                Some(signers) if !matches!(checkpoint.verdict(signers)?, Verdict::Good { .. }) => continue,
+                _ => return Err(problem),
+            }
         }
         present.insert(checkpoint.sha256);
         named.extend(checkpoint.statement.previous);

@@ -13,7 +13,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
 use crate::cli::session::Session;
-use crate::cli::signing::signer;
+use crate::cli::signing::{known_signers, signer};
 
 #[derive(Debug, Args)]
 pub(super) struct SignArguments {
@@ -42,7 +42,8 @@ pub(super) fn sign(arguments: &SignArguments, session: &mut Session<'_>) -> Resu
     for entry in evidence_files(session)? {
         checker.file(&entry.path, objects.open_blob(&entry.entry.id)?, |_| ());
     }
-    let statement = prepare(&session.repository, &checker.finish(), &repo, Timestamp::now())?;
+    let signers = known_signers(session)?;
+    let statement = prepare(&session.repository, &checker.finish(), &repo, signers.as_ref(), Timestamp::now())?;
     let signature = signer.sign(statement.to_string().as_bytes())?;
     let checkpoint = Checkpoint::new(statement, signature);
     let path = checkpoint.path();
