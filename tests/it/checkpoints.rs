@@ -1,11 +1,15 @@
 //! Signed checkpoints: the real `ssh-keygen`, two people's keys, clones, and an attacker who may rewrite everything and has no
 //! allowed key. Each row of the table in `docs/checkpoints.md` is a test here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use git_archive_tomb::clock::Timestamp;
+use git_archive_tomb::evidence::check::Checker;
 use git_archive_tomb::evidence::checkpoint::format::Checkpoint;
+use git_archive_tomb::evidence::checkpoint::set::EvidenceSet;
+use git_archive_tomb::evidence::format::EvidenceFileName;
 use git_archive_tomb::fault::VARIABLE;
+use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::signature::{AllowedSigners, Verdict};
 use rayon::prelude::*;
 
@@ -177,6 +181,40 @@ fn the_commands_of_the_page_check_a_checkpoint_without_this_program() {
     }
     let more = repo.tomb_ok(&["store", "README.md"]);
     assert_ne!(run(&file).code, Some(0), "{more}");
+}
+
+#[test]
+fn samples_of_the_format_stay_readable() {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"));
+    let files = |folder: &str, extension: &str| {
+        let entries = std::fs::read_dir(fixtures.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> =
+            entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
+        files.sort();
+        files
+    };
+    let mut checker = Checker::default();
+    for file in files("evidence/valid/two-branches-merged", "jsonl") {
+        let name = EvidenceFileName::parse(file.file_name().unwrap().as_encoded_bytes()).unwrap();
+        checker.file(&name.path(), std::fs::read(file).unwrap().as_slice(), |_| ());
+    }
+    let evidence = EvidenceSet::new(&checker.finish());
+    let file = fixtures.join("checkpoints/allowed_signers");
+    let signers = AllowedSigners { program: "ssh-keygen".into(), file, revoked: None };
+    let samples = files("checkpoints", "txt");
+    let read = |path: &PathBuf| {
+        let place = format!("{FOLDER}/{}", path.file_name().unwrap().display());
+        let text = std::fs::read_to_string(path).unwrap();
+        let checkpoint = Checkpoint::parse_at(&RepoPath::try_new(place).unwrap(), text.as_bytes()).unwrap();
+        let verdict = checkpoint.verdict(&signers).unwrap();
+        assert!(matches!(&verdict, Verdict::Good { principal, .. } if principal == "ada@example.org"), "{verdict:?}");
+        (evidence.extent(&checkpoint.statement).unwrap().len(), checkpoint, text)
+    };
+    let [first, second] = &samples.iter().map(read).collect::<Vec<_>>()[..] else { panic!("{samples:?}") };
+    assert_eq!((first.0, second.0), (2, 4));
+    assert_eq!(second.1.statement.previous, [first.1.sha256]);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/checkpoints.md")).unwrap();
+    assert!(page.contains(&second.2));
 }
 
 /// Returns the search path without this program.

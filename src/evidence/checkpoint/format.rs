@@ -324,6 +324,21 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_accepted_is_written_as_it_was_read(
+            at in 0_usize..600, length in 0_usize..40, text in "[a-f0-9:. \\n\"\\\\]{0,40}",
+        ) {
+            let sample = sample().text();
+            let start = at.min(sample.len());
+            let end = (start + length).min(sample.len());
+            let edited = [&sample[..start], &text, &sample[end..]].concat();
+            if let Ok(checkpoint) = Checkpoint::parse(edited.as_bytes()) {
+                proptest::prop_assert_eq!(checkpoint.text(), edited);
+            }
+        }
+    }
+
     #[test]
     fn hostile_files_are_refused_with_a_reason() {
         let checkpoint = sample();
