@@ -1,6 +1,5 @@
 //! Where evidence stands in a tree, and which names a file system may take for such a place.
 
-use crate::evidence::checkpoint::format::FOLDER;
 use bstr::ByteSlice;
 use unicode_normalization::UnicodeNormalization;
 
@@ -32,13 +31,6 @@ pub(super) fn evidence_top(path: &[u8]) -> Option<&[u8]> {
         start = from + 1;
     }
     None
-}
-
-/// Returns whether `path` is in a folder of checkpoints, at the top or in any folder.
-pub(super) fn is_checkpoint(path: &[u8]) -> bool {
-    path.find(FOLDER).is_some_and(|found| {
-        (found == 0 || path[found - 1] == b'/') && path.get(found + FOLDER.len()).is_none_or(|byte| *byte == b'/')
-    })
 }
 
 /// Returns `path` relative to the folder `top` that holds it.
@@ -112,13 +104,6 @@ mod tests {
         assert_eq!(evidence_top(b"x.codex/evidence/ops/y"), None);
         assert_eq!(evidence_top(b".codex/evidence/opsx/y"), None);
         assert_eq!(evidence_top(b"x.codex/evidence/ops/.codex/evidence/ops"), Some(&b"x.codex/evidence/ops"[..]));
-    }
-
-    #[test]
-    fn folders_of_checkpoints_are_found_at_any_depth() {
-        assert!(is_checkpoint(b".codex/evidence/checkpoints/x.txt") && is_checkpoint(b".codex/evidence/checkpoints"));
-        assert!(is_checkpoint(b"lib/.codex/evidence/checkpoints/x.txt"));
-        assert!(!is_checkpoint(b"x.codex/evidence/checkpoints/x") && !is_checkpoint(b".codex/evidence/checkpointsx/y"));
     }
 
     #[test]

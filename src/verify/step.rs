@@ -10,6 +10,7 @@ use super::names;
 use super::report::{Checked, Finding, Rule};
 use super::rules;
 use super::snapshot::{Objects, Snapshot};
+use crate::evidence::checkpoint::format::is_in_folder;
 use crate::git::{Change, GitError, TreeEntry};
 use crate::id::{ObjectId, Sha256, Tombstone};
 use crate::item::RepoPath;
@@ -339,7 +340,7 @@ fn brought_in<'s>(step: &'s Step<'_>) -> BTreeMap<&'s RepoPath, &'s Side> {
 /// Returns whether the path is evidence, or stands where evidence or its folders belong, or poses as such.
 pub(super) fn concerns_evidence(path: &RepoPath) -> bool {
     let path = path.as_bytes();
-    let is_kept = names::evidence_top(path).is_some() || names::is_checkpoint(path);
+    let is_kept = names::evidence_top(path).is_some() || is_in_folder(path);
     is_kept || path == b".codex" || path == b".codex/evidence" || names::is_imposter(path)
 }
 
@@ -352,10 +353,13 @@ pub(super) fn is_regular(entry: &TreeEntry) -> bool {
 /// to take out.
 fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<(), GitError> {
     let about_stub = |finding: &Finding| {
+        if finding.path().is_some_and(|path| is_in_folder(path)) {
+            return false;
+        }
         match finding.rule {
             // Evidence is never exempt; for stubs that are gone, the attributes of the parent counted.
             Rule::EvidenceBroken | Rule::EvidenceRewritten | Rule::HistoryIncomplete | Rule::StubRemoved => false,
-            _ => finding.path().is_some_and(|path| names::evidence_top(path).is_none() && !names::is_checkpoint(path)),
+            _ => finding.path().is_some_and(|path| names::evidence_top(path).is_none()),
         }
     };
     let mut paths: Vec<RepoPath> = outcome

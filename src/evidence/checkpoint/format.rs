@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bstr::ByteSlice;
+
 use crate::clock::Timestamp;
 use crate::id::{ObjectId, Sha256};
 use crate::item::RepoPath;
@@ -79,6 +81,13 @@ pub enum CheckpointError {
         /// Its own name.
         expected: String,
     },
+}
+
+/// Returns whether `path` is in a folder of checkpoints, at the top or, as in an imported subtree, in any folder.
+pub fn is_in_folder(path: &[u8]) -> bool {
+    path.find(FOLDER).is_some_and(|found| {
+        (found == 0 || path[found - 1] == b'/') && path.get(found + FOLDER.len()).is_none_or(|byte| *byte == b'/')
+    })
 }
 
 impl Statement {
@@ -257,6 +266,16 @@ mod tests {
         };
         let armor = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAA\n-----END SSH SIGNATURE-----\n";
         Checkpoint::new(statement, Signature::parse(armor).expect("is a signature"))
+    }
+
+    #[test]
+    fn folders_of_checkpoints_are_found_at_any_depth() {
+        for path in [FOLDER, ".codex/evidence/checkpoints/x.txt", "lib/.codex/evidence/checkpoints/x.txt"] {
+            assert!(is_in_folder(path.as_bytes()), "{path}");
+        }
+        for path in ["x.codex/evidence/checkpoints/x", ".codex/evidence/checkpointsx/y", ".codex/evidence"] {
+            assert!(!is_in_folder(path.as_bytes()), "{path}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 use std::collections::{BTreeMap, HashSet};
 
-use crate::evidence::checkpoint::format::{Checkpoint, CheckpointError, MAX_LENGTH};
+use crate::evidence::checkpoint::format::{Checkpoint, CheckpointError, MAX_LENGTH, is_in_folder};
 use crate::git::{GitError, TreeEntry};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
-use crate::verify::names;
 use crate::verify::report::{Finding, Rule};
 use crate::verify::step::{Checker, Edge, Gaps, Lost, Outcome, Side, Step, is_regular};
 
@@ -15,7 +14,7 @@ pub(in crate::verify) fn check_edges(
     outcome: &mut Outcome,
 ) -> Result<(), GitError> {
     for edge in &step.edges {
-        let touched = edge.touched.iter().filter(|touched| names::is_checkpoint(touched.path.as_bytes()));
+        let touched = edge.touched.iter().filter(|touched| is_in_folder(touched.path.as_bytes()));
         for (touched, old) in touched.filter_map(|touched| Some((touched, touched.old.as_ref()?))) {
             let gone = touched.new.is_none();
             if gone && added(edge).contains(&(touched.path.file_name(), old.entry.id)) {
@@ -34,8 +33,7 @@ pub(in crate::verify) fn check_edges(
 
 /// Returns name and id of the files that the edge adds to folders of checkpoints, as where a folder was renamed.
 fn added<'e>(edge: &'e Edge<'_>) -> HashSet<(&'e [u8], ObjectId)> {
-    let new =
-        edge.touched.iter().filter(|touched| touched.old.is_none() && names::is_checkpoint(touched.path.as_bytes()));
+    let new = edge.touched.iter().filter(|touched| touched.old.is_none() && is_in_folder(touched.path.as_bytes()));
     new.filter_map(|touched| Some((touched.path.file_name(), touched.new.as_ref()?.entry.id))).collect()
 }
 
@@ -45,7 +43,7 @@ pub(in crate::verify) fn check_entries(
     brought_in: &BTreeMap<&RepoPath, &Side>,
     outcome: &mut Outcome,
 ) -> Result<(), GitError> {
-    for (path, side) in brought_in.iter().filter(|(path, _)| names::is_checkpoint(path.as_bytes())) {
+    for (path, side) in brought_in.iter().filter(|(path, _)| is_in_folder(path.as_bytes())) {
         let Some(Err(error)) = read(checker, path, &side.entry, &mut outcome.gaps)? else { continue };
         let (rule, what) = match error {
             CheckpointError::Newer { .. } => (Rule::NeedsNewer, "this checkpoint cannot be judged"),
