@@ -11,6 +11,7 @@
 //! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
+//! | who vouches for it | [`signature`] |
 //! | where it is kept | [`git`], [`places`] |
 //! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`] |
@@ -36,6 +37,7 @@ pub mod redact;
 pub mod restore;
 pub mod retry;
 pub mod review;
+pub mod signature;
 pub mod store;
 pub mod stub;
 pub mod survey;

@@ -6,6 +6,9 @@ use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
+use git_archive_tomb::evidence::checkpoint::format::CheckpointError;
+use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
+use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::git::GitError;
 use git_archive_tomb::hooks::HooksError;
@@ -19,6 +22,7 @@ use git_archive_tomb::restore::{
     ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
 use git_archive_tomb::textconv::setup::SetupError;
@@ -322,6 +326,74 @@ impl From<DeepError> for CommandError {
         match error {
             DeepError::Git(error) => error.into(),
             DeepError::Archive(error) => error.into(),
+        }
+    }
+}
+
+impl From<SignatureError> for CommandError {
+    fn from(error: SignatureError) -> Self {
+        let (exit, hint) = match &error {
+            SignatureError::Program { .. } => {
+                (Exit::Usage, Some("install OpenSSH (`openssh-client`), or set `git config gpg.ssh.program`"))
+            }
+            SignatureError::NoKey => (
+                Exit::Usage,
+                Some("`git config gpg.format ssh` and `git config user.signingKey <key>`, or `--key <key>`"),
+            ),
+            SignatureError::OtherFormat { .. } => (Exit::Usage, Some("name an SSH key with `--key <key>`")),
+            SignatureError::KeyCommand { .. } => {
+                (Exit::Usage, Some("name the key: `git config user.signingKey <key>`"))
+            }
+            SignatureError::Unreadable { .. } => (Exit::Usage, None),
+            SignatureError::Refused { said, .. } if said.contains("passphrase") => {
+                (Exit::Failed, Some("run this in a terminal, or unlock the key first: `ssh-add <key>`"))
+            }
+            SignatureError::Refused { said, .. } if said.contains("agent") || said.contains("No private key") => {
+                (Exit::Failed, Some("start an agent that holds the key: `eval \"$(ssh-agent)\"` and `ssh-add <key>`"))
+            }
+            SignatureError::Refused { .. } => (Exit::Failed, Some("name the key: `git config user.signingKey <key>`")),
+            SignatureError::NoSignature { .. }
+            | SignatureError::WrongSignature { .. }
+            | SignatureError::UnexpectedAnswer { .. } => (Exit::Failed, Some("look at `git config gpg.ssh.program`")),
+            SignatureError::Scratch(_) | SignatureError::Git(_) => (Exit::Failed, None),
+        };
+        let hint = hint.map(str::to_owned);
+        match error {
+            SignatureError::Git(error) => error.into(),
+            error => with_hint(Self::from_error(exit, &error), hint),
+        }
+    }
+}
+
+impl From<PrepareError> for CommandError {
+    fn from(error: PrepareError) -> Self {
+        let hint = match &error {
+            PrepareError::Git(_) | PrepareError::Signature(_) | PrepareError::Future { .. } => None,
+            PrepareError::Nothing => Some("archive something first: `git archive-tomb store <path>`"),
+            PrepareError::Broken { .. } => Some("`git archive-tomb evidence verify` tells more"),
+            PrepareError::Checkpoint { source: CheckpointError::Newer { .. }, .. } => {
+                Some("install a newer git-archive-tomb")
+            }
+            PrepareError::Checkpoint { .. } => Some("take back what was committed, or take it out with `git rm`"),
+            PrepareError::Lost { .. } => {
+                Some("find out who took the evidence away: `git archive-tomb evidence verify --signed`, `verify --all`")
+            }
+            PrepareError::TooLong => Some("store or restore something first: that evidence names them"),
+        };
+        let hint = hint.map(str::to_owned);
+        match error {
+            PrepareError::Git(error) => error.into(),
+            PrepareError::Signature(error) => error.into(),
+            error => with_hint(Self::from_error(Exit::Failed, &error), hint),
+        }
+    }
+}
+
+impl From<JudgeError> for CommandError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Git(error) => error.into(),
+            JudgeError::Signature(error) => error.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod exit;
 mod output;
 mod progress;
 mod session;
+mod signing;
 mod talk;
 mod view;
 mod when;

@@ -181,6 +181,23 @@ impl<'a> Session<'a> {
         Ok(!self.repository.expand(&head, &[in_any_case])?.entries.is_empty())
     }
 
+    /// Returns whether what stands at `path` is for whoever wrote the branch to say: git tracks it, or a link of the working
+    /// tree leads to it.
+    pub(crate) fn belongs_to_branch(&self, path: &Path) -> Result<bool, CommandError> {
+        let Some(top) = self.repository.work_tree() else { return Ok(false) };
+        let Ok(inside) = top.canonicalize() else { return Ok(false) };
+        let mut here = PathBuf::new();
+        for component in path.components() {
+            let next = here.join(component);
+            if here.starts_with(&inside) && next.is_symlink() {
+                return Ok(true);
+            }
+            let Ok(next) = next.canonicalize() else { return Ok(false) };
+            here = next;
+        }
+        self.is_tracked(top, &here)
+    }
+
     fn git_config_entries(&self) -> Result<Vec<GitConfigEntry>, CommandError> {
         let ours = |key: &BString| key.to_ascii_lowercase().starts_with(config::GIT_SECTION.as_bytes());
         let entries = self.git_config()?.entries().iter().filter(|entry| ours(&entry.key));
@@ -214,7 +231,7 @@ impl<'a> Session<'a> {
     }
 
     /// Returns a configured path as seen from the top of the working tree.
-    fn at_top(&self, path: &Path) -> PathBuf {
+    pub(crate) fn at_top(&self, path: &Path) -> PathBuf {
         self.repository.work_tree().unwrap_or(self.repository.common_dir()).join(path)
     }
 

@@ -99,7 +99,7 @@ impl EvidenceFileName {
         self.short() == sha256.short()
     }
 
-    fn time(&self) -> &str {
+    pub(super) fn time(&self) -> &str {
         &self.0[..TIME_LENGTH]
     }
 

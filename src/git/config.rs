@@ -1,5 +1,7 @@
 //! Git's configuration, as git reads it: every file, include, `git -c` and `GIT_CONFIG_*` variable.
 
+use std::path::PathBuf;
+
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{GitError, Repository, command};
@@ -29,6 +31,21 @@ impl Repository {
         let mut command = self.git().read_command(&["config", "--null", "--list", "--show-origin", "--show-scope"]);
         let listing = command::run("config", &mut command, b"")?.ok("config")?;
         GitConfig::parse(&listing).ok_or(GitError::UnexpectedAnswer { command: "config" })
+    }
+
+    /// Returns the value of `key` as a path, `~` and the like expanded as git does; relative ones are as seen from where git
+    /// runs, the top of the working tree or else the git directory.
+    pub fn config_path(&self, key: &str) -> Result<Option<PathBuf>, GitError> {
+        let mut command = self.git().read_command(&["config", "--null", "--type=path", "--get", key]);
+        let output = command::run("config", &mut command, b"")?;
+        // Git's code for a key that is not there.
+        if output.code == Some(1) {
+            return Ok(None);
+        }
+        let value = output.ok("config")?;
+        let value = value.strip_suffix(b"\0").unwrap_or(&value);
+        let path = value.to_path().map_err(|_| GitError::UnexpectedAnswer { command: "config" })?;
+        Ok(Some(path.to_owned()))
     }
 
     /// Sets `key` in the repository's own configuration, in place of all values that it has there.

@@ -28,7 +28,7 @@ use crate::evidence::log::{LogError, OperationsLog, records};
 use crate::evidence::record::{Action, Level, Record, Status};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
-use crate::git::{GitError, IndexLock, Repository};
+use crate::git::{GitError, IndexLock, Repository, Root};
 use crate::id::{OperationId, Sha256};
 use crate::item::RepoPath;
 use crate::journal::{ActiveOperation, FormatVersion, Header, Journal};
@@ -196,6 +196,29 @@ pub fn stage_own_files(repository: &Repository) -> Result<bool, OwnFilesError> {
     lock.refresh()?;
     lock.commit()?;
     Ok(true)
+}
+
+/// Puts a new file that belongs to no operation into the working tree and the index, durably, with the program's own files,
+/// which keep git from altering it. Stopped in between, it leaves a file that is not staged.
+pub fn add_own_file(repository: &Repository, path: &RepoPath, bytes: &[u8]) -> Result<(), OwnFilesError> {
+    let lock = IndexLock::acquire(repository, "a new file")?;
+    let mut files = prepare_own_files(repository)?;
+    check_unaltered(repository, path)?;
+    let root = Root::open(repository.require_work_tree()?)?;
+    let mut add = || {
+        root.write(path, bytes)?;
+        fault::point("evidence-file");
+        let blobs = repository.objects().write_blobs(&[bytes])?;
+        files.extend(blobs.into_iter().map(|id| (path.clone(), id)));
+        stage(&lock, &files)?;
+        lock.refresh()
+    };
+    let added = add().and_then(|()| lock.commit());
+    if added.is_err() {
+        // Nobody knows of it, so nobody misses it.
+        let _ = root.remove(path).and_then(|()| root.remove_empty_parents(path));
+    }
+    Ok(added?)
 }
 
 /// Returns how the journal names a working tree: by its git directory relative to the common one, quoted.

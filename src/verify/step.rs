@@ -10,6 +10,7 @@ use super::names;
 use super::report::{Checked, Finding, Rule, Severity};
 use super::rules;
 use super::snapshot::{Objects, Snapshot};
+use crate::evidence::checkpoint::format::is_in_folder;
 use crate::git::{Change, GitError, TreeEntry};
 use crate::id::{ObjectId, Sha256, Tombstone};
 use crate::item::RepoPath;
@@ -369,6 +370,7 @@ impl<'a> Checker<'a> {
     /// Looks only for evidence that the edges of a step lose.
     pub(super) fn check_evidence_lost(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = Outcome::of(step, gaps);
+        rules::checkpoints::check_edges(self, step, &mut outcome)?;
         rules::ledger::check_edges(self, step, &mut outcome)?;
         Ok(outcome)
     }
@@ -387,9 +389,11 @@ impl<'a> Checker<'a> {
     /// Applies every rule to a step.
     pub(super) fn check(&self, step: &Step<'_>, gaps: Gaps) -> Result<Outcome, GitError> {
         let mut outcome = Outcome::of(step, gaps);
+        rules::checkpoints::check_edges(self, step, &mut outcome)?;
         let moved = rules::ledger::check_edges(self, step, &mut outcome)?;
         let brought_in = brought_in(step);
         rules::ledger::check_entries(self, step, &brought_in, &mut outcome)?;
+        rules::checkpoints::check_entries(self, step, &brought_in, &mut outcome)?;
         rules::stubs::check(self, step, &brought_in, &moved, &mut outcome)?;
         let fixtures = remove_exempt(step.child, &mut outcome)?;
         rules::removal::check(self, step, &fixtures, &mut outcome)?;
@@ -442,7 +446,8 @@ fn brought_in<'s>(step: &'s Step<'_>) -> BTreeMap<&'s RepoPath, &'s Side> {
 /// Returns whether the path is evidence, or stands where evidence or its folders belong, or poses as such.
 pub(super) fn concerns_evidence(path: &RepoPath) -> bool {
     let path = path.as_bytes();
-    names::evidence_top(path).is_some() || path == b".codex" || path == b".codex/evidence" || names::is_imposter(path)
+    let is_kept = names::evidence_top(path).is_some() || is_in_folder(path);
+    is_kept || path == b".codex" || path == b".codex/evidence" || names::is_imposter(path)
 }
 
 /// Returns whether an entry is a file in the narrow sense.
@@ -454,6 +459,9 @@ pub(super) fn is_regular(entry: &TreeEntry) -> bool {
 /// to take out. Returns the paths at which an error was taken out: what stands there is no stub.
 fn remove_exempt(child: &dyn Snapshot, outcome: &mut Outcome) -> Result<HashSet<RepoPath>, GitError> {
     let about_stub = |finding: &Finding| {
+        if finding.path().is_some_and(|path| is_in_folder(path)) {
+            return false;
+        }
         match finding.rule {
             // Evidence is never exempt.
             Rule::EvidenceBroken | Rule::EvidenceRewritten | Rule::HistoryIncomplete => false,

@@ -2,6 +2,8 @@
 
 mod digest;
 mod log;
+mod sign;
+mod signed;
 mod verify;
 
 use bstr::BString;
@@ -12,6 +14,7 @@ use git_archive_tomb::places;
 
 use self::digest::{DigestArguments, digest};
 use self::log::{LogArguments, log};
+use self::sign::{SignArguments, sign};
 use self::verify::{VerifyArguments, verify};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -34,6 +37,10 @@ enum EvidenceCommand {
     Digest(DigestArguments),
     /// Check that the evidence files of the index are whole
     Verify(VerifyArguments),
+    /// Sign a checkpoint: a statement that all this evidence was here
+    ///
+    /// It is staged beside the evidence. `evidence verify --signed` then notices where history was rewritten without it.
+    Sign(SignArguments),
 }
 
 /// Runs the command.
@@ -42,6 +49,7 @@ pub(crate) fn run(arguments: &EvidenceArguments, session: &mut Session<'_>) -> R
         EvidenceCommand::Log(arguments) => log(arguments, session),
         EvidenceCommand::Digest(arguments) => digest(arguments, session),
         EvidenceCommand::Verify(arguments) => verify(arguments, session),
+        EvidenceCommand::Sign(arguments) => sign(arguments, session),
     }
 }
 

@@ -8,10 +8,12 @@ use clap::Args;
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::evidence::check::Checker;
 use git_archive_tomb::evidence::digest::{Known, Mismatch, Quoted, quoted};
+use git_archive_tomb::quote::printable;
 use git_archive_tomb::review::missing;
 use serde::Serialize;
 
 use super::evidence_files;
+use super::signed::{self, SignedArguments};
 use crate::cli::commands::verify::parse_range;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -32,15 +34,17 @@ pub(super) struct VerifyArguments {
     /// Take evidence that names unknown predecessors for an error
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    signed: SignedArguments,
 }
 
 /// What `evidence verify` found, in JSON as in text.
 #[derive(Serialize)]
-struct Finding {
-    severity: &'static str,
+pub(super) struct Finding {
+    pub(super) severity: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    message: String,
+    pub(super) file: Option<String>,
+    pub(super) message: String,
 }
 
 pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
@@ -63,7 +67,8 @@ pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> 
             }
         }
     }
-    for unresolved in checker.finish().unresolved {
+    let integrity = checker.finish();
+    for unresolved in &integrity.unresolved {
         findings.push(Finding {
             severity: if arguments.strict { "error" } else { "warning" },
             file: Some(unresolved.path.to_string()),
@@ -84,16 +89,17 @@ pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> 
     if let Some(range) = &arguments.trailers {
         check_trailers(range, session, &mut findings)?;
     }
+    signed::check(&arguments.signed, &integrity, arguments.strict, &mut findings, session)?;
     for finding in &findings {
         if session.output.json {
             session.output.object(finding)?;
         } else {
             let file = finding.file.as_ref().map_or_else(String::new, |file| format!("{file}: "));
-            session.output.line(format_args!("{}: {file}{}", finding.severity, finding.message))?;
+            session.output.line(printable(&format!("{}: {file}{}", finding.severity, finding.message)))?;
         }
     }
     let errors = findings.iter().filter(|finding| finding.severity == "error").count();
-    let warnings = findings.len() - errors;
+    let warnings = findings.iter().filter(|finding| finding.severity == "warning").count();
     let (files, lines) = (counted(files.len(), "evidence file"), counted(lines, "record"));
     if errors == 0 {
         let also = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) };
