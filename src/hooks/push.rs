@@ -166,9 +166,14 @@ impl Remote {
             // Beyond a shallow clone's boundary nothing is known, so all counts as new.
             let base = base.and_then(|id| objects.commit(id).ok()).map(|commit| commit.tree);
             for change in objects.diff_trees(base.as_ref(), Some(&tip.tree)) {
-                // Paths that this program does not handle cannot be stubs of its making.
-                if let Ok(Change { path, new: Some(entry), .. }) = change {
-                    candidates.entry((path, entry.id)).or_insert((entry, tip.tree));
+                match change {
+                    Ok(Change { path, new: Some(entry), .. }) => {
+                        candidates.entry((path, entry.id)).or_insert((entry, tip.tree));
+                    }
+                    // Paths that this program does not handle cannot be stubs of its making, and what a filter left out
+                    // came from a remote.
+                    Ok(_) | Err(GitError::InvalidPath(_) | GitError::MissingObject { .. }) => {}
+                    Err(error) => return Err(error),
                 }
             }
             done.insert(tip.id);
