@@ -923,6 +923,7 @@ fn help() {
       log     Print the records of the operations log, oldest first
       digest  Print the digest of each line of evidence in the index, for a pull request
       verify  Check that the evidence files of the index are whole
+      sign    Sign a checkpoint: a statement that all this evidence was here
 
     Options:
       -h, --help  Print help (see more with '--help')
