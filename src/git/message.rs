@@ -25,17 +25,40 @@ impl Repository {
         Ok(listed.ok("interpret-trailers")?.lines().map(BString::from).collect())
     }
 
-    /// Returns the message with `trailers` (each `Key: value`) behind those that it has, but for those that it has.
-    /// Comments and what is below the scissors stay at the end.
+    /// Returns the message with `trailers` (each `Key: value`) behind those that it has, but for those that it has. They
+    /// stand above comments and scissors, as `git interpret-trailers` would put them; that itself would also add what the
+    /// user's `trailer.*.command` says, which nobody asked for.
     pub fn add_trailers(&self, message: &[u8], trailers: &[String]) -> Result<Vec<u8>, GitError> {
-        // The user's own `trailer.*` is about trailers that are written by hand.
-        let options = ["--no-divider", "--where=end", "--if-exists=addIfDifferent", "--if-missing=add"];
-        let mut command = self.git().read_command(&["interpret-trailers"]);
-        command.args(options);
-        for trailer in trailers {
-            command.arg("--trailer").arg(trailer);
+        let present = self.trailers_of(message)?;
+        let is_new = |trailer: &&String| !present.iter().any(|line| line.trim() == trailer.as_bytes());
+        let new: Vec<&String> = trailers.iter().filter(is_new).collect();
+        if new.is_empty() {
+            return Ok(message.to_vec());
         }
-        command::run("interpret-trailers", &mut command, message)?.ok("interpret-trailers")
+        let config = self.config()?;
+        let comment = ["core.commentString", "core.commentChar"].into_iter().find_map(|key| config.get_str(key));
+        let comment = comment.filter(|comment| *comment != "auto").unwrap_or("#").as_bytes();
+        let (mut end, mut position) = (0, 0);
+        for line in before_scissors(message).lines_with_terminator() {
+            position += line.len();
+            if !line.trim().is_empty() && !line.starts_with(comment) {
+                end = position;
+            }
+        }
+        let (text, rest) = message.split_at(end);
+        let mut completed = text.to_vec();
+        if !text.ends_with(b"\n") {
+            completed.push(b'\n');
+        }
+        if present.is_empty() {
+            completed.push(b'\n');
+        }
+        for trailer in new {
+            completed.extend_from_slice(trailer.as_bytes());
+            completed.push(b'\n');
+        }
+        completed.extend_from_slice(rest);
+        Ok(completed)
     }
 
     /// Returns whether git will take the message for none, and not commit: there is nothing but comments, or nothing but
@@ -56,14 +79,13 @@ impl Repository {
     }
 
     fn without_comments(&self, message: &[u8]) -> Result<Vec<u8>, GitError> {
-        let mut kept = 0;
-        for line in message.lines_with_terminator() {
-            if line.trim_end().ends_with(SCISSORS) {
-                break;
-            }
-            kept += line.len();
-        }
         let mut command = self.git().read_command(&["stripspace", "--strip-comments"]);
-        command::run("stripspace", &mut command, &message[..kept])?.ok("stripspace")
+        command::run("stripspace", &mut command, before_scissors(message))?.ok("stripspace")
     }
+}
+
+/// Returns the part of a message that is one.
+fn before_scissors(message: &[u8]) -> &[u8] {
+    let lines = message.lines_with_terminator().take_while(|line| !line.trim_end().ends_with(SCISSORS));
+    &message[..lines.map(<[u8]>::len).sum()]
 }

@@ -665,12 +665,14 @@ fn help() {
       diff          Show how an item differs from a file or a revision
       verify        Check stubs and evidence
       evidence      Show records and their digests, or check that they are whole
+      pr-body       Print what a pull request should say, and how to check it
       hooks         Install, remove or describe the git hooks
       doctor        Find what is wrong and name the command that mends it
       health-check  Reach the archive and count what can be restored
       config-show   Show the configuration in force, and where each value is from
       trust         Trust the configuration file as it is now
       schema        Print the SQL that makes an archive; connects to nothing
+      textconv      Print what a stub stands for, or any other file as it is
 
     Options:
       -h, --help
@@ -724,8 +726,10 @@ fn help() {
     Usage: git archive-tomb init [OPTIONS]
 
     Options:
-          --no-hooks  Do not install hooks
-      -h, --help      Print help (see more with '--help')
+          --no-hooks     Do not install hooks
+          --textconv     Make git's diffs show what was archived in place of each stub
+          --no-textconv  Make git's diffs show stubs as they are again
+      -h, --help         Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["store", "-h"]), @r"
     exit: 0

@@ -115,6 +115,23 @@ fn leaving_the_editor_without_a_message_still_ends_the_commit() {
 }
 
 #[test]
+fn only_our_trailers_are_added_whatever_is_configured() {
+    let world = World::new();
+    let repo = quoting(&world);
+    repo.git(&["config", "trailer.sign.key", "Signed-off-by"]);
+    repo.git(&["config", "trailer.sign.command", "echo nobody"]);
+    repo.git(&["config", "core.commentChar", ";"]);
+    repo.tomb_ok(&["store", "docs"]);
+    repo.git(&["commit", "-q", "-m", "archive", "-m", "# no comment", "-m", "Reviewed-by: B"]);
+    let written = with_editor(&repo, r#"printf '; added\n' >>"$1""#);
+    written.git(&["commit", "-q", "--amend", "--verbose"]);
+    let quoted = message(&repo);
+    assert!(quoted.starts_with("archive\n\n# no comment\n\nReviewed-by: B\nTombstone: "), "{quoted}");
+    assert_eq!(quoted.lines().count(), 7, "{quoted}");
+    assert_eq!(repo.git(&["show", "-s", "--format=%(trailers)"]).trim().lines().count(), 3);
+}
+
+#[test]
 fn merges_squashes_and_rebases_keep_what_is_quoted() {
     let world = World::new();
     let repo = quoting(&world);

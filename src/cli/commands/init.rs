@@ -21,7 +21,7 @@ pub(crate) struct InitArguments {
     /// Do not install hooks
     #[arg(long)]
     no_hooks: bool,
-    /// Make git's diffs show what was archived in place of each stub here, and of those to come
+    /// Make git's diffs show what was archived in place of each stub
     #[arg(long)]
     textconv: bool,
     /// Make git's diffs show stubs as they are again

@@ -17,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::session::Session;
 use crate::cli::view::PathView;
 
-/// Print what a pull request should say: items, evidence with digests, and how to check it
+/// Print what a pull request should say, and how to check it
 ///
 /// Without `--range` it is about what is staged; where that is no evidence, about the commits since the branch's
 /// upstream, or since the remote's default branch. The text is Markdown, at most 60,000 bytes of it.
