@@ -72,6 +72,8 @@ pub struct Quoted {
     pub digest: Sha256,
     /// The tombstone beside it: the only one on the same line.
     pub tombstone: Option<Tombstone>,
+    /// The path beside both, as [`LineDigest`] prints it; where the line has that form.
+    pub path: Option<String>,
 }
 
 /// Returns the SHA-256 digests in `text`, which may be anything, such as the Markdown of a pull request.
@@ -87,9 +89,22 @@ pub fn quoted(text: &[u8]) -> Vec<Quoted> {
             _ => None,
         };
         let digests = words(content).filter_map(|word| word.parse().ok());
-        found.extend(digests.map(|digest| Quoted { line, digest, tombstone }));
+        let path = tombstone.and_then(|tombstone| path_beside(content, &tombstone));
+        found.extend(digests.map(|digest| Quoted { line, digest, tombstone, path: path.clone() }));
     }
     found
+}
+
+/// Returns what stands where [`LineDigest`] prints the path, to the end of the line or of the Markdown around it.
+fn path_beside(line: &[u8], tombstone: &Tombstone) -> Option<String> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (before, after) = text.split_once(&format!("  {tombstone} "))?;
+    // Nothing but the digest comes before, in a code span or a list perhaps.
+    before.rsplit(|character: char| !character.is_ascii_alphanumeric()).next()?.parse::<Sha256>().ok()?;
+    let path = after.split('`').next()?.trim_end();
+    // In a table without code spans nobody knows where the path ends.
+    let is_clear = !path.is_empty() && (after.contains('`') || !after.contains('|'));
+    is_clear.then(|| path.to_owned())
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = String> {
@@ -105,8 +120,8 @@ fn raw_words(text: &[u8]) -> impl Iterator<Item = &str> {
 /// Every digest that a set of evidence files knows: of its lines, of its files, of archived content and of stubs.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    // Lines carry their item; the other digests do not belong to one alone.
-    digests: HashMap<Sha256, Option<Tombstone>>,
+    // Lines carry their item and its path; the other digests do not belong to one alone.
+    digests: HashMap<Sha256, Option<(Tombstone, Option<RepoPath>)>>,
 }
 
 /// What is wrong with a quoted digest.
@@ -121,6 +136,13 @@ pub enum Mismatch {
         /// The record's item.
         found: Tombstone,
     },
+    /// It is the digest of a record of another path than the one beside it.
+    OtherPath {
+        /// What the text quotes.
+        quoted: Quoted,
+        /// The record's path.
+        found: RepoPath,
+    },
 }
 
 impl Known {
@@ -129,7 +151,8 @@ impl Known {
         for digest in [entry.record.sha256, entry.record.stub].into_iter().flatten() {
             self.digests.entry(digest).or_default();
         }
-        self.digests.insert(entry.digest, entry.record.tombstone);
+        let item = entry.record.tombstone.map(|tombstone| (tombstone, entry.record.repo_path()));
+        self.digests.insert(entry.digest, item);
     }
 
     /// Adds the digest of a file.
@@ -139,12 +162,19 @@ impl Known {
 
     /// Returns those of `quoted` that the evidence does not bear out, in order.
     pub fn compare(&self, quoted: &[Quoted]) -> Vec<Mismatch> {
-        let check = |quoted: &Quoted| match (self.digests.get(&quoted.digest), quoted.tombstone) {
-            (None, _) => Some(Mismatch::Missing(quoted.clone())),
-            (Some(Some(found)), Some(named)) if *found != named => {
-                Some(Mismatch::OtherItem { quoted: quoted.clone(), found: *found })
+        let check = |quoted: &Quoted| {
+            let Some(known) = self.digests.get(&quoted.digest) else {
+                return Some(Mismatch::Missing(quoted.clone()));
+            };
+            let (found, path) = known.as_ref()?;
+            if quoted.tombstone.is_some_and(|named| named != *found) {
+                return Some(Mismatch::OtherItem { quoted: quoted.clone(), found: *found });
             }
-            _ => None,
+            let (named, path) = (quoted.path.as_ref()?, path.as_ref()?);
+            let shown = path.to_string();
+            // Code spans cannot hold every path as it is.
+            let is_same = *named == shown || shown.contains('`');
+            (!is_same).then(|| Mismatch::OtherPath { quoted: quoted.clone(), found: path.clone() })
         };
         quoted.iter().filter_map(check).collect()
     }
@@ -223,14 +253,30 @@ mod tests {
             evidence.facts.sha256,
         );
         let mismatches = known(&evidence).compare(&quoted(text.as_bytes()));
-        let swapped = Quoted { line: 2, digest: one.digest, tombstone: Some(tombstone(two)) };
+        let swapped = Quoted { line: 2, digest: one.digest, tombstone: Some(tombstone(two)), path: None };
         assert_eq!(
             mismatches,
             [
-                Mismatch::Missing(Quoted { line: 1, digest: gone, tombstone: None }),
+                Mismatch::Missing(Quoted { line: 1, digest: gone, tombstone: None, path: None }),
                 Mismatch::OtherItem { quoted: swapped, found: tombstone(one) },
             ]
         );
+    }
+
+    #[test]
+    fn a_path_beside_digest_and_tombstone_is_the_records() {
+        let evidence = evidence();
+        let entry = &evidence.entries[0];
+        let right = LineDigest::from(entry).to_string();
+        let wrong = right.replace("file1", "file2");
+        for (before, after) in [("", ""), ("- `", "`"), ("| `", "` | dead |"), ("> ", "\r"), ("sha256:", "  ")] {
+            let compare = |line: &str| known(&evidence).compare(&quoted(format!("{before}{line}{after}\n").as_bytes()));
+            assert_eq!(compare(&right), [], "{before}");
+            assert!(matches!(&compare(&wrong)[..], [Mismatch::OtherPath { .. }]), "{before}");
+        }
+        // In any other form, words beside the digest may be anything.
+        let table = format!("| {} | {} | something |", entry.digest, entry.record.tombstone.expect("has a tombstone"));
+        assert_eq!(known(&evidence).compare(&quoted(table.as_bytes())), []);
     }
 
     #[test]

@@ -45,8 +45,11 @@ pub fn deepen(
         match check_stub(&parsed.stub, &mut reader, origin)? {
             None => drop(proven.insert(parsed.stub.tombstone)),
             Some((rule, reason)) => {
-                let hint = "`git archive-tomb show` the item; git's history may have the bytes: `git archive-tomb restore --from history`";
-                let finding = Finding::error(rule, path, reason).tombstone(parsed.stub.tombstone).hint(hint);
+                let tombstone = parsed.stub.tombstone;
+                let hint = format!(
+                    "bring it back from git's history with `git archive-tomb restore {tombstone} --from history`, then archive it again"
+                );
+                let finding = Finding::error(rule, path, reason).tombstone(tombstone).hint(hint);
                 report.findings.push(finding);
             }
         }
@@ -127,6 +130,7 @@ fn check_events(
             let reason = "the archive has no event for this record";
             let finding =
                 Finding::error(Rule::ArchiveDrift, entry.path.as_bytes(), reason).line(*number).record(*digest);
+            let finding = finding.hint("nothing adds events later: take the archive from a copy that has them");
             report.findings.push(match tombstone {
                 Some(tombstone) => finding.tombstone(*tombstone),
                 None => finding,

@@ -364,8 +364,7 @@ fn rewritten(lost: &Lost, weight: Weight) -> Finding {
     let what =
         if lost.gone { "an evidence file that a parent holds is missing" } else { "an evidence file was changed" };
     let path = lost.path.as_bytes();
-    let parent = lost.parent.map_or_else(|| "HEAD".to_owned(), |parent| parent.to_string());
-    let bring_back = format!("git checkout {parent} -- {}", lost.path.to_pathspec());
+    let bring_back = lost.bring_back.clone();
     let mut finding = match weight {
         Weight::Error => Finding::error(Rule::EvidenceRewritten, path, what).hint(bring_back),
         // Nothing is left to be done.

@@ -148,8 +148,8 @@ pub(super) struct Lost {
     pub(super) entry: TreeEntry,
     /// Whether nothing is left at its path; otherwise something else stands there.
     pub(super) gone: bool,
-    /// The parent that holds it.
-    pub(super) parent: Option<ObjectId>,
+    /// The command that brings it back.
+    pub(super) bring_back: String,
     /// The first line that is not as it was, where something else stands there.
     pub(super) line: Option<u64>,
     /// The digest of that line as it was.

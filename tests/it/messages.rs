@@ -370,7 +370,7 @@ fn evidence() {
     assert_shown!(&world, repo.tomb(&["evidence", "verify", "--digests", "body.md"]), @r"
     exit: 1
     ----- stdout -----
-    error: [sha256] is quoted, but no line of evidence has it
+    error: body.md, line 1: [sha256] is quoted, and no evidence here has it
     ----- stderr -----
     1 evidence file with 2 records: 1 error
     ");

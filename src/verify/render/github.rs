@@ -31,6 +31,9 @@ pub fn github(report: &Report) -> String {
         if let Some(tombstone) = finding.tombstone {
             let _ = write!(message, " (tombstone {tombstone})");
         }
+        if let Some(record) = finding.record {
+            let _ = write!(message, " (record {record})");
+        }
         if let Some(commit) = finding.commit {
             let _ = write!(message, " (commit {commit})");
         }

@@ -55,7 +55,7 @@ fn json_carries_every_byte() {
 fn a_file_name_starts_no_workflow_command() {
     let rendered = github(&hostile());
     insta::assert_snapshot!(rendered, @r##"
-    ::error file=a%2Cb%3A%0A%3A%3Aerror file=x%3A%3A%1B[31m%25 "<b>.py,line=7,title=stub-mismatch::its `size` is not the record's%0A::warning::x[2J (tombstone 16bd3d4a-ba15-592c-ad02-cf17c8d16883) (commit 0123456789012345678901234567890123456789)%0Ahint: git checkout 1%25 -- a
+    ::error file=a%2Cb%3A%0A%3A%3Aerror file=x%3A%3A%1B[31m%25 "<b>.py,line=7,title=stub-mismatch::its `size` is not the record's%0A::warning::x[2J (tombstone 16bd3d4a-ba15-592c-ad02-cf17c8d16883) (record 70ce871f8a3d3fb449bc3c3ace6547cef02dfc74ffe48d912532a724bfdbe5b9) (commit 0123456789012345678901234567890123456789)%0Ahint: git checkout 1%25 -- a
     ::warning title=stub-removed::"caf\351": a stub was deleted
     ::error title=history-incomplete::an object is missing
     "##);

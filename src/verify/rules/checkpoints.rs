@@ -24,7 +24,8 @@ pub(in crate::verify) fn check_edges(
             let checkpoint = read(checker, &touched.path, &old.entry, &mut outcome.gaps)?;
             if checkpoint.is_some_and(|checkpoint| matches!(checkpoint, Ok(_) | Err(CheckpointError::Newer { .. }))) {
                 let (path, entry) = (touched.path.clone(), old.entry);
-                outcome.lost.push(Lost { path, entry, gone, parent: edge.parent, line: None, record: None });
+                let bring_back = step.undo(&path);
+                outcome.lost.push(Lost { path, entry, gone, bring_back, line: None, record: None });
             }
         }
     }

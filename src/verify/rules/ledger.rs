@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read};
 
+use bstr::ByteSlice;
+
 use crate::evidence::format::{EvidenceFileName, MAX_FILE_LENGTH};
 use crate::evidence::record::MAX_LINE_LENGTH;
 use crate::git::{GitError, TreeEntry};
@@ -39,7 +41,7 @@ pub(in crate::verify) fn check_edges(
                 path: touched.path.clone(),
                 entry: old.entry,
                 gone: touched.new.is_none(),
-                parent: edge.parent,
+                bring_back: step.undo(&touched.path),
                 line: None,
                 record: None,
             };
@@ -75,7 +77,7 @@ fn locate(checker: &Checker<'_>, lost: &mut Lost, new: &TreeEntry, gaps: &mut Ga
 
 /// Returns the number of the first line in which `old` and `new` differ.
 fn first_other_line(mut old: impl BufRead, mut new: impl BufRead) -> io::Result<u64> {
-    let newlines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let newlines = |bytes: &[u8]| bytes.find_iter("\n").count() as u64;
     let mut line = 1;
     loop {
         let (left, right) = (old.fill_buf()?, new.fill_buf()?);

@@ -96,8 +96,9 @@ fn evidence_cannot_be_lost_by_way_of_a_place_where_it_counts_for_nothing() {
 
 #[test]
 fn a_record_with_another_size_or_object_than_the_file_is_forged() {
+    type Forge = fn(&mut super::writer::Original);
     let project = Project::new();
-    let forged: [(&str, fn(&mut super::writer::Original)); 2] = [
+    let forged: [(&str, Forge); 2] = [
         ("size", |original| original.size = 9),
         ("object", |original| original.object = "0123456789012345678901234567890123456789".parse().expect("is an id")),
     ];
@@ -261,10 +262,11 @@ fn a_boundary_in_the_middle_of_the_range_is_no_pass() {
 
 #[test]
 fn what_takes_the_place_of_a_stub_is_looked_at() {
-    let attacks: [(&str, &dyn Fn(&Project), &[&str]); 7] = [
+    type Attack = fn(&Project);
+    let attacks: [(&str, Attack, &[&str]); 7] = [
         (
             "a link with the stub's text",
-            &|project| {
+            |project| {
                 let text = project.read("a.py");
                 std::fs::remove_file(project.top().join("a.py")).expect("removes");
                 std::os::unix::fs::symlink(text.lines().next().expect("has a line"), project.top().join("a.py"))
@@ -274,7 +276,7 @@ fn what_takes_the_place_of_a_stub_is_looked_at() {
         ),
         (
             "a submodule",
-            &|project| {
+            |project| {
                 let id = project.id("HEAD").to_string();
                 project.git(&["update-index", "--cacheinfo", &format!("160000,{id},a.py")]);
                 project.git(&["rm", "-q", "--cached", "d.py"]);
@@ -283,7 +285,7 @@ fn what_takes_the_place_of_a_stub_is_looked_at() {
         ),
         (
             "a folder",
-            &|project| {
+            |project| {
                 std::fs::remove_file(project.top().join("a.py")).expect("removes");
                 project.write("a.py/x.py", "malicious()\n");
             },
@@ -291,7 +293,7 @@ fn what_takes_the_place_of_a_stub_is_looked_at() {
         ),
         (
             "an executable stub",
-            &|project| {
+            |project| {
                 let path = project.top().join("a.py");
                 std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("sets");
             },
@@ -299,17 +301,17 @@ fn what_takes_the_place_of_a_stub_is_looked_at() {
         ),
         (
             "a later format",
-            &|project| project.write("a.py", project.read("a.py").replace("stub v1", "stub v2")),
+            |project| project.write("a.py", project.read("a.py").replace("stub v1", "stub v2")),
             &["error needs-newer a.py"],
         ),
         (
             "a stub that is too long",
-            &|project| project.write("a.py", project.read("a.py") + &"x".repeat(70 << 10)),
+            |project| project.write("a.py", project.read("a.py") + &"x".repeat(70 << 10)),
             &["error stub-removed a.py"],
         ),
         (
             "a record of a restore in the next commit",
-            &|project| {
+            |project| {
                 project.write("a.py", "malicious()\n");
                 project.commit("overwrite");
                 project.account(Action::Restore, project.tombstone_at("archived", "a.py"));

@@ -144,15 +144,14 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(archive: &Archive, tampered: &'a Tampered<'a>, at: &'a RepoPath) -> Self {
         let mut fresh = archive.after.clone();
-        match archive.before.files.get(at) {
-            Some(original) => fresh.files.insert(at.clone(), *original),
-            None => {
-                // A stub that names the evidence comes along.
-                let stub = &archive.large.stubs[0].0;
-                fresh.files.insert(stub.clone(), archive.before.files[stub]);
-                fresh.files.remove(at)
-            }
-        };
+        if let Some(original) = archive.before.files.get(at) {
+            fresh.files.insert(at.clone(), *original);
+        } else {
+            // A stub that names the evidence comes along.
+            let stub = &archive.large.stubs[0].0;
+            fresh.files.insert(stub.clone(), archive.before.files[stub]);
+            fresh.files.remove(at);
+        }
         let parents = [archive.after.clone(), fresh].map(|parent| {
             let mut changes = archive.after.changes_since(&parent);
             if changes.iter().all(|change| change.path != *at) {
@@ -228,6 +227,7 @@ impl Counts {
         self.0.lock().expect("no test panics here").entry(what).or_default()[usize::from(is_found)] += 1;
     }
 
+    #[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
     fn print(self) {
         let counts = self.0.into_inner().expect("no test panics here");
         let row = |what: &str, [same, found]: [usize; 2]| println!("{what:58} {found:8} found {same:6} the same");

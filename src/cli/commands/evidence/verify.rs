@@ -76,13 +76,22 @@ pub(super) fn verify(arguments: &VerifyArguments, session: &mut Session<'_>) -> 
         });
     }
     if let Some(file) = &arguments.digests {
-        for mismatch in known.compare(&read_quoted(file, session)?) {
-            let message = match mismatch {
-                Mismatch::Missing(quoted) => format!("{} is quoted, but no line of evidence has it", quoted.digest),
-                Mismatch::OtherItem { quoted, .. } => {
-                    format!("{} is quoted for another item than the one it belongs to", quoted.digest)
+        let quoted = read_quoted(file, session)?;
+        if quoted.is_empty() {
+            // Not a pass that looks like one.
+            session.output.warn(format_args!("{} quotes no digest", shown(file)));
+        }
+        for mismatch in known.compare(&quoted) {
+            let (quoted, what) = match mismatch {
+                Mismatch::Missing(quoted) => (quoted, "is quoted, and no evidence here has it".to_owned()),
+                Mismatch::OtherItem { quoted, found } => {
+                    (quoted, format!("is quoted for another item; it is of {found}"))
+                }
+                Mismatch::OtherPath { quoted, found } => {
+                    (quoted, format!("is quoted for another path; it is of {found}"))
                 }
             };
+            let message = format!("{}, line {}: {} {what}", shown(file), quoted.line, quoted.digest);
             findings.push(Finding { severity: "error", file: None, message });
         }
     }
