@@ -234,6 +234,9 @@ impl From<Gaps> for Outcome {
     }
 }
 
+/// By two commits, where their histories part.
+type Forks = HashMap<(ObjectId, ObjectId), Arc<[ObjectId]>>;
+
 /// Applies the rules, reading through `objects`.
 pub(super) struct Checker<'a> {
     pub(super) objects: &'a dyn Objects,
@@ -242,8 +245,8 @@ pub(super) struct Checker<'a> {
     pub(super) strict: bool,
     /// For blobs met in searches through whole trees: the tombstone, if it is a well-formed stub.
     seen: Mutex<HashMap<ObjectId, Option<Tombstone>>>,
-    /// Where histories part, by the two commits: asked for one path after the other.
-    forks: Mutex<HashMap<(ObjectId, ObjectId), Arc<[ObjectId]>>>,
+    /// Asked for one path after the other.
+    forks: Mutex<Forks>,
 }
 
 impl<'a> Checker<'a> {
@@ -340,16 +343,15 @@ impl<'a> Checker<'a> {
         path: &RepoPath,
         entry: &TreeEntry,
     ) -> Result<bool, GitError> {
-        let known = || self.forks.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known().get(&(*one, *other)).cloned();
-        let forks = match found {
-            Some(forks) => forks,
-            None => {
-                let forks: Arc<[ObjectId]> = self.objects.forks(one, other)?.into();
-                known().insert((*one, *other), Arc::clone(&forks));
-                forks
-            }
+        let mut known = self.forks.lock().unwrap_or_else(PoisonError::into_inner);
+        let forks = if let Some(forks) = known.get(&(*one, *other)) {
+            Arc::clone(forks)
+        } else {
+            let forks: Arc<[ObjectId]> = self.objects.forks(one, other)?.into();
+            known.insert((*one, *other), Arc::clone(&forks));
+            forks
         };
+        drop(known);
         for fork in forks.iter() {
             match self.objects.entry_in_commit(fork, path) {
                 Ok(Some(found)) if found == *entry => return Ok(true),

@@ -1,7 +1,7 @@
 //! What git's operations look like to `verify`: each row of "Kinds of history" in `docs/verification.md`, by the real git,
 //! with the advice that the page gives.
 
-use crate::common::{Repo, Run, World};
+use crate::common::{Repo, Run, World, lines};
 
 /// Returns a repository with a few committed files, `init` included, whose first commit has the tag `start`.
 fn project(world: &World) -> Repo<'_> {
@@ -14,10 +14,6 @@ fn project(world: &World) -> Repo<'_> {
     repo.git(&["commit", "-q", "-m", "start"]);
     repo.git(&["tag", "start"]);
     repo
-}
-
-fn lines(about: &str) -> String {
-    (0..8).map(|line| format!("line_{line} = '{about}'\n")).collect()
 }
 
 /// What the file is like after somebody edited it.
@@ -54,12 +50,6 @@ fn branch(repo: &Repo<'_>, name: &str) {
 
 fn switch(repo: &Repo<'_>, name: &str) {
     repo.git(&["switch", "-q", name]);
-}
-
-/// Returns the tombstone of the stub at a path.
-fn tombstone(repo: &Repo<'_>, path: &str) -> String {
-    let text = repo.read_text(path);
-    text.lines().find_map(|line| line.split_once("tombstone: ")).unwrap().1.trim().to_owned()
 }
 
 /// Returns the findings of a verification as `severity rule path`.
@@ -112,6 +102,19 @@ fn follow_hints(repo: &Repo<'_>, scope: &[&str]) {
         let hint = finding["hint"].as_str().unwrap();
         let run = Run::from(repo.command("sh").args(["-c", hint]).output().unwrap());
         assert_eq!(run.code, Some(0), "{hint}: {run}");
+    }
+}
+
+#[test]
+fn the_page_names_tests_that_are_here() {
+    let page = include_str!("../../docs/verification.md");
+    let source = include_str!("histories.rs");
+    let is_name =
+        |word: &&str| word.ends_with('_') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let named: Vec<&str> = page.split('`').filter_map(|word| word.strip_suffix('…')).filter(is_name).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(source.contains(&format!("\nfn {name}")), "no test `{name}…`");
     }
 }
 
@@ -431,7 +434,7 @@ fn moved_and_deleted_stubs_are_warnings_and_can_still_be_restored() {
     restore(&repo, "z.py");
     assert_eq!(repo.read_text("z.py"), lines("a.py"));
     assert_eq!(range(&repo, "HEAD~1", "HEAD"), CLEAN);
-    let gone = tombstone(&repo, "lib/d.py");
+    let gone = repo.tombstone_at("lib/d.py");
     repo.git(&["rm", "-q", "lib/d.py"]);
     repo.git(&["commit", "-q", "-m", "remove"]);
     assert_eq!(range(&repo, "HEAD~1", "HEAD"), ["warning stub-removed lib/d.py"]);

@@ -267,6 +267,13 @@ impl<'a> Repo<'a> {
         String::from_utf8(self.read(path)).unwrap()
     }
 
+    /// Returns the tombstone of the stub at a path.
+    pub(crate) fn tombstone_at(&self, path: &str) -> String {
+        let text = self.read_text(path);
+        let line = text.lines().find_map(|line| Some(line.split_once("tombstone: ")?.1));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    }
+
     pub(crate) fn exists(&self, path: impl AsRef<Path>) -> bool {
         self.path.join(path).symlink_metadata().is_ok()
     }
@@ -391,6 +398,14 @@ impl Snapshot {
             .collect();
         assert_eq!(entries, paths, "in the index");
     }
+}
+
+/// Returns a file's content: lines far enough from each other that git merges changes of different ones.
+pub(crate) fn lines(about: &str) -> String {
+    (0..8).fold(String::new(), |mut text, line| {
+        writeln!(text, "line_{line} = '{about}'\n").unwrap();
+        text
+    })
 }
 
 /// Returns the program `name` of those that `scripts/test` installs (see `tests/requirements.txt`). Where they are not

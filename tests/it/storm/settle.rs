@@ -51,7 +51,7 @@ impl Team<'_> {
             if self.is_taken_back(who, during) {
                 return kept_over_edit;
             }
-            self.verify_staged(who, during, from);
+            self.verify_staged(who, from);
             if !self.go_on_with(who, during) {
                 return kept_over_edit;
             }
@@ -76,13 +76,13 @@ impl Team<'_> {
     }
 
     /// Asserts that what is staged is fit to be committed, and does what hints say where it cannot be.
-    fn verify_staged(&mut self, who: usize, during: During, from: Option<&str>) {
+    fn verify_staged(&mut self, who: usize, from: Option<&str>) {
         let errors = self.staged_errors(who);
         for error in &errors {
             let hint = error["hint"].as_str().unwrap();
             match (error["rule"].as_str().unwrap(), from) {
-                // Reverted here, or where it was picked from.
-                ("evidence-rewritten", _) if during != During::Merge => self.follow(who, hint),
+                // Somebody reverted an archive: here, where it was picked from, or on the branch that is merged.
+                ("evidence-rewritten", _) => self.follow(who, hint),
                 ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
                 _ => panic!("a false alarm: {error}"),
             }

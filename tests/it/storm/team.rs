@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
-use crate::common::{Repo, Run, World};
+use crate::common::{Repo, Run, World, lines};
 
 /// How many developers there are.
 const DEVELOPERS: usize = 3;
@@ -76,7 +76,7 @@ impl<'w> Team<'w> {
         let first = world.init("first");
         for folder in ["docs", "src", "src/legacy"] {
             for number in 0..5 {
-                first.write(format!("{folder}/f{number}.py"), content(&format!("{folder} {number}")));
+                first.write(format!("{folder}/f{number}.py"), lines(&format!("{folder} {number}")));
             }
         }
         first.git(&["add", "-A"]);
@@ -130,28 +130,13 @@ impl<'w> Team<'w> {
     pub(super) fn try_git(&mut self, who: usize, arguments: &[&str]) -> Run {
         let run = self.developers[who].try_git(arguments);
         self.note(&format!("developer-{who}"), "git", arguments, &run);
-        if run.code.is_none() && self.is_recovered(&self.developers[who], &run) {
+        if run.code.is_none() && is_recovered(&self.developers[who], &run) {
             self.count("crashes of git");
             if !arguments.iter().any(|word| ["--continue", "--skip"].contains(word)) {
                 return self.try_git(who, &[&["-c", "merge.directoryRenames=false"], arguments].concat());
             }
         }
         run
-    }
-
-    /// Cleans up where git itself crashed: merge-ort fails an assertion of its own on some renames of folders. Returns false
-    /// if it was not that.
-    fn is_recovered(&self, repo: &Repo<'_>, run: &Run) -> bool {
-        if !run.stderr_text().contains("Assertion") {
-            return false;
-        }
-        let lock = repo.git(&["rev-parse", "--git-path", "index.lock"]);
-        let _ = std::fs::remove_file(repo.path.join(lock));
-        for word in ["rebase", "cherry-pick", "revert", "am"] {
-            repo.try_git(&[word, "--abort"]);
-        }
-        repo.git(&["reset", "-q", "--hard"]);
-        true
     }
 
     /// Runs git for a developer, which must succeed, and returns what it printed.
@@ -172,7 +157,7 @@ impl<'w> Team<'w> {
     pub(super) fn try_host(&mut self, arguments: &[&str]) -> Run {
         let run = self.host.try_git(arguments);
         self.note("host", "git", arguments, &run);
-        if run.code.is_none() && self.is_recovered(&self.host, &run) {
+        if run.code.is_none() && is_recovered(&self.host, &run) {
             self.count("crashes of git");
         }
         run
@@ -240,13 +225,6 @@ impl<'w> Team<'w> {
             .partition(|path| !is_stub(&repo.read(path)))
     }
 
-    /// Returns the tombstone of the stub at a path.
-    pub(super) fn tombstone(&self, who: usize, path: &str) -> String {
-        let text = self.developers[who].read_text(path);
-        let line = text.lines().find_map(|line| Some(line.split_once("tombstone: ")?.1)).unwrap();
-        line.split_whitespace().next().unwrap().to_owned()
-    }
-
     /// Checks at the end what must hold of the whole.
     pub(super) fn finish(&mut self) {
         // Somebody who was never here sees only the main branch.
@@ -304,15 +282,22 @@ impl<'w> Team<'w> {
     }
 }
 
-/// Returns a file's first content.
-pub(super) fn content(about: &str) -> String {
-    (0..8).fold(String::new(), |mut text, line| {
-        let _ = writeln!(text, "line_{line} = '{about}'\n");
-        text
-    })
-}
-
 /// Returns whether these bytes are a stub, conflict markers or not.
 pub(super) fn is_stub(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).lines().take(2).any(|line| line.contains(MARKER))
+}
+
+/// Cleans up where git itself crashed: merge-ort fails an assertion of its own on some renames of folders. Returns false
+/// if it was not that.
+fn is_recovered(repo: &Repo<'_>, run: &Run) -> bool {
+    if !run.stderr_text().contains("Assertion") {
+        return false;
+    }
+    let lock = repo.git(&["rev-parse", "--git-path", "index.lock"]);
+    let _ = std::fs::remove_file(repo.path.join(lock));
+    for word in ["rebase", "cherry-pick", "revert", "am"] {
+        repo.try_git(&[word, "--abort"]);
+    }
+    repo.git(&["reset", "-q", "--hard"]);
+    true
 }

@@ -1,7 +1,8 @@
 //! What developers do on their branches.
 
 use super::settle::During;
-use super::team::{Branch, Team, content};
+use super::team::{Branch, Team, is_stub};
+use crate::common::{Run, lines};
 
 /// What a developer may do next; what is more frequent stands here more often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +191,7 @@ impl Team<'_> {
 
     /// Restores the stub at a path, staged. Where only a colleague's archive has the bytes, nothing happens.
     pub(super) fn restore(&mut self, who: usize, path: &str) -> bool {
-        let tombstone = self.tombstone(who, path);
+        let tombstone = self.developers[who].tombstone_at(path);
         let run = self.tomb(who, &["restore", "-q", path]);
         if run.code == Some(3) {
             assert!(!self.stored[who].contains(&tombstone), "{run}");
@@ -231,7 +232,7 @@ impl Team<'_> {
             let number = self.random.u32(..);
             let folder = self.pick(&["docs", "src", "src/legacy"]).unwrap();
             let path = format!("{folder}/new{number}.py");
-            self.developers[who].write(&path, content(&format!("new {number}")));
+            self.developers[who].write(&path, lines(&format!("new {number}")));
             self.git(who, &["add", "--", &path]);
         }
     }
@@ -500,7 +501,7 @@ impl Team<'_> {
     }
 
     /// Settles what a revert that is not yet committed leaves.
-    fn settle_reverted(&mut self, who: usize, run: &crate::common::Run) {
+    fn settle_reverted(&mut self, who: usize, run: &Run) {
         if run.code != Some(0) {
             self.settle_paths(who, During::Apply);
         }
@@ -602,7 +603,7 @@ impl Team<'_> {
         let repo = &self.developers[who];
         // Only a stub that takes the place of the bytes it stands for.
         let theirs = repo.try_git(&["cat-file", "blob", &format!("{other}:{path}")]).exits(0).stdout;
-        if !super::team::is_stub(&theirs) || !repo.exists(&path) || super::team::is_stub(&repo.read(&path)) {
+        if !is_stub(&theirs) || !repo.exists(&path) || is_stub(&repo.read(&path)) {
             return;
         }
         let text = String::from_utf8(theirs).unwrap();
