@@ -18,9 +18,9 @@ use crate::common::{command, shell};
 
 const ACTOR: &str = "A Maintainer <maintainer@example.org>";
 /// 2024-01-01, when archiving begins.
-const BEGIN: i64 = 1_704_067_200;
+const BEGIN: u64 = 1_704_067_200;
 /// Over how many seconds the operations spread: two years.
-const SPAN: i64 = 2 * 365 * 86_400;
+const SPAN: u64 = 2 * 365 * 86_400;
 /// How many files the operations of [`Shape::operations`] are about, in turn: 200 on average.
 const SIZES: [usize; 5] = [2, 10, 40, 148, 800];
 
@@ -72,7 +72,7 @@ pub(crate) fn make(world: &Path, name: &str, shape: Shape) -> PathBuf {
     let mut import = Import::start(world, &top);
     let restores = shape.operations * 45 / 100;
     for operation in 0..shape.operations {
-        let time = BEGIN + SPAN / shape.operations as i64 * operation as i64 + 3_600;
+        let time = BEGIN + SPAN / shape.operations as u64 * operation as u64 + 3_600;
         for ordinary in 0..shape.ordinary_commits {
             import.commit(time, "ordinary");
             // The last files are never archived.
@@ -121,7 +121,7 @@ struct History {
 type Changes = Vec<(String, Vec<u8>)>;
 
 impl History {
-    fn archive(&mut self, operation: usize, time: i64, count: usize) -> Changes {
+    fn archive(&mut self, operation: usize, time: u64, count: usize) -> Changes {
         let numbers = self.next_file..self.next_file + count;
         self.next_file = numbers.end;
         let records: Vec<Record> = numbers.clone().map(|number| self.archive_record(operation, time, number)).collect();
@@ -135,7 +135,7 @@ impl History {
         changes
     }
 
-    fn restore(&mut self, operation: usize, time: i64) -> Changes {
+    fn restore(&mut self, operation: usize, time: u64) -> Changes {
         let archived = self.archived.pop_front().expect("an earlier operation archived");
         let records: Vec<Record> = archived
             .iter()
@@ -163,7 +163,7 @@ impl History {
         evidence
     }
 
-    fn archive_record(&self, operation: usize, time: i64, number: usize) -> Record {
+    fn archive_record(&self, operation: usize, time: u64, number: usize) -> Record {
         let path = RepoPath::try_new(file_path(number)).unwrap();
         let bytes = content(number);
         let sha256 = Sha256::of(bytes.as_bytes());
@@ -209,9 +209,10 @@ impl History {
     }
 }
 
-fn record(action: Action, operation: usize, time: i64) -> Record {
+fn record(action: Action, operation: usize, time: u64) -> Record {
     let op: OperationId = format!("0199f1a2-0000-7000-8000-{operation:012x}").parse().unwrap();
-    let mut record = Record::new(action, op, Timestamp::from_millisecond(time * 1_000 + 250).unwrap());
+    let mut record =
+        Record::new(action, op, Timestamp::from_millisecond(i64::try_from(time * 1_000 + 250).unwrap()).unwrap());
     record.actor = Some(ACTOR.to_owned());
     record.repo = Some("made".to_owned());
     record
@@ -235,7 +236,7 @@ impl Import {
         Self { child, pipe, continues }
     }
 
-    fn commit(&mut self, time: i64, message: &str) {
+    fn commit(&mut self, time: u64, message: &str) {
         let committer = format!("committer A Maintainer <maintainer@example.org> {time} +0000");
         writeln!(self.pipe, "commit refs/heads/main\n{committer}\ndata {}\n{message}", message.len()).unwrap();
         if std::mem::take(&mut self.continues) {

@@ -92,12 +92,11 @@ fn a_check_before_a_commit_starts_two_git_processes_whatever_is_staged() {
     let linked = world.at("linked");
     let other_index = repo.with("GIT_INDEX_FILE", repo.path.join(".git/other-index"));
     other_index.git(&["read-tree", "HEAD"]);
-    #[track_caller]
-    fn check(repo: &Repo<'_>) {
+    let check = |repo: &Repo<'_>| {
         for arguments in [&["verify", "--staged"][..], &["hooks", "run", "pre-commit"]] {
             assert_eq!(commands(&repo.git_processes_of(arguments)), ["diff-index", "rev-parse"], "{arguments:?}");
         }
-    }
+    };
     for repo in [&repo, &linked, &repo.below("old"), &other_index] {
         check(repo);
     }
