@@ -171,9 +171,9 @@ impl Known {
                 return Some(Mismatch::OtherItem { quoted: quoted.clone(), found: *found });
             }
             let (named, path) = (quoted.path.as_ref()?, path.as_ref()?);
-            let shown = path.to_string();
+            let shown = quote_foreign(path.as_bytes(), &[]);
             // Code spans cannot hold every path as it is.
-            let is_same = *named == shown || shown.contains('`');
+            let is_same = *named == *shown || shown.contains('`');
             (!is_same).then(|| Mismatch::OtherPath { quoted: quoted.clone(), found: path.clone() })
         };
         quoted.iter().filter_map(check).collect()
