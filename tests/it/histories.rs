@@ -304,6 +304,30 @@ fn picked_commits_bring_their_evidence() {
 }
 
 #[test]
+fn a_restore_that_is_picked_twice_needs_another_record() {
+    let world = World::new();
+    let repo = project(&world);
+    archive(&repo, &["a.py"]);
+    repo.tomb_ok(&["restore", "a.py"]);
+    repo.write("a.py", edited("a.py"));
+    repo.git(&["commit", "-q", "-a", "-m", "restore and edit"]);
+    // The stub is here again, with the record of its restore.
+    repo.git(&["checkout", "HEAD~1", "--", "a.py"]);
+    assert_eq!(verify(&repo, &["--staged"]), ["error stub-mismatch a.py"]);
+    repo.git(&["checkout", "start", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "undo the edit"]);
+    repo.git(&["checkout", "HEAD~2", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "the stub again"]);
+    repo.git(&["cherry-pick", "-n", "HEAD~2"]);
+    assert_eq!(verify(&repo, &["--staged"]), ["error stub-removed a.py"]);
+    repo.git(&["checkout", "HEAD", "--", "a.py"]);
+    repo.tomb_ok(&["restore", "a.py"]);
+    repo.git(&["checkout", "HEAD~2", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "restore and edit"]);
+    assert_clean(&repo);
+}
+
+#[test]
 fn a_revert_takes_evidence_away_and_the_hint_brings_it_back() {
     let world = World::new();
     let repo = project(&world);
