@@ -739,6 +739,14 @@ fn a_merge_does_not_judge_again_what_its_other_parent_did_step_by_step() {
     repo.git(&["commit", "-q", "--no-edit"]);
     assert_eq!(range(&repo, "main", "HEAD"), CLEAN);
     assert_eq!(range(&repo, "start", "HEAD"), findings);
+    // The same where this side has renamed the stub meanwhile.
+    repo.git(&["switch", "-q", "--detach", "topic~1"]);
+    repo.git(&["mv", "a.py", "z.py"]);
+    repo.git(&["commit", "-q", "-m", "rename"]);
+    let run = repo.try_git(&["merge", "-q", "--no-commit", "main"]);
+    assert_eq!(repo.read_text("z.py"), edited("a.py"), "{run}");
+    assert_eq!(verify(&repo, &["--staged"]), CLEAN);
+    repo.git(&["merge", "--abort"]);
     // A merge that itself puts other bytes there does answer for it.
     repo.git(&["switch", "-q", "--detach", "topic~1"]);
     repo.git(&["merge", "-q", "--no-commit", "main"]);
