@@ -304,6 +304,30 @@ fn picked_commits_bring_their_evidence() {
 }
 
 #[test]
+fn a_restore_that_is_picked_twice_needs_another_record() {
+    let world = World::new();
+    let repo = project(&world);
+    archive(&repo, &["a.py"]);
+    repo.tomb_ok(&["restore", "a.py"]);
+    repo.write("a.py", edited("a.py"));
+    repo.git(&["commit", "-q", "-a", "-m", "restore and edit"]);
+    // The stub is here again, with the record of its restore.
+    repo.git(&["checkout", "HEAD~1", "--", "a.py"]);
+    assert_eq!(verify(&repo, &["--staged"]), ["error stub-mismatch a.py"]);
+    repo.git(&["checkout", "start", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "undo the edit"]);
+    repo.git(&["checkout", "HEAD~2", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "the stub again"]);
+    repo.git(&["cherry-pick", "-n", "HEAD~2"]);
+    assert_eq!(verify(&repo, &["--staged"]), ["error stub-removed a.py"]);
+    repo.git(&["checkout", "HEAD", "--", "a.py"]);
+    repo.tomb_ok(&["restore", "a.py"]);
+    repo.git(&["checkout", "HEAD~2", "--", "a.py"]);
+    repo.git(&["commit", "-q", "-m", "restore and edit"]);
+    assert_clean(&repo);
+}
+
+#[test]
 fn a_revert_takes_evidence_away_and_the_hint_brings_it_back() {
     let world = World::new();
     let repo = project(&world);
@@ -715,6 +739,14 @@ fn a_merge_does_not_judge_again_what_its_other_parent_did_step_by_step() {
     repo.git(&["commit", "-q", "--no-edit"]);
     assert_eq!(range(&repo, "main", "HEAD"), CLEAN);
     assert_eq!(range(&repo, "start", "HEAD"), findings);
+    // The same where this side has renamed the stub meanwhile.
+    repo.git(&["switch", "-q", "--detach", "topic~1"]);
+    repo.git(&["mv", "a.py", "z.py"]);
+    repo.git(&["commit", "-q", "-m", "rename"]);
+    let run = repo.try_git(&["merge", "-q", "--no-commit", "main"]);
+    assert_eq!(repo.read_text("z.py"), edited("a.py"), "{run}");
+    assert_eq!(verify(&repo, &["--staged"]), CLEAN);
+    repo.git(&["merge", "--abort"]);
     // A merge that itself puts other bytes there does answer for it.
     repo.git(&["switch", "-q", "--detach", "topic~1"]);
     repo.git(&["merge", "-q", "--no-commit", "main"]);

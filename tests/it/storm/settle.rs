@@ -84,6 +84,8 @@ impl Team<'_> {
                 // Somebody reverted an archive: here, where it was picked from, or on the branch that is merged.
                 ("evidence-rewritten", _) => self.follow(who, hint),
                 ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
+                // A restore that is picked twice: its record is here already, and says nothing of this stub.
+                ("stub-removed", Some(_)) => self.put_on_record(who, error["path"].as_str().unwrap()),
                 _ => panic!("a false alarm: {error}"),
             }
         }
