@@ -406,7 +406,13 @@ fn compare_bytes(
             match is_later_version(checker, path, stub, &files)? {
                 Later::Yes => {}
                 Later::No => outcome.findings.push(unlike(reason, parent)),
-                Later::Unknown { shallow, partial } => outcome.findings.push(unproven(shallow, partial)),
+                // It may be an honest squash. Nobody is let through on the word of a commit that cannot be looked at.
+                Later::Unknown { shallow, partial } => {
+                    let reason = format!("{reason}, and git lacks commit `{}`, which may tell why", stub.commit);
+                    let fetch = fetch_command(shallow, partial);
+                    let hint = fetch.map_or_else(|| format!("git fetch origin {}", stub.commit), str::to_owned);
+                    outcome.findings.push(unlike(reason, parent).hint(hint));
+                }
             }
         }
         return Ok(());
@@ -492,14 +498,7 @@ fn is_later_version(
             }
             Ok(Later::No)
         }
-        Err(GitError::MissingObject { shallow, partial, .. }) => {
-            for (parent, _) in parents {
-                if checker.objects.stood_at(path, &stub.object, &parent)? {
-                    return Ok(Later::No);
-                }
-            }
-            Ok(Later::Unknown { shallow, partial })
-        }
+        Err(GitError::MissingObject { shallow, partial, .. }) => Ok(Later::Unknown { shallow, partial }),
         Err(error) => Err(error),
     }
 }

@@ -94,10 +94,6 @@ impl Objects for Tampered<'_> {
     fn forks(&self, one: &ObjectId, other: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
         self.world.forks(one, other)
     }
-
-    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError> {
-        self.world.stood_at(path, blob, last)
-    }
 }
 
 /// Returns whether verification fails for a step from `parent` with these differences: as a commit, as what is staged, or
