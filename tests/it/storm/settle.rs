@@ -64,7 +64,9 @@ impl Team<'_> {
     fn is_taken_back(&mut self, who: usize, during: During) -> bool {
         let (word, harmless) = match during {
             During::Revert => ("revert", (|rule| rule == "evidence-rewritten") as fn(&str) -> bool),
-            During::Rebase => ("rebase", (|rule| rule != "stub-unknown") as fn(&str) -> bool),
+            During::Rebase => {
+                ("rebase", (|rule| !matches!(rule, "stub-unknown" | "stub-mismatch")) as fn(&str) -> bool)
+            }
             _ => return false,
         };
         if self.staged_errors(who).iter().all(|error| harmless(error["rule"].as_str().unwrap())) {
