@@ -88,6 +88,8 @@ impl Team<'_> {
                 ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
                 // A restore that is picked twice: its record is here already, and says nothing of this stub.
                 ("stub-removed", Some(_)) => self.put_on_record(who, error["path"].as_str().unwrap()),
+                // A stub that would hide what stands here: an edit in the merge that is picked, a file that has its name.
+                ("stub-mismatch", _) => self.follow(who, hint.split('`').nth(1).unwrap()),
                 ("stub-removed", None) if self.is_overwritten_by_merge(who, error["path"].as_str().unwrap()) => {
                     self.git(who, &["checkout", "-q", "HEAD", "--", error["path"].as_str().unwrap()]);
                     self.count("stubs brought back that git's merge put a file over");
@@ -164,7 +166,9 @@ impl Team<'_> {
                 || (take == Take::Theirs && (ours, theirs) == (Has::File, Has::Stub));
             // A squash would show the one stub in place of what the other side has, without its account.
             let is_other_stub = (take, ours, theirs) == (Take::Ours, Has::Stub, Has::Stub);
-            kept_over_edit |= during == During::Merge && (is_stub_over_file || is_other_stub);
+            // And what the merge commit itself restores is in no commit that a rebase takes along.
+            let is_in_merge_alone = is_stub_over_file || is_other_stub || take == Take::FileOnRecord;
+            kept_over_edit |= during == During::Merge && is_in_merge_alone;
             match take {
                 Take::Ours => self.take(who, &path, "--ours", ours),
                 Take::Theirs => self.take(who, &path, "--theirs", theirs),
