@@ -281,10 +281,10 @@ impl<'a> Session<'a> {
         self.places.check_codex()?;
         // In the index it may stand where no checkout has put it yet; staging our files would silently replace it.
         let any_case = BString::from(format!(":(top,icase,literal){CODEX}"));
-        // What is in the folder is ours, and there is evidence of every earlier operation.
-        let ours = BString::from(format!(":(top,exclude,literal){CODEX}/"));
-        if let Some(entry) = self.repository.index_entries(&[any_case, ours])?.into_iter().next() {
-            return Err(PlacesError::NotOurs { path: entry.path }.into());
+        // Not left to a pathspec that excludes the folder: git lets it exclude a submodule of that name too.
+        let is_foreign = |path: &RepoPath| path.as_bytes() == CODEX.as_bytes() || !path.is_within(CODEX.as_bytes());
+        if let Some(entry) = self.repository.index_entries(&[any_case])?.iter().find(|entry| is_foreign(&entry.path)) {
+            return Err(PlacesError::NotOurs { path: entry.path.clone() }.into());
         }
         let links = LINKS.map(|link| RepoPath::try_new(link).expect("the program's own paths are valid"));
         let staged = index_entries_of(&self.repository, &links.each_ref())?;

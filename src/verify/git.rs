@@ -40,14 +40,6 @@ impl snapshot::Objects for Objects {
         let parents: BTreeSet<ObjectId> = only_one.into_iter().flat_map(|commit| commit.parents).collect();
         Ok(parents.into_iter().filter(|parent| !own.contains(parent)).collect())
     }
-
-    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError> {
-        // Most often git has no such blob at all, and nothing need be walked.
-        if !self.contains(&[*blob])?[0] {
-            return Ok(false);
-        }
-        Ok(self.path_history(&[*last], path)?.iter().any(|(_, entry)| entry.id == *blob))
-    }
 }
 
 /// The evidence folders of many trees, each month read once: from one commit to the next, nearly all are the same.

@@ -23,9 +23,6 @@ pub(super) trait Objects: Sync {
     /// Returns where the commits that `one` has and `other` lacks begin: their parents, as far as `other` has these. None
     /// if `other` has all of `one`.
     fn forks(&self, one: &ObjectId, other: &ObjectId) -> Result<Vec<ObjectId>, GitError>;
-
-    /// Returns whether the blob ever stood at `path` in the commits reachable from `last`. Missing commits are passed over.
-    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError>;
 }
 
 /// Paths with what stands there: a commit's tree, or the index. Folders have no entry of their own.

@@ -18,6 +18,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("writes new evidence that claims other bytes were archived", other_bytes),
     ("swaps a file just before archiving it, in one commit", swapped_bytes),
     ("puts other content over a stub", overwritten_stub),
+    ("exempts a stub (`-archive-tomb`) to overwrite it, at once or in a later commit", exempted_stub),
+    ("moves evidence where it counts for nothing, to remove it later", moved_evidence),
     ("commits the stub and not its evidence", stub_alone),
     ("hides a rewrite inside a merge commit", evil_merge),
     ("rewrites and mends within one pull request", mended),
@@ -194,6 +196,33 @@ fn overwritten_stub(repo: &Repo<'_>) -> String {
     refused(repo)
 }
 
+fn exempted_stub(repo: &Repo<'_>) -> String {
+    repo.write(".gitattributes", "docs/old.md -archive-tomb\n");
+    repo.write("docs/old.md", "# New\n");
+    let at_once = refused(repo);
+    repo.write(".gitattributes", "docs/old.md -archive-tomb\n");
+    repo.commit_all("exempt");
+    range(repo, "base", 0);
+    repo.write("docs/old.md", "# New\n");
+    let later = refused(repo);
+    assert!(at_once.contains("stub-removed") && later.contains("stub-removed"), "{at_once}{later}");
+    at_once
+}
+
+fn moved_evidence(repo: &Repo<'_>) -> String {
+    let file = evidence(repo).remove(0);
+    let name = file.rsplit('/').next().unwrap();
+    let other_month = format!(".codex/evidence/ops/2001/01/{name}");
+    std::fs::create_dir_all(repo.path.join(".codex/evidence/ops/2001/01")).unwrap();
+    repo.git(&["mv", &file, &other_month]);
+    repo.commit("move");
+    repo.git(&["rm", "-q", &other_month]);
+    repo.commit("remove");
+    let said = range(repo, "base", 1);
+    repo.tomb(&["verify", "--all"]).exits(1);
+    said
+}
+
 fn stub_alone(repo: &Repo<'_>) -> String {
     repo.git(&["reset", "-q", "--hard", "start"]);
     repo.tomb_ok(&["hooks", "install"]);
@@ -356,7 +385,7 @@ fn noticed_only_from_outside(repo: &Repo<'_>, (checkpoint, quoted): &(PathBuf, P
     repo.tomb(&["verify", "--all", "--strict"]).exits(0);
     repo.tomb(&["evidence", "verify", "--strict"]).exits(0);
     let run = repo.tomb(&["evidence", "verify", "--digests", quoted.to_str().unwrap()]).exits(1);
-    assert!(run.stdout_text().contains("is quoted, but no line of evidence has it"), "{run}");
+    assert!(run.stdout_text().contains("is quoted, and no evidence here has it"), "{run}");
     let run = repo.tomb(&["evidence", "verify", "--signed", "--checkpoint", checkpoint.to_str().unwrap()]).exits(1);
     assert!(run.stdout_text().contains("vouches for evidence that is not here"), "{run}");
 }

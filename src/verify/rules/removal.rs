@@ -128,23 +128,61 @@ fn not_gone_before<'s>(
     checker: &Checker<'_>,
     step: &Step<'_>,
     edge: &Edge<'_>,
-    gone: Vec<Gone<'s>>,
+    mut gone: Vec<Gone<'s>>,
 ) -> Result<Vec<Gone<'s>>, GitError> {
-    let Some(parent) = edge.parent else { return Ok(gone) };
-    let mut left = Vec::new();
-    'gone: for gone in gone {
-        let now = step.child.entry(gone.path)?;
-        for other in &step.edges {
-            let Some(id) = other.parent.filter(|id| *id != parent) else { continue };
-            if other.snapshot.entry(gone.path)? == now
-                && checker.stood_at_fork(&id, &parent, gone.path, &gone.old.entry)?
-            {
-                continue 'gone;
+    for other in &step.edges {
+        let (Some(parent), Some(id)) = (edge.parent, other.parent) else { continue };
+        if gone.is_empty() || id == parent {
+            continue;
+        }
+        let places = places_there(step, other, &gone)?;
+        let mut left = Vec::new();
+        for gone in gone {
+            let mut is_accounted = false;
+            for place in places.get(gone.path).into_iter().flatten() {
+                is_accounted |= checker.stood_at_fork(&id, &parent, place, &gone.old.entry)?;
+            }
+            if !is_accounted {
+                left.push(gone);
             }
         }
-        left.push(gone);
+        gone = left;
     }
-    Ok(left)
+    Ok(gone)
+}
+
+/// Returns for each stub that is gone where the parent of an edge has just what the commit has in its place: there, or
+/// at a path from which the merge moved it, following a rename on the stub's side.
+fn places_there<'s>(
+    step: &Step<'_>,
+    other: &Edge<'_>,
+    gone: &[Gone<'s>],
+) -> Result<HashMap<&'s RepoPath, Vec<RepoPath>>, GitError> {
+    let mut places: HashMap<&RepoPath, Vec<RepoPath>> = HashMap::new();
+    let mut elsewhere: HashMap<TreeEntry, Vec<&RepoPath>> = HashMap::new();
+    for Gone { path, .. } in gone {
+        let now = step.child.entry(path)?;
+        let there = other.snapshot.entry(path)?;
+        match now {
+            _ if there == now => places.entry(path).or_default().push((*path).clone()),
+            Some(now) if there.is_none() => elsewhere.entry(now).or_default().push(path),
+            _ => {}
+        }
+    }
+    if !elsewhere.is_empty() {
+        let mut moved = Vec::new();
+        other.snapshot.walk(b"", &mut |from, entry| {
+            for path in elsewhere.get(&entry).into_iter().flatten() {
+                moved.push((*path, from.clone()));
+            }
+        })?;
+        for (path, from) in moved {
+            if step.child.entry(&from)?.is_none() {
+                places.entry(path).or_default().push(from);
+            }
+        }
+    }
+    Ok(places)
 }
 
 /// Returns where on an edge stubs come to stand.

@@ -403,11 +403,7 @@ fn compare_bytes(
     if let Some((parent, what)) = first_unlike {
         if !proven.holds(path, stub) || !follows_rename(step, path, stub)? {
             let reason = format!("the file that it replaced was not the archived one: its {what} is another");
-            match is_later_version(checker, path, stub, &files)? {
-                Later::Yes => {}
-                Later::No => outcome.findings.push(unlike(reason, parent)),
-                Later::Unknown { shallow, partial } => outcome.findings.push(unproven(shallow, partial)),
-            }
+            outcome.findings.push(unlike(reason, parent));
         }
         return Ok(());
     }
@@ -454,54 +450,6 @@ fn follows_rename(step: &Step<'_>, path: &RepoPath, stub: &Stub) -> Result<bool,
         }
     }
     Ok(false)
-}
-
-/// Whether what was archived is a later version of the file that its stub replaced.
-enum Later {
-    Yes,
-    No,
-    /// Git lacks the record's commit.
-    Unknown {
-        shallow: bool,
-        partial: bool,
-    },
-}
-
-/// Looks whether the file was edited before it was archived, and both became one commit: by a squash, an amend, a pull
-/// request's button. Then the record's commit has the archived bytes, and nobody but its own history changed the file
-/// that stood here. An edit that the stub would hide was made on this side.
-fn is_later_version(
-    checker: &Checker<'_>,
-    path: &RepoPath,
-    stub: &Stub,
-    files: &[(Option<ObjectId>, &Side)],
-) -> Result<Later, GitError> {
-    let found = match checker.objects.entry_in_commit(&stub.commit, &stub.path) {
-        Ok(Some(entry)) => unlike_original(checker, &entry, stub),
-        Ok(None) => return Ok(Later::No),
-        Err(error) => Err(error),
-    };
-    let parents = files.iter().filter_map(|(parent, side)| Some(((*parent)?, side)));
-    match found {
-        Ok(Some(_)) => Ok(Later::No),
-        Ok(None) => {
-            for (parent, side) in parents {
-                if checker.stood_at_fork(&stub.commit, &parent, path, &side.entry)? {
-                    return Ok(Later::Yes);
-                }
-            }
-            Ok(Later::No)
-        }
-        Err(GitError::MissingObject { shallow, partial, .. }) => {
-            for (parent, _) in parents {
-                if checker.objects.stood_at(path, &stub.object, &parent)? {
-                    return Ok(Later::No);
-                }
-            }
-            Ok(Later::Unknown { shallow, partial })
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// What settles a stub whose bytes git does not have.

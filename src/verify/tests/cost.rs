@@ -63,11 +63,6 @@ impl Objects for Counting<'_> {
         self.note(format!("look where {one} left {other}"));
         self.objects.forks(one, other)
     }
-
-    fn stood_at(&self, path: &RepoPath, blob: &ObjectId, last: &ObjectId) -> Result<bool, GitError> {
-        self.note(format!("look for {blob} at {path} before {last}"));
-        self.objects.stood_at(path, blob, last)
-    }
 }
 
 /// Verifies what is staged, which must be in order, and returns what was read.

@@ -38,10 +38,6 @@ impl Objects for World {
     fn forks(&self, _: &ObjectId, _: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
         Ok(Vec::new())
     }
-
-    fn stood_at(&self, _: &RepoPath, _: &ObjectId, _: &ObjectId) -> Result<bool, GitError> {
-        Ok(true)
-    }
 }
 
 pub(super) fn missing(id: &ObjectId) -> GitError {

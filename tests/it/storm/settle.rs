@@ -64,7 +64,9 @@ impl Team<'_> {
     fn is_taken_back(&mut self, who: usize, during: During) -> bool {
         let (word, harmless) = match during {
             During::Revert => ("revert", (|rule| rule == "evidence-rewritten") as fn(&str) -> bool),
-            During::Rebase => ("rebase", (|rule| rule != "stub-unknown") as fn(&str) -> bool),
+            During::Rebase => {
+                ("rebase", (|rule| !matches!(rule, "stub-unknown" | "stub-mismatch")) as fn(&str) -> bool)
+            }
             _ => return false,
         };
         if self.staged_errors(who).iter().all(|error| harmless(error["rule"].as_str().unwrap())) {
@@ -84,12 +86,29 @@ impl Team<'_> {
                 // Somebody reverted an archive: here, where it was picked from, or on the branch that is merged.
                 ("evidence-rewritten", _) => self.follow(who, hint),
                 ("stub-unknown", Some(from)) => self.take_evidence_from(who, from),
+                // A restore that is picked twice: its record is here already, and says nothing of this stub.
+                ("stub-removed", Some(_)) => self.put_on_record(who, error["path"].as_str().unwrap()),
+                // A stub that would hide what stands here: an edit in the merge that is picked, a file that has its name.
+                ("stub-mismatch", _) => self.follow(who, hint.split('`').nth(1).unwrap()),
+                ("stub-removed", None) if self.is_overwritten_by_merge(who, error["path"].as_str().unwrap()) => {
+                    self.git(who, &["checkout", "-q", "HEAD", "--", error["path"].as_str().unwrap()]);
+                    self.count("stubs brought back that git's merge put a file over");
+                }
                 _ => panic!("a false alarm: {error}"),
             }
         }
         if !errors.is_empty() {
             assert_eq!(self.staged_errors(who), Vec::<serde_json::Value>::new(), "after following the hints");
         }
+    }
+
+    /// Returns whether both sides of a merge have the very stub at `path` that is missing from its result: one side renamed
+    /// the stub to there, the other has a copy there and restored and edited the first one, and git took the edit along.
+    fn is_overwritten_by_merge(&self, who: usize, path: &str) -> bool {
+        let repo = &self.developers[who];
+        let at = |commit: &str| repo.try_git(&["rev-parse", "--quiet", "--verify", &format!("{commit}:{path}")]);
+        let (ours, theirs) = (at("HEAD"), at("MERGE_HEAD"));
+        ours.code == Some(0) && ours.stdout == theirs.stdout
     }
 
     /// Brings evidence along from where its stubs came.
@@ -147,7 +166,9 @@ impl Team<'_> {
                 || (take == Take::Theirs && (ours, theirs) == (Has::File, Has::Stub));
             // A squash would show the one stub in place of what the other side has, without its account.
             let is_other_stub = (take, ours, theirs) == (Take::Ours, Has::Stub, Has::Stub);
-            kept_over_edit |= during == During::Merge && (is_stub_over_file || is_other_stub);
+            // And what the merge commit itself restores is in no commit that a rebase takes along.
+            let is_in_merge_alone = is_stub_over_file || is_other_stub || take == Take::FileOnRecord;
+            kept_over_edit |= during == During::Merge && is_in_merge_alone;
             match take {
                 Take::Ours => self.take(who, &path, "--ours", ours),
                 Take::Theirs => self.take(who, &path, "--theirs", theirs),
