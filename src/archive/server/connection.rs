@@ -27,8 +27,8 @@ pub(super) struct Dialect {
     pub unless_there: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
-    /// Asks which tables the archive's schema has: a row with the name of each.
-    pub tables: &'static str,
+    /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.
+    pub columns: &'static str,
     /// Runs before a migration.
     pub begin_migration: &'static [&'static str],
     /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the
