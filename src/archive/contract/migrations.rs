@@ -147,3 +147,19 @@ pub(in crate::archive) fn an_archive_made_by_hand_equals_one_made_by_init<E: Dat
     assert_eq!(id.to_string(), archive.id());
     item(&mut *archive, b"a", b"a");
 }
+
+/// Some who come from the Python tool ask the database itself.
+pub(in crate::archive) fn the_queries_of_the_python_tools_handbook_run<E: Database>() {
+    let (engine, _) = super::with_held_item::<E>();
+    let mut client = engine.client();
+    for query in [
+        "SELECT repo, path, archived_at, tombstone_id FROM item ORDER BY archived_at DESC LIMIT 20",
+        "SELECT content_sha256, COUNT(*) AS reuse_count FROM artifact a JOIN item i ON i.artifact_id = a.id
+         GROUP BY content_sha256 HAVING COUNT(*) > 1 ORDER BY reuse_count DESC",
+    ] {
+        client(query).expect(query);
+    }
+    if E::BACKEND == Backend::Sqlite {
+        client("SELECT json_group_array(metadata) FROM item").expect("runs");
+    }
+}

@@ -118,6 +118,7 @@ macro_rules! database_suite {
             eight_programs_make_one_archive
             another_programs_tables_are_left_alone
             an_archive_made_by_hand_equals_one_made_by_init
+            the_queries_of_the_python_tools_handbook_run
         );
     };
 }

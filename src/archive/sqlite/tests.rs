@@ -266,19 +266,6 @@ fn client(name: &str) -> Option<Command> {
     there.is_ok().then(|| Command::new(name))
 }
 
-#[test]
-fn the_queries_of_the_python_tools_handbook_run() {
-    let (engine, _) = contract::with_held_item::<Sqlite>();
-    for query in [
-        "SELECT repo, path, archived_at, tombstone_id FROM item ORDER BY archived_at DESC LIMIT 20",
-        "SELECT content_sha256, COUNT(*) AS reuse_count FROM artifact a JOIN item i ON i.artifact_id = a.id
-         GROUP BY content_sha256 HAVING COUNT(*) > 0 ORDER BY reuse_count DESC",
-        "SELECT json_group_array(metadata) FROM item",
-    ] {
-        assert!(engine.raw().prepare(query).expect(query).exists([]).expect(query));
-    }
-}
-
 /// The recipe of `docs/archive.md`, run as it stands there.
 #[cfg(unix)]
 #[test]
