@@ -10,6 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 
+use sqlx::mysql::MySqlDatabaseError;
+
 use super::migration::{Migration, migrations};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
@@ -193,7 +195,7 @@ enum Refusal {
 }
 
 fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
-    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     match (number, error.code().as_deref().unwrap_or_default()) {
         // Access denied: for the login, for this database. Then: no such database.
         (Some(1044 | 1045 | 1698), _) | (None, "28P01" | "28000" | "42501") => Refusal::Login,
