@@ -134,8 +134,9 @@ CREATE TABLE event (
 
 CREATE INDEX event_tombstone ON event (tombstone_id, id);
 
--- What a client without schema privileges may not do, whatever order of statements it tries. The functions look tables
--- up in this schema only: a temporary table of the same name would otherwise hide them.
+-- What a client without schema privileges may not do, whatever order of statements it tries. The functions look names
+-- up in this schema only: a temporary table of the same name would otherwise hide a table, and an operator in another
+-- schema of the client's search path the one that compares.
 
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
@@ -144,6 +145,16 @@ CREATE VIEW held_artifact AS SELECT artifact_id FROM item WHERE legal_hold AND s
 CREATE FUNCTION archive_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'restrict_violation';
+END $$;
+
+-- Called before it is asked what is held. A transaction that looks at the archive as of its beginning would not see a
+-- hold that was set since; and a hold that another transaction is setting is waited for.
+CREATE FUNCTION archive_see_newest() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    RAISE EXCEPTION USING MESSAGE = 'contents change in READ COMMITTED transactions only', ERRCODE = 'restrict_violation';
+  END IF;
+  PERFORM 1 FROM archive FOR UPDATE;
 END $$;
 
 CREATE FUNCTION archive_guard_block() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -156,6 +167,7 @@ END $$;
 
 CREATE FUNCTION archive_guard_segment() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
+  PERFORM archive_see_newest();
   IF TG_OP = 'DELETE' THEN
     IF EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = OLD.artifact_id) THEN
       RAISE EXCEPTION USING MESSAGE = 'the content is under a legal hold', ERRCODE = 'restrict_violation';
@@ -182,14 +194,18 @@ BEGIN
     OR OLD.purged_at IS NOT NULL THEN
     RAISE EXCEPTION USING MESSAGE = 'artifacts never change', ERRCODE = 'restrict_violation';
   END IF;
+  PERFORM archive_see_newest();
   IF NEW.purged_at IS NOT NULL AND EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = OLD.id) THEN
     RAISE EXCEPTION USING MESSAGE = 'the content is under a legal hold', ERRCODE = 'restrict_violation';
   END IF;
   RETURN NEW;
 END $$;
 
-CREATE FUNCTION archive_guard_item() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION archive_guard_item() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
+  IF NEW.legal_hold AND NOT OLD.legal_hold THEN
+    PERFORM 1 FROM archive FOR UPDATE;  -- after whoever is deleting contents
+  END IF;
   IF NEW.id IS DISTINCT FROM OLD.id OR NEW.tombstone_id IS DISTINCT FROM OLD.tombstone_id
     OR NEW.artifact_id IS DISTINCT FROM OLD.artifact_id OR NEW.repo IS DISTINCT FROM OLD.repo
     OR NEW.path_bytes IS DISTINCT FROM OLD.path_bytes OR NEW.commit_sha IS DISTINCT FROM OLD.commit_sha THEN

@@ -15,6 +15,8 @@ mod ci;
 mod cli;
 mod common;
 mod config;
+#[cfg(feature = "net")]
+mod deployment;
 mod docs;
 mod faults;
 mod histories;

@@ -13,7 +13,7 @@ use sqlx::{ColumnIndex, Decode, Type, ValueRef as _};
 const GREETING: Duration = Duration::from_secs(15);
 
 /// How long one statement may take. Without a limit, a network that swallows packets would hold a command for ever.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER: Duration = Duration::from_mins(5);
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {
@@ -27,8 +27,8 @@ pub(super) struct Dialect {
     pub unless_there: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
-    /// Asks which tables the archive's schema has: a row with the name of each.
-    pub tables: &'static str,
+    /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.
+    pub columns: &'static str,
     /// Runs before a migration.
     pub begin_migration: &'static [&'static str],
     /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the

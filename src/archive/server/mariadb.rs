@@ -17,7 +17,8 @@ pub(super) static DIALECT: Dialect = Dialect {
     insert_new: "INSERT IGNORE",
     unless_there: "",
     integer: "SIGNED",
-    tables: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+    columns: "SELECT table_name, column_name FROM information_schema.columns
+      WHERE table_schema = DATABASE() AND table_name IN (…)",
     // It commits at every change of the schema, so a transaction would promise what it does not keep.
     begin_migration: &[],
     lock_migration: "SELECT CAST(COALESCE(GET_LOCK(CONCAT('git-archive-tomb.', LEFT(DATABASE(), 40)), 60), 0) AS SIGNED)",
@@ -89,7 +90,7 @@ impl Connection for MariadbConnection {
 
 /// Returns the statements of a script of MariaDB's own client: each ends with a line that ends with the delimiter, which
 /// is `;` until a line `DELIMITER` changes it.
-fn statements(script: &str) -> Vec<String> {
+pub(super) fn statements(script: &str) -> Vec<String> {
     let (mut found, mut delimiter, mut statement) = (Vec::new(), ";", String::new());
     for line in script.lines() {
         if let Some(changed) = line.strip_prefix("DELIMITER ") {

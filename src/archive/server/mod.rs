@@ -10,7 +10,9 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 
-use super::migration::migrations;
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::migration::{Migration, migrations};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
     PendingOperation, Query, Segment, StoredItem,
@@ -73,9 +75,13 @@ impl ServerArchive {
     /// [`OpenMode::CreateIfMissing`] is for archives that come to be by themselves, which those on servers never do: it
     /// means the same here as [`OpenMode::Existing`].
     pub(super) fn open(kind: Kind, url: &SecretUrl, mode: OpenMode) -> Result<Self, ArchiveError> {
+        Self::open_with(kind, url, mode, migrations(kind.backend()))
+    }
+
+    fn open_with(kind: Kind, url: &SecretUrl, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {
         let address = Address::parse(kind, url)?;
         let mut connection = connect(&address)?;
-        let id = prepare(&mut *connection, &address, mode)?;
+        let id = prepare(&mut *connection, &address, mode, migrations)?;
         Ok(Self { address, id, connection: Some(connection) })
     }
 
@@ -154,8 +160,12 @@ fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
 }
 
 /// Sees that there is an archive with this program's schema, and returns its id.
-fn prepare(connection: &mut dyn Connection, address: &Address, mode: OpenMode) -> Result<String, ArchiveError> {
-    let migrations = migrations(address.kind.backend());
+fn prepare(
+    connection: &mut dyn Connection,
+    address: &Address,
+    mode: OpenMode,
+    migrations: &[Migration],
+) -> Result<String, ArchiveError> {
     let archive = || address.shown.clone();
     match schema::inspect(connection, &address.shown, migrations)? {
         Found::Current => {}
@@ -185,7 +195,7 @@ enum Refusal {
 }
 
 fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
-    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     match (number, error.code().as_deref().unwrap_or_default()) {
         // Access denied: for the login, for this database. Then: no such database.
         (Some(1044 | 1045 | 1698), _) | (None, "28P01" | "28000" | "42501") => Refusal::Login,

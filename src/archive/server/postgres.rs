@@ -13,9 +13,13 @@ pub(super) static DIALECT: Dialect = Dialect {
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     integer: "BIGINT",
-    tables: "SELECT c.relname::text FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v')
-      AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())",
-    begin_migration: &["BEGIN"],
+    columns: "SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+        AND c.relname IN (…)",
+    // Whatever the database's default is: what another program made while it was waited for must be seen.
+    begin_migration: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
     // The key is the bytes `ATmb` and the schema: archives in other schemas of the database are none of its business.
     lock_migration: "SELECT CAST(1 AS BIGINT) FROM (
       SELECT pg_advisory_xact_lock(1096052066, hashtext(current_schema()))) AS locked",

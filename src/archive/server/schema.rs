@@ -1,10 +1,32 @@
 //! How an archive on a server gets its schema.
 
+use std::collections::HashSet;
+
 use super::connection::{Connection, Value};
-use super::{damaged, failed};
+use super::{damaged, failed, in_groups};
 use crate::archive::ArchiveError;
 use crate::archive::migration::{self, Applied, Migration};
 use crate::clock::Timestamp;
+
+/// The tables and views of an archive.
+const TABLES: &[&str] = &[
+    "migration",
+    "archive",
+    "artifact",
+    "block",
+    "segment",
+    "item",
+    "tag",
+    "referent",
+    "approval",
+    "event",
+    "held_artifact",
+];
+
+/// The columns by which our table `migration`, the first one that is made, differs from other programs' tables.
+const MARKS: [&str; 3] = ["version", "sha256", "program"];
+
+const OTHER_TABLES: &str = "it has another program's tables of the same names";
 
 /// What a database is.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,18 +46,27 @@ pub(super) fn inspect(
     migrations: &[Migration],
 ) -> Result<Found, ArchiveError> {
     let failed = failed("read the schema");
-    let mut tables = Vec::new();
-    for row in connection.query(connection.dialect().tables, &[]).map_err(failed)? {
-        tables.push(row.text(0).map_err(failed)?);
-    }
-    let has = |name: &str| tables.iter().any(|table| table == name);
-    if !has("migration") || !has("archive") {
+    let mut columns = HashSet::new();
+    in_groups(TABLES.iter().map(|table| (*table).into()), connection.dialect().columns, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            columns.insert((row.text(0).map_err(failed)?, row.text(1).map_err(failed)?));
+        }
+        Ok(())
+    })?;
+    let has = |table: &str| columns.iter().any(|(name, _)| name == table);
+    let has_column = |table: &str, column: &str| columns.contains(&(table.to_owned(), column.to_owned()));
+    if !MARKS.iter().all(|column| has_column("migration", column)) {
         // The Python tool's archive, and whatever else has tables of our names, is left alone.
-        return match ["artifact", "item", "event"].iter().any(|name| has(name)) {
-            true if has("migration") => Ok(Found::None),
-            true => Err(ArchiveError::PythonArchive { archive: archive.to_owned() }),
-            false => Ok(Found::None),
+        return match columns.is_empty() {
+            true => Ok(Found::None),
+            false if has_column("artifact", "blob_bytes") => {
+                Err(ArchiveError::PythonArchive { archive: archive.to_owned() })
+            }
+            false => Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES }),
         };
+    }
+    if !has("archive") {
+        return Ok(Found::None);
     }
     let mut applied = Vec::new();
     for row in

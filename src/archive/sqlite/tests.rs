@@ -1,11 +1,8 @@
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::archive::contract::{self, Engine, noise};
-use crate::archive::{
-    BLOCK_SIZE, ContentReader, ReadError, StoreContentsError, StoreContentsOptions, schema, store_contents,
-};
-use crate::evidence::record::Action;
+use crate::archive::contract::{self, Database, Engine, noise};
+use crate::archive::{BLOCK_SIZE, ContentReader, StoreContentsOptions, store_contents};
 
 struct Sqlite {
     folder: tempfile::TempDir,
@@ -25,10 +22,6 @@ impl Sqlite {
     fn refused(&self, mode: OpenMode) -> ArchiveError {
         SqliteArchive::open(&self.path(), mode).expect_err("is refused")
     }
-
-    fn without_archive() -> Self {
-        Self { folder: tempfile::tempdir().expect("makes a folder") }
-    }
 }
 
 impl Engine for Sqlite {
@@ -43,7 +36,56 @@ impl Engine for Sqlite {
     }
 }
 
+impl Database for Sqlite {
+    const BACKEND: Backend = Backend::Sqlite;
+
+    fn without_archive() -> Self {
+        Self { folder: tempfile::tempdir().expect("makes a folder") }
+    }
+
+    fn try_open(&self, mode: OpenMode, migrations: &[Migration]) -> Result<Box<dyn Archive>, ArchiveError> {
+        Ok(Box::new(SqliteArchive::open_with(&self.path(), mode, migrations)?))
+    }
+
+    fn client(&self) -> contract::Client<'_> {
+        let client = self.raw();
+        // What some clients leave off.
+        client.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF").expect("sets");
+        Box::new(move |sql| client.execute_batch(sql).map_err(|error| error.to_string()))
+    }
+
+    fn owner(&self, sql: &str) -> Result<(), String> {
+        self.raw().execute_batch(sql).map_err(|error| error.to_string())
+    }
+
+    fn dump(&self) -> Vec<String> {
+        let dump = "SELECT type || name || coalesce(sql, '') FROM sqlite_schema
+            UNION ALL SELECT 'application ' || application_id FROM pragma_application_id
+            UNION ALL SELECT 'version ' || user_version FROM pragma_user_version
+            UNION ALL SELECT 'journal ' || journal_mode FROM pragma_journal_mode
+            UNION ALL SELECT 'page ' || page_size FROM pragma_page_size ORDER BY 1";
+        let client = self.raw();
+        let rows = |sql: &str| -> rusqlite::Result<Vec<String>> {
+            client.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        let mut lines = rows(dump).expect("answers");
+        // Another program's table of this name has other columns.
+        lines.extend(rows("SELECT version || name || sha256 || program FROM migration ORDER BY 1").unwrap_or_default());
+        lines
+    }
+
+    fn run_by_its_client(&self, script: &str) {
+        let file = self.folder.path().join("script.sql");
+        fs::write(&file, script).expect("writes");
+        let script = fs::File::open(file).expect("opens");
+        let mut sqlite3 = client("sqlite3").expect("the tests need sqlite3");
+        let status = sqlite3.arg(self.path()).stdin(script).stdout(Stdio::null()).status().expect("runs");
+        assert!(status.success());
+    }
+}
+
 contract::contract_suite!(Sqlite);
+contract::database_suite!(Sqlite);
 
 const MODES: [OpenMode; 3] = [OpenMode::Existing, OpenMode::CreateIfMissing, OpenMode::CreateOrMigrate];
 
@@ -142,161 +184,6 @@ fn a_lock_that_is_not_released_in_time_is_reported_as_busy() {
     archive.append_events(&[]).expect("writes");
 }
 
-/// A migration that a later version of the program might bring.
-const LATER: Migration = Migration { version: 2, name: "later", sql: "CREATE TABLE later (x);\n", program: "9.8.7" };
-
-fn with_later() -> Vec<Migration> {
-    let Migration { version, name, sql, program } = migrations(Backend::Sqlite)[0];
-    vec![Migration { version, name, sql, program }, LATER]
-}
-
-#[test]
-fn only_init_brings_an_older_archive_up_to_date_and_there_is_no_way_back() {
-    let engine = Sqlite::create();
-    let item = contract::item(&mut *engine.open(), b"a", b"a");
-    engine.open().begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
-    let id = engine.open().id().to_owned();
-    for mode in [OpenMode::Existing, OpenMode::CreateIfMissing] {
-        let refused = SqliteArchive::open_with(&engine.path(), mode, &with_later()).expect_err("is refused");
-        assert!(matches!(refused, ArchiveError::Older { found: 1, current: 2, .. }));
-    }
-    for _ in 0..2 {
-        let mut archive =
-            SqliteArchive::open_with(&engine.path(), OpenMode::CreateOrMigrate, &with_later()).expect("migrates");
-        assert_eq!(archive.id(), id);
-        assert!(archive.item(&item.tombstone).expect("looks").is_some());
-    }
-    for mode in MODES {
-        match engine.refused(mode) {
-            ArchiveError::Newer { found: 2, needs, .. } => assert_eq!(needs, "9.8.7"),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_changed_migration_is_noticed() {
-    let engine = Sqlite::create();
-    engine.raw().execute("UPDATE migration SET sha256 = 'x'", []).expect("changes");
-    assert!(matches!(engine.refused(OpenMode::Existing), ArchiveError::ChangedMigration { version: 1, .. }));
-}
-
-#[test]
-fn a_failed_migration_leaves_the_archive_as_it_was() {
-    let engine = Sqlite::create();
-    let mut migrations = with_later();
-    migrations[1].sql = "CREATE TABLE later (x); INSERT INTO nowhere VALUES (1);";
-    assert!(SqliteArchive::open_with(&engine.path(), OpenMode::CreateOrMigrate, &migrations).is_err());
-    engine.open().ping().expect("answers");
-    let later: bool = engine
-        .raw()
-        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'later')", [], |row| row.get(0))
-        .expect("answers");
-    assert!(!later);
-}
-
-#[test]
-fn eight_programs_make_one_archive() {
-    for _ in 0..5 {
-        let engine = Sqlite::without_archive();
-        let ids: HashSet<String> = std::thread::scope(|scope| {
-            let open =
-                || SqliteArchive::open(&engine.path(), OpenMode::CreateOrMigrate).expect("opens").id().to_owned();
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
-        });
-        assert_eq!(ids.len(), 1);
-    }
-}
-
-/// Returns an archive with one held and one free item, and their contents.
-fn with_held_item() -> (Sqlite, [Item; 2]) {
-    let engine = Sqlite::create();
-    let mut archive = engine.open();
-    let free = contract::item(&mut *archive, b"free", &noise(1, 5_000));
-    let held = contract::item(&mut *archive, b"held", &noise(2, 5_000));
-    let items = [Item { legal_hold: true, ..held }, free];
-    let op = OperationId::generate();
-    archive.begin(op, "here", &items).expect("begins");
-    let events = items.each_ref().map(|item| contract::event(op, Action::Archive, Some(item)));
-    archive.seal(op, &events).expect("seals");
-    drop(archive);
-    (engine, items)
-}
-
-#[test]
-fn a_client_without_schema_privileges_changes_no_event_and_destroys_nothing_held() {
-    let (engine, [held, free]) = with_held_item();
-    let client = engine.raw();
-    client.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF").expect("sets");
-    // Row ids: the free item was put first, so artifact, block 1 are free and 2 held; item 1 is held and 2 free.
-    let attempts = [
-        "UPDATE event SET line = 'x' WHERE id = 1",
-        "UPDATE event SET rowid = 77 WHERE id = 1",
-        "DELETE FROM event",
-        "INSERT OR REPLACE INTO event SELECT id, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event",
-        "REPLACE INTO event (rowid, digest, op, action, created_at, line) VALUES (1, printf('%064d', 1), '', '', '', '')",
-        "INSERT INTO event SELECT 77, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event WHERE id = 1 ON CONFLICT (digest) DO UPDATE SET actor = 'x'",
-        "DELETE FROM block WHERE id = 2",
-        "UPDATE block SET bytes = zeroblob(stored_size) WHERE id = 2",
-        "UPDATE OR REPLACE block SET rowid = 2 WHERE id = 1",
-        "UPDATE OR REPLACE block SET raw_sha256 = (SELECT raw_sha256 FROM block WHERE id = 2) WHERE id = 1",
-        "INSERT OR REPLACE INTO block SELECT id, raw_sha256, raw_size, stored_sha256, 1, codec, x'00' FROM block WHERE id = 2",
-        "INSERT OR REPLACE INTO block (rowid, raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes) VALUES (2, printf('%064d', 1), 1, printf('%064d', 1), 1, 'none', x'00')",
-        "DELETE FROM segment WHERE artifact_id = 2",
-        "UPDATE segment SET offset = 1 WHERE artifact_id = 2",
-        "UPDATE OR REPLACE segment SET artifact_id = 2 WHERE artifact_id = 1",
-        "INSERT OR REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)",
-        "INSERT INTO segment VALUES (2, 1, 1, 0, 5000)",
-        "DELETE FROM artifact WHERE id = 2",
-        "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
-        "UPDATE artifact SET rowid = 77 WHERE id = 2",
-        "UPDATE OR REPLACE artifact SET rowid = 2 WHERE id = 1",
-        "UPDATE artifact SET size_bytes = 0 WHERE id = 2",
-        "INSERT OR REPLACE INTO artifact (content_sha256, size_bytes, created_at) SELECT content_sha256, 0, '' FROM artifact WHERE id = 2",
-        "UPDATE item SET legal_hold = 0",
-        "UPDATE item SET state = 'undone' WHERE id = 1",
-        "UPDATE item SET artifact_id = 1 WHERE id = 1",
-        "UPDATE OR REPLACE item SET rowid = 1 WHERE id = 2",
-        "UPDATE OR REPLACE item SET tombstone_id = (SELECT tombstone_id FROM item WHERE id = 1) WHERE id = 2",
-        "DELETE FROM item WHERE id = 1",
-        "REPLACE INTO item SELECT * FROM item WHERE id = 1",
-    ];
-    for attempt in attempts {
-        let error = client.execute(attempt, []).expect_err(attempt);
-        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{attempt}: {error}");
-    }
-    let mut archive = engine.open();
-    for item in [&held, &free] {
-        contract::read(&mut *archive, &item.sha256, item.size).expect("reads");
-        assert_eq!(archive.item(&item.tombstone).expect("looks").expect("is there").item, *item);
-    }
-    assert_eq!(archive.counts().expect("counts").events, 2);
-    // What is not held can be purged, by whoever may.
-    client
-        .execute_batch("DELETE FROM segment WHERE artifact_id = 1; DELETE FROM block WHERE id = 1;")
-        .expect("deletes");
-}
-
-#[test]
-fn purged_content_is_known_as_purged_and_does_not_come_back() {
-    let (engine, [_, free]) = with_held_item();
-    let purge = "DELETE FROM segment WHERE artifact_id = 1; DELETE FROM block WHERE id = 1;
-        UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1";
-    engine.raw().execute_batch(purge).expect("purges");
-    let mut archive = engine.open();
-    assert!(archive.find_artifacts(&[free.sha256]).expect("looks")[&free.sha256].purged_at.is_some());
-    assert!(archive.item(&free.tombstone).expect("looks").expect("stays").purged_at.is_some());
-    let refused = contract::read(&mut *archive, &free.sha256, free.size).expect_err("is purged");
-    assert!(matches!(refused, ReadError::Archive { source: ArchiveError::Purged { .. }, .. }));
-    let source = contract::Memory(vec![noise(1, 5_000)]);
-    let refused = store_contents(&mut *archive, &source, StoreContentsOptions::default(), &mut |_| ());
-    assert!(matches!(refused, Err(StoreContentsError::Archive(ArchiveError::Purged { .. }))), "{refused:?}");
-    let refused = archive.begin(OperationId::generate(), "here", &[Item { tombstone: free.tombstone, ..free }]);
-    assert!(matches!(refused, Err(ArchiveError::Purged { .. })), "{refused:?}");
-    assert_eq!(archive.counts().expect("counts").retrievable, 1);
-}
-
 #[test]
 fn damage_in_any_table_is_noticed() {
     let damages = [
@@ -345,7 +232,7 @@ fn damage_in_any_table_is_noticed() {
         "UPDATE event SET tombstone_id = (SELECT tombstone_id FROM item WHERE id = 2) WHERE id = 1",
     ];
     for damage in damages {
-        let (engine, _) = with_held_item();
+        let (engine, _) = contract::with_held_item::<Sqlite>();
         damage_by_force(&engine, damage);
         let mut archive = engine.open();
         let mut tombstones = Vec::new();
@@ -377,48 +264,6 @@ fn damage_by_force(engine: &Sqlite, damage: &str) {
 fn client(name: &str) -> Option<Command> {
     let there = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     there.is_ok().then(|| Command::new(name))
-}
-
-fn schema_of(connection: &Connection) -> Vec<String> {
-    let dump = "SELECT type || name || coalesce(sql, '') FROM sqlite_schema
-        UNION ALL SELECT 'migration ' || version || name || sha256 || program FROM migration
-        UNION ALL SELECT 'application ' || application_id FROM pragma_application_id
-        UNION ALL SELECT 'version ' || user_version FROM pragma_user_version
-        UNION ALL SELECT 'journal ' || journal_mode FROM pragma_journal_mode
-        UNION ALL SELECT 'page ' || page_size FROM pragma_page_size ORDER BY 1";
-    let mut statement = connection.prepare(dump).expect("prepares");
-    statement.query_map([], |row| row.get(0)).expect("asks").collect::<Result<_, _>>().expect("reads")
-}
-
-#[test]
-fn an_archive_made_by_hand_equals_one_made_by_init() {
-    let Some(mut sqlite3) = client("sqlite3") else { return };
-    let (by_hand, by_init) = (Sqlite::without_archive(), Sqlite::create());
-    fs::write(by_hand.folder.path().join("schema.sql"), schema(Backend::Sqlite)).expect("writes");
-    let script = fs::File::open(by_hand.folder.path().join("schema.sql")).expect("opens");
-    let status = sqlite3.arg(by_hand.path()).stdin(script).stdout(Stdio::null()).status().expect("runs");
-    assert!(status.success());
-    assert_eq!(schema_of(&by_hand.raw()), schema_of(&by_init.raw()));
-    let mut archive = by_hand.open();
-    let id = uuid::Uuid::parse_str(archive.id()).expect("is a UUID");
-    assert_eq!(
-        (id.get_version_num(), id.get_variant(), id.to_string()),
-        (4, uuid::Variant::RFC4122, archive.id().to_owned())
-    );
-    contract::item(&mut *archive, b"a", b"a");
-}
-
-#[test]
-fn the_queries_of_the_python_tools_handbook_run() {
-    let (engine, _) = with_held_item();
-    for query in [
-        "SELECT repo, path, archived_at, tombstone_id FROM item ORDER BY archived_at DESC LIMIT 20",
-        "SELECT content_sha256, COUNT(*) AS reuse_count FROM artifact a JOIN item i ON i.artifact_id = a.id
-         GROUP BY content_sha256 HAVING COUNT(*) > 0 ORDER BY reuse_count DESC",
-        "SELECT json_group_array(metadata) FROM item",
-    ] {
-        assert!(engine.raw().prepare(query).expect(query).exists([]).expect(query));
-    }
 }
 
 /// The recipe of `docs/archive.md`, run as it stands there.

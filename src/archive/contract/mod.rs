@@ -1,17 +1,26 @@
 //! What every engine must do, written once. An engine joins with an [`Engine`] and `contract_suite!(ItsEngine)`.
 
+mod guards;
+mod migrations;
+mod names;
+
+pub(super) use guards::*;
+pub(super) use migrations::*;
+pub(super) use names::*;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
+use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, ContentReader, ContentSource, Event, ItemState, ItemStatus, Query, ReadError,
-    StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+    Archive, ArchiveError, BLOCK_SIZE, ContentReader, ContentSource, Event, ItemState, ItemStatus, OpenMode, Query,
+    ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
 use crate::id::{ObjectId, OperationId, Sha256, Tombstone};
-use crate::item::{FileMode, Item, Kind, Reason, Referent, RepoPath};
+use crate::item::{Backend, FileMode, Item, Kind, Reason, Referent, RepoPath};
 
 /// A fresh archive of some engine, which goes away with this value.
 pub(super) trait Engine: Sync {
@@ -20,6 +29,38 @@ pub(super) trait Engine: Sync {
 
     /// Opens it, as another program would.
     fn open(&self) -> Box<dyn Archive>;
+}
+
+/// A session in which SQL runs, as a text. It ends with this value.
+pub(super) type Client<'a> = Box<dyn FnMut(&str) -> Result<(), String> + Send + 'a>;
+
+/// An engine whose archives are in a database, which other programs reach too. It joins with `database_suite!(ItsEngine)`.
+pub(super) trait Database: Engine + Sized {
+    /// Its dialect.
+    const BACKEND: Backend;
+
+    /// Makes a database with nothing in it.
+    fn without_archive() -> Self;
+
+    /// Opens what is there, as a program with these migrations does.
+    fn try_open(&self, mode: OpenMode, migrations: &[Migration]) -> Result<Box<dyn Archive>, ArchiveError>;
+
+    /// Connects as any client might: to read and write every table, but with no privilege to change the schema.
+    fn client(&self) -> Client<'_>;
+
+    /// Runs SQL as the owner of the database.
+    fn owner(&self, sql: &str) -> Result<(), String>;
+
+    /// Describes the schema, and what is known of its migrations.
+    fn dump(&self) -> Vec<String>;
+
+    /// Runs a script by the client that comes with the database.
+    fn run_by_its_client(&self, script: &str);
+
+    /// Runs SQL in a session of its own, as any client might.
+    fn raw(&self, sql: &str) -> Result<(), String> {
+        self.client()(sql)
+    }
 }
 
 /// Makes a test of each behaviour for one engine.
@@ -46,6 +87,8 @@ macro_rules! contract_suite {
             restoring_is_noted
             counts_count
             any_contents_come_back
+            paths_that_look_alike_stay_apart
+            texts_that_look_alike_stay_apart
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {
@@ -58,6 +101,28 @@ macro_rules! contract_suite {
     };
 }
 pub(super) use contract_suite;
+
+/// Makes a test of each behaviour for one engine whose archives are in a database.
+macro_rules! database_suite {
+    ($engine:ty) => {
+        $crate::archive::contract::contract_suite!($engine:
+            a_client_changes_no_event_and_destroys_nothing_held
+            a_hold_counts_for_who_looked_before_it
+            a_hold_that_is_being_set_is_waited_for
+            purged_content_is_known_as_purged_and_does_not_come_back
+            an_archive_is_not_made_unasked
+            only_init_brings_an_older_archive_up_to_date_and_there_is_no_way_back
+            a_changed_migration_is_noticed
+            line_ends_do_not_change_a_migration
+            a_failed_migration_leaves_a_usable_archive
+            eight_programs_make_one_archive
+            another_programs_tables_are_left_alone
+            an_archive_made_by_hand_equals_one_made_by_init
+            the_queries_of_the_python_tools_handbook_run
+        );
+    };
+}
+pub(super) use database_suite;
 
 /// Returns `length` bytes that do not compress, the same for the same `seed` (`SplitMix64`).
 pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {

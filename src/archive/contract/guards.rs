@@ -1,0 +1,464 @@
+//! What a client without schema privileges cannot do to events, to items, and to what is held.
+
+use std::ops::ControlFlow;
+
+use super::{Client, Database, Memory, event, item, noise, read, store};
+use crate::archive::{
+    Archive, ArchiveError, Event, Query, ReadError, StoreContentsError, StoreContentsOptions, store_contents,
+};
+use crate::evidence::record::Action;
+use crate::id::OperationId;
+use crate::item::{Backend, Item};
+
+/// Statements, by the reason for which each is refused. The rows are those of [`with_held_item`]: the free item's content
+/// was stored first, so artifact and block 1 are free and 2 held; item 1 is held and item 2 free.
+type Attempts = &'static [(&'static str, &'static [&'static str])];
+
+const EVENTS: &str = "events are append-only";
+const BLOCK_IN_USE: &str = "the block is in use";
+const BLOCKS: &str = "blocks never change";
+const SEGMENTS: &str = "segments never change";
+const HELD_CONTENT: &str = "the content is under a legal hold";
+const CONTENT_IN_USE: &str = "the content is in use";
+const ARTIFACTS: &str = "artifacts never change";
+const HELD_ITEM: &str = "the item is under a legal hold";
+const SEALED: &str = "a sealed item stays sealed";
+const TOMBSTONE: &str = "what a tombstone stands for never changes";
+const ITEMS: &str = "items are never deleted";
+
+const EVERYWHERE: Attempts = &[
+    (
+        EVENTS,
+        &[
+            "UPDATE event SET line = 'x' WHERE id = 1",
+            "UPDATE event SET item_id = NULL, tombstone_id = NULL",
+            "DELETE FROM event",
+            "DELETE FROM event WHERE id = (SELECT MAX(id) FROM event)",
+        ],
+    ),
+    (BLOCK_IN_USE, &["DELETE FROM block WHERE id = 2", "DELETE FROM block"]),
+    (
+        BLOCKS,
+        &[
+            "UPDATE block SET codec = 'zstd', raw_size = raw_size + 1 WHERE id = 2",
+            "UPDATE block SET bytes = (SELECT path_bytes FROM item WHERE id = 1), stored_size = 4 WHERE id = 2",
+            "UPDATE block SET raw_sha256 = stored_sha256",
+        ],
+    ),
+    (
+        SEGMENTS,
+        &[
+            "UPDATE segment SET length = 1 WHERE artifact_id = 2",
+            "UPDATE segment SET artifact_id = 1, position = 7 WHERE artifact_id = 2",
+            "UPDATE segment SET artifact_id = 2, position = 7 WHERE artifact_id = 1",
+            "INSERT INTO segment VALUES (2, 1, 1, 0, 5000)",
+        ],
+    ),
+    (
+        HELD_CONTENT,
+        &[
+            "DELETE FROM segment WHERE artifact_id = 2",
+            "DELETE FROM segment",
+            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
+            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z'",
+        ],
+    ),
+    (CONTENT_IN_USE, &["DELETE FROM artifact WHERE id = 2", "DELETE FROM artifact"]),
+    (
+        ARTIFACTS,
+        &[
+            "UPDATE artifact SET size_bytes = 0 WHERE id = 2",
+            "UPDATE artifact SET created_at = ''",
+            "UPDATE artifact SET content_sha256 = (SELECT digest FROM event WHERE id = 1) WHERE id = 2",
+        ],
+    ),
+    (
+        HELD_ITEM,
+        &[
+            "UPDATE item SET legal_hold = FALSE",
+            "UPDATE item SET legal_hold = FALSE, reason = 'dead' WHERE id = 1",
+            "UPDATE item SET legal_hold = NOT legal_hold",
+        ],
+    ),
+    (SEALED, &["UPDATE item SET state = 'undone' WHERE id = 1", "UPDATE item SET state = 'pending'"]),
+    (
+        TOMBSTONE,
+        &[
+            "UPDATE item SET artifact_id = 1 WHERE id = 1",
+            "UPDATE item SET repo = 'elsewhere' WHERE id = 1",
+            "UPDATE item SET commit_sha = object_id WHERE id = 1",
+            "UPDATE item SET tombstone_id = REPLACE(tombstone_id, '-', '0') WHERE id = 1",
+            "UPDATE item SET path_bytes = (SELECT SUBSTR(bytes, 1, 9) FROM block WHERE id = 1) WHERE id = 1",
+        ],
+    ),
+    (ITEMS, &["DELETE FROM item WHERE id = 1", "DELETE FROM item"]),
+];
+
+/// `REPLACE` deletes without firing delete triggers, and a row's id has three names.
+const SQLITE: Attempts = &[
+    (
+        EVENTS,
+        &[
+            "UPDATE event SET rowid = 77 WHERE id = 1",
+            "UPDATE OR IGNORE event SET line = 'x'",
+            "UPDATE event SET line = 'x' FROM item WHERE item.id = event.item_id",
+            "INSERT OR REPLACE INTO event SELECT id, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event",
+            "REPLACE INTO event (rowid, digest, op, action, created_at, line) VALUES (1, printf('%064d', 1), '', '', '', '')",
+            "INSERT INTO event SELECT 77, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event WHERE id = 1 ON CONFLICT (digest) DO UPDATE SET actor = 'x'",
+            "CREATE TEMP TABLE event (id); DELETE FROM main.event",
+        ],
+    ),
+    (
+        BLOCKS,
+        &[
+            "UPDATE OR REPLACE block SET rowid = 2 WHERE id = 1",
+            "UPDATE OR REPLACE block SET raw_sha256 = (SELECT raw_sha256 FROM block WHERE id = 2) WHERE id = 1",
+            "INSERT OR REPLACE INTO block SELECT id, raw_sha256, raw_size, stored_sha256, 1, codec, x'00' FROM block WHERE id = 2",
+            "INSERT OR REPLACE INTO block (rowid, raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes) VALUES (2, printf('%064d', 1), 1, printf('%064d', 1), 1, 'none', x'00')",
+        ],
+    ),
+    (BLOCK_IN_USE, &["CREATE TEMP TABLE segment (block_id); DELETE FROM main.block WHERE id = 2"]),
+    (
+        SEGMENTS,
+        &[
+            "UPDATE OR REPLACE segment SET artifact_id = 2 WHERE artifact_id = 1",
+            "INSERT OR REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)",
+        ],
+    ),
+    (
+        HELD_CONTENT,
+        &["CREATE TEMP VIEW held_artifact AS SELECT 0 AS artifact_id; DELETE FROM main.segment WHERE artifact_id = 2"],
+    ),
+    (
+        ARTIFACTS,
+        &[
+            "UPDATE artifact SET rowid = 77 WHERE id = 2",
+            "UPDATE OR REPLACE artifact SET rowid = 2 WHERE id = 1",
+            "INSERT OR REPLACE INTO artifact (content_sha256, size_bytes, created_at) SELECT content_sha256, 0, '' FROM artifact WHERE id = 2",
+        ],
+    ),
+    (
+        TOMBSTONE,
+        &[
+            "UPDATE OR REPLACE item SET rowid = 1 WHERE id = 2",
+            "UPDATE OR REPLACE item SET tombstone_id = (SELECT tombstone_id FROM item WHERE id = 1) WHERE id = 2",
+        ],
+    ),
+    (HELD_ITEM, &["PRAGMA ignore_check_constraints = ON; UPDATE item SET legal_hold = 2"]),
+    (ITEMS, &["REPLACE INTO item SELECT * FROM item WHERE id = 1"]),
+];
+
+/// What a name means depends on the search path, what a transaction sees on its isolation, and a schema of its own a client
+/// may well have (`games`).
+const POSTGRES: Attempts = &[
+    (
+        EVENTS,
+        &[
+            "TRUNCATE event",
+            "TRUNCATE ONLY event CONTINUE IDENTITY",
+            "MERGE INTO event USING (VALUES (1)) AS v (id) ON event.id = v.id WHEN MATCHED THEN DELETE",
+            "MERGE INTO event USING (VALUES (1)) AS v (id) ON event.id = v.id WHEN MATCHED THEN UPDATE SET line = 'x'",
+            "INSERT INTO event OVERRIDING SYSTEM VALUE SELECT * FROM event ON CONFLICT (id) DO UPDATE SET line = 'x'",
+            "INSERT INTO event (digest, op, action, created_at, line) SELECT digest, '', '', '', '' FROM event ON CONFLICT (digest) DO UPDATE SET line = 'x'",
+            "WITH gone AS (DELETE FROM event RETURNING id) SELECT * FROM gone",
+            "DELETE FROM event USING item WHERE item.id = event.item_id",
+            "UPDATE ONLY event SET actor = 'x'",
+            "BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM event; COMMIT",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE; DELETE FROM event; COMMIT",
+            "CREATE TEMP TABLE event (LIKE public.event); DELETE FROM public.event",
+            "PREPARE gone AS DELETE FROM event; EXECUTE gone",
+            "DO 'BEGIN DELETE FROM event; END'",
+        ],
+    ),
+    ("artifacts are not truncated", &["TRUNCATE artifact CASCADE"]),
+    ("blocks are not truncated", &["TRUNCATE block CASCADE"]),
+    ("segments are not truncated", &["TRUNCATE segment"]),
+    (ITEMS, &["TRUNCATE item CASCADE", "DELETE FROM held_artifact"]),
+    (TOMBSTONE, &["UPDATE held_artifact SET artifact_id = 1"]),
+    (
+        BLOCK_IN_USE,
+        &[
+            "CREATE TEMP TABLE segment (block_id BIGINT); DELETE FROM public.block WHERE id = 2",
+            "SET search_path = games; CREATE TABLE segment (block_id BIGINT); DELETE FROM public.block WHERE id = 2",
+        ],
+    ),
+    (
+        HELD_CONTENT,
+        &[
+            "CREATE TEMP VIEW held_artifact AS SELECT 0::BIGINT AS artifact_id; DELETE FROM public.segment WHERE artifact_id = 2",
+            "CREATE TEMP TABLE item (LIKE public.item); DELETE FROM public.segment WHERE artifact_id = 2",
+            "SET search_path = games; CREATE VIEW held_artifact AS SELECT 0::BIGINT AS artifact_id; DELETE FROM public.segment WHERE artifact_id = 2",
+        ],
+    ),
+    (
+        HELD_ITEM,
+        &[
+            "UPDATE item SET legal_hold = NULL",
+            "CREATE FUNCTION games.no(TEXT, TEXT) RETURNS BOOLEAN LANGUAGE sql AS 'SELECT FALSE';
+             CREATE OPERATOR games.<> (LEFTARG = TEXT, RIGHTARG = TEXT, FUNCTION = games.no);
+             SET search_path = games, pg_catalog, public;
+             UPDATE item SET legal_hold = FALSE",
+        ],
+    ),
+    (
+        "contents change in READ COMMITTED transactions only",
+        &[
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM segment WHERE artifact_id = 2; COMMIT",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE artifact SET purged_at = ''; COMMIT",
+        ],
+    ),
+    ("can only be updated to DEFAULT", &["UPDATE event SET id = 77", "UPDATE artifact SET id = 77 WHERE id = 2"]),
+    (
+        "permission denied",
+        &[
+            "SET session_replication_role = replica",
+            "CREATE OR REPLACE FUNCTION archive_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+            "CREATE TRIGGER first BEFORE DELETE ON event FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "SET ROLE pg_write_all_data",
+        ],
+    ),
+    ("must be superuser", &["COPY event FROM PROGRAM 'true'", "COPY event FROM '/dev/null'"]),
+    (
+        "must be owner",
+        &[
+            "ALTER TABLE event DISABLE TRIGGER ALL",
+            "DROP TRIGGER event_change ON event",
+            "DROP TABLE event CASCADE",
+            "CREATE OR REPLACE RULE quiet AS ON DELETE TO event DO INSTEAD NOTHING",
+            "ALTER FUNCTION archive_guard_item() SET search_path = games",
+        ],
+    ),
+];
+
+/// Any session may turn off foreign keys, checks and the strictness about values.
+const MARIADB: Attempts = &[
+    (
+        EVENTS,
+        &[
+            "UPDATE event SET id = 77 WHERE id = 1",
+            "UPDATE IGNORE event SET line = 'x'",
+            "DELETE IGNORE FROM event",
+            "DELETE QUICK FROM event",
+            "DELETE FROM event RETURNING id",
+            "REPLACE INTO event SELECT id, digest, op, action, 'x', item_id, tombstone_id, created_at, line FROM event",
+            "REPLACE INTO event (id, digest, op, action, created_at, line) VALUES (1, REPEAT('0', 64), '', '', '', '')",
+            "INSERT INTO event SELECT * FROM event AS e ON DUPLICATE KEY UPDATE line = 'x'",
+            "INSERT IGNORE INTO event SELECT * FROM event AS e ON DUPLICATE KEY UPDATE line = 'x'",
+            "DELETE event FROM event JOIN item ON item.id = event.item_id",
+            "UPDATE item JOIN event ON item.id = event.item_id SET event.line = 'x', item.kind = 'text'",
+            "SET foreign_key_checks = 0, unique_checks = 0, check_constraint_checks = 0, sql_mode = '';\nDELETE FROM event",
+            "SET STATEMENT sql_mode = '' FOR DELETE FROM event",
+            "SET SESSION sql_mode = 'ORACLE';\nDELETE FROM event",
+            "EXECUTE IMMEDIATE 'DELETE FROM event'",
+        ],
+    ),
+    (
+        BLOCK_IN_USE,
+        &[
+            "SET foreign_key_checks = 0;\nDELETE FROM block WHERE id = 2",
+            "SET foreign_key_checks = 0, sql_select_limit = 0;\nDELETE FROM block WHERE id = 2",
+            "SET foreign_key_checks = 0;\nREPLACE INTO block SELECT id, raw_sha256, raw_size, stored_sha256, 1, codec, 'x' FROM block WHERE id = 2",
+            "DELETE block FROM block JOIN segment ON segment.block_id = block.id",
+        ],
+    ),
+    (BLOCKS, &["INSERT INTO block SELECT * FROM block AS b ON DUPLICATE KEY UPDATE bytes = 'x', stored_size = 1"]),
+    (
+        SEGMENTS,
+        &[
+            "REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)",
+            "SET foreign_key_checks = 0;\nUPDATE segment SET block_id = 99",
+        ],
+    ),
+    (
+        HELD_CONTENT,
+        &[
+            "SET foreign_key_checks = 0, sql_select_limit = 0;\nDELETE FROM segment WHERE artifact_id = 2",
+            "DELETE segment FROM segment JOIN artifact ON artifact.id = segment.artifact_id",
+        ],
+    ),
+    (
+        CONTENT_IN_USE,
+        &[
+            "SET foreign_key_checks = 0;\nDELETE FROM artifact WHERE id = 2",
+            "SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM artifact WHERE id = 2",
+            "SET foreign_key_checks = 0;\nREPLACE INTO artifact (content_sha256, size_bytes, created_at) SELECT content_sha256, 0, '' FROM artifact WHERE id = 2",
+        ],
+    ),
+    (ARTIFACTS, &["SET foreign_key_checks = 0;\nUPDATE artifact SET id = 77 WHERE id = 2"]),
+    (
+        HELD_ITEM,
+        &[
+            "SET sql_mode = '';\nUPDATE item SET legal_hold = NULL",
+            "UPDATE IGNORE item SET legal_hold = NULL",
+            "SET sql_mode = '';\nUPDATE item SET legal_hold = ''",
+            "INSERT INTO item SELECT * FROM item AS i ON DUPLICATE KEY UPDATE legal_hold = FALSE",
+            "UPDATE item JOIN artifact ON artifact.id = item.artifact_id SET item.legal_hold = FALSE",
+        ],
+    ),
+    (
+        SEALED,
+        &[
+            "SET check_constraint_checks = 0;\nUPDATE item SET state = 'x' WHERE id = 1",
+            "SET sql_mode = '';\nUPDATE item SET state = NULL WHERE id = 1",
+        ],
+    ),
+    (TOMBSTONE, &["UPDATE item SET id = 77 WHERE id = 1", "UPDATE held_artifact SET artifact_id = 1"]),
+    (
+        ITEMS,
+        &[
+            "SET foreign_key_checks = 0;\nREPLACE INTO item SELECT * FROM item AS i WHERE id = 1",
+            "DELETE FROM held_artifact",
+        ],
+    ),
+    (
+        "denied",
+        &[
+            "TRUNCATE event",
+            "TRUNCATE segment",
+            "ALTER TABLE event ENGINE = InnoDB",
+            "DROP TRIGGER event_delete",
+            "DROP TABLE event",
+            "RENAME TABLE event TO gone",
+            "CREATE OR REPLACE TABLE event (id INT)",
+            "CREATE OR REPLACE VIEW held_artifact AS SELECT 0 AS artifact_id",
+            "CREATE TEMPORARY TABLE segment (block_id INT)",
+            "CREATE TEMPORARY TABLE held_artifact (artifact_id INT)",
+            "CREATE TRIGGER last BEFORE DELETE ON event FOR EACH ROW SET @x = 1",
+            "LOCK TABLES event WRITE",
+            "LOAD DATA INFILE '/dev/null' REPLACE INTO TABLE event",
+            "SET GLOBAL foreign_key_checks = 0",
+        ],
+    ),
+];
+
+/// Returns an archive with one held and one free item, and them.
+pub(in crate::archive) fn with_held_item<E: Database>() -> (E, [Item; 2]) {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let free = item(&mut *archive, b"free", &noise(1, 5_000));
+    let held = item(&mut *archive, b"held", &noise(2, 5_000));
+    let items = [Item { legal_hold: true, ..held }, free];
+    let op = OperationId::generate();
+    archive.begin(op, "here", &items).expect("begins");
+    let events = items.each_ref().map(|item| event(op, Action::Archive, Some(item)));
+    archive.seal(op, &events).expect("seals");
+    drop(archive);
+    (engine, items)
+}
+
+/// Returns everything that is to stay: items, contents, events.
+fn all(archive: &mut dyn Archive, items: &[Item]) -> (Vec<Item>, Vec<Vec<u8>>, Vec<Event>) {
+    let mut found = Vec::new();
+    archive
+        .list(&Query::default(), &mut |stored| {
+            found.push(stored.item);
+            ControlFlow::Continue(())
+        })
+        .expect("lists");
+    let (mut contents, mut events) = (Vec::new(), Vec::new());
+    for item in items {
+        contents.push(read(archive, &item.sha256, item.size).expect("reads"));
+        archive
+            .events(&item.tombstone, &mut |event| {
+                events.push(event);
+                ControlFlow::Continue(())
+            })
+            .expect("reads");
+    }
+    (found, contents, events)
+}
+
+fn begins_with_a_look(backend: Backend) -> &'static [&'static str] {
+    match backend {
+        Backend::Sqlite => &["BEGIN"],
+        Backend::Postgres => &["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"],
+        Backend::Mariadb => &[
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSTART TRANSACTION",
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED;\nSTART TRANSACTION",
+        ],
+    }
+}
+
+pub(in crate::archive) fn a_client_changes_no_event_and_destroys_nothing_held<E: Database>() {
+    let (engine, items) = with_held_item::<E>();
+    let before = all(&mut *engine.open(), &items);
+    let own = match E::BACKEND {
+        Backend::Sqlite => SQLITE,
+        Backend::Postgres => POSTGRES,
+        Backend::Mariadb => MARIADB,
+    };
+    for (reason, attempts) in EVERYWHERE.iter().chain(own) {
+        for attempt in *attempts {
+            let error = engine.raw(attempt).expect_err(attempt);
+            assert!(error.contains(reason), "{attempt}: {error}");
+        }
+    }
+    assert_eq!(all(&mut *engine.open(), &items), before);
+    // What is not held can be purged, by whoever may delete.
+    engine.raw("DELETE FROM segment WHERE artifact_id = 1").expect("deletes");
+    engine.raw("DELETE FROM block WHERE id = 1").expect("deletes");
+}
+
+/// A transaction that looked at the archive before something was held must not destroy it afterwards.
+pub(in crate::archive) fn a_hold_counts_for_who_looked_before_it<E: Database>() {
+    for begin in begins_with_a_look(E::BACKEND) {
+        for destroy in [
+            "DELETE FROM segment WHERE artifact_id = 1",
+            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1",
+        ] {
+            let (engine, [_, free]) = with_held_item::<E>();
+            let mut looked = engine.client();
+            looked(begin).expect(begin);
+            // An older look than a serializable transaction's locks would allow: at another table.
+            looked("SELECT COUNT(*) FROM tag").expect("looks");
+            engine.raw("UPDATE item SET legal_hold = TRUE WHERE id = 2").expect("holds");
+            looked(destroy).expect_err(destroy);
+            drop(looked);
+            read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
+        }
+    }
+}
+
+pub(in crate::archive) fn a_hold_that_is_being_set_is_waited_for<E: Database>() {
+    let (engine, [_, free]) = with_held_item::<E>();
+    let mut holder = engine.client();
+    let begin = if E::BACKEND == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    for sql in [begin, "UPDATE item SET legal_hold = TRUE WHERE id = 2"] {
+        holder(sql).expect(sql);
+    }
+    std::thread::scope(|scope| {
+        let destroyer = scope.spawn(|| engine.raw("DELETE FROM segment WHERE artifact_id = 1"));
+        // So that it most likely waits. Where it comes late, it sees the hold anyway.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        holder("COMMIT").expect("commits");
+        let error = destroyer.join().expect("ends").expect_err("is held by now");
+        assert!(error.contains(HELD_CONTENT), "{error}");
+    });
+    read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
+}
+
+pub(in crate::archive) fn purged_content_is_known_as_purged_and_does_not_come_back<E: Database>() {
+    let (engine, [_, free]) = with_held_item::<E>();
+    let mut client: Client<'_> = engine.client();
+    for sql in [
+        "DELETE FROM segment WHERE artifact_id = 1",
+        "DELETE FROM block WHERE id = 1",
+        "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1",
+    ] {
+        client(sql).expect(sql);
+    }
+    let mut archive = engine.open();
+    assert!(archive.find_artifacts(&[free.sha256]).expect("looks")[&free.sha256].purged_at.is_some());
+    assert!(archive.item(&free.tombstone).expect("looks").expect("stays").purged_at.is_some());
+    let refused = read(&mut *archive, &free.sha256, free.size).expect_err("is purged");
+    assert!(matches!(refused, ReadError::Archive { source: ArchiveError::Purged { .. }, .. }));
+    let source = Memory(vec![noise(1, 5_000)]);
+    let refused = store_contents(&mut *archive, &source, StoreContentsOptions::default(), &mut |_| ());
+    assert!(matches!(refused, Err(StoreContentsError::Archive(ArchiveError::Purged { .. }))), "{refused:?}");
+    let refused = archive.begin(OperationId::generate(), "here", &[free]);
+    assert!(matches!(refused, Err(ArchiveError::Purged { .. })), "{refused:?}");
+    assert_eq!(archive.counts().expect("counts").retrievable, 1);
+    let other = store(&mut *archive, &[noise(3, 5_000)]);
+    assert!(other[0].new);
+}
