@@ -8,6 +8,6 @@ while read -r tombstone sha256 mode escaped; do
   [ "$(sha256sum < "$path")" = "$sha256  -" ]
   case $mode in
     100755) chmod +x "$path" ;;
-    120000) target=$(cat "$path" && echo .) && ln -sf "${target%??}" "$path" ;;
+    120000) target=$(cat "$path" && echo .) && ln -sf -- "${target%?}" "$path" ;;
   esac
 done < "$export/files.txt"

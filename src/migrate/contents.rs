@@ -69,7 +69,9 @@ impl Copy<'_> {
         if let Some((content, error)) = failed {
             return Err(self.not_whole(&content, error));
         }
-        there.iter().for_each(|content| self.arrived(content));
+        for content in &there {
+            self.arrived(content);
+        }
         Ok(missing)
     }
 
@@ -100,9 +102,11 @@ impl Copy<'_> {
             return Err(self.not_whole(&content, error));
         }
         let arrived: Vec<KnownContent> = contents.iter().map(|(content, _)| *content).collect();
-        self.take_in(Batch { contents, ..Batch::default() })?;
+        self.take_in(&Batch { contents, ..Batch::default() })?;
         fault::point("copy-contents");
-        arrived.iter().for_each(|content| self.arrived(content));
+        for content in &arrived {
+            self.arrived(content);
+        }
         Ok(())
     }
 
@@ -151,13 +155,13 @@ impl Copy<'_> {
                     Err(source) => return Err(self.damaged(sha256, ReadError::Block { sha256, source })),
                 }
                 if bytes >= BATCH_BYTES {
-                    self.take_in(Batch { blocks: std::mem::take(&mut blocks), ..Batch::default() })?;
+                    self.take_in(&Batch { blocks: std::mem::take(&mut blocks), ..Batch::default() })?;
                     fault::point("copy-blocks");
                     bytes = 0;
                 }
             }
         }
-        self.take_in(Batch { blocks, ..Batch::default() })?;
+        self.take_in(&Batch { blocks, ..Batch::default() })?;
         fault::point("copy-blocks");
         Ok(())
     }

@@ -142,7 +142,7 @@ impl Copy<'_> {
                 there.into_iter().map(|known| (known.stored.item.tombstone, known)).collect();
             let items: Vec<KnownItem> =
                 page.into_iter().filter(|known| there.get(&known.stored.item.tombstone) != Some(known)).collect();
-            self.take_in(Batch { items, ..Batch::default() })?;
+            self.take_in(&Batch { items, ..Batch::default() })?;
             fault::point("copy-items");
             (self.progress)(Progress::Items(count));
         }
@@ -158,19 +158,19 @@ impl Copy<'_> {
             if let Some(event) = events.iter().rfind(|event| event.action == Action::Migrate) {
                 self.migrated = Some(event.clone());
             }
-            self.take_in(Batch { events, ..Batch::default() })?;
+            self.take_in(&Batch { events, ..Batch::default() })?;
             fault::point("copy-events");
             self.events = last;
             (self.progress)(Progress::Events(last));
         }
     }
 
-    fn take_in(&mut self, batch: Batch) -> Result<(), MigrateError> {
+    fn take_in(&mut self, batch: &Batch) -> Result<(), MigrateError> {
         let nothing = batch.blocks.is_empty() && batch.contents.is_empty();
         if nothing && batch.items.is_empty() && batch.events.is_empty() {
             return Ok(());
         }
-        self.target.take_in(&self.of, &batch).map_err(MigrateError::Target)
+        self.target.take_in(&self.of, batch).map_err(MigrateError::Target)
     }
 
     /// Checks that both hold the same.
