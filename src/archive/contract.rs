@@ -572,7 +572,12 @@ fn changes(item: &Item) -> Vec<(&'static str, Change)> {
     let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
     vec![
         ("put", Box::new(|archive: &mut dyn Archive| archive.put(&[], &[]).map(|_| ()))),
-        ("begin", Box::new(move |archive: &mut dyn Archive| archive.begin(op, "here", &[again.clone()]).map(|_| ()))),
+        (
+            "begin",
+            Box::new(move |archive: &mut dyn Archive| {
+                archive.begin(op, "here", std::slice::from_ref(&again)).map(|_| ())
+            }),
+        ),
         ("seal", Box::new(move |archive: &mut dyn Archive| archive.seal(op, &[archived.clone(), sealed.clone()]))),
         ("undo", Box::new(move |archive: &mut dyn Archive| archive.undo(op, "here", &undone).map(|_| ()))),
         ("append", Box::new(move |archive: &mut dyn Archive| archive.append_events(std::slice::from_ref(&other)))),

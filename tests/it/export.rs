@@ -49,10 +49,12 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
     found
 }
 
+/// The size of a block.
+const BLOCK: usize = 1 << 20;
+
 /// Makes 200 files of every size class, with names that shells and JSON dislike.
 fn awkward(repo: &Repo<'_>) {
     let noise = |length: usize| crate::migrate::noise(length as u64, length);
-    const BLOCK: usize = 1 << 20;
     for size in [0, 1, 2, 4095, 65_536, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 17] {
         repo.write(format!("sizes/{size}.bin"), noise(size));
         repo.write(
@@ -155,9 +157,9 @@ fn what_stands_there_is_left_alone_and_a_killed_export_leaves_nothing() {
     for (name, make) in [("file", true), ("folder", false)] {
         let path = world.at(name).path;
         if make {
-            fs::write(&path, "mine").unwrap()
+            fs::write(&path, "mine").unwrap();
         } else {
-            fs::create_dir(&path).unwrap()
+            fs::create_dir(&path).unwrap();
         }
         let refused = repo.tomb(&["export", &format!("../{name}")]).exits(1).stderr_text();
         assert!(refused.contains("exists") && refused.contains("hint: choose another place"), "{refused}");

@@ -435,8 +435,8 @@ fn the_url_is_expanded_or_read_and_its_secrets_are_not_told() {
         }
     }
     repo.tomb(&["migrate", "--to", "${UNSET_VARIABLE}"]).exits(2);
-    let long = repo.tomb_with_input(&["migrate", "--to", "-"], &[b'a'; 5000]).exits(2);
-    assert!(long.stderr_text().contains("longer than 4 KiB"), "{long}");
+    let too_long = repo.tomb_with_input(&["migrate", "--to", "-"], &[b'a'; 5000]).exits(2);
+    assert!(too_long.stderr_text().contains("longer than 4 KiB"), "{too_long}");
     let log = std::fs::read_to_string(repo.path.join(".git/archive-tomb/archive_ops.jsonl")).unwrap();
     assert!(log.contains("\"action\":\"MIGRATE\"") && !log.contains(CANARY));
     for kind in KINDS {

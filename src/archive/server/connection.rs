@@ -13,7 +13,7 @@ use sqlx::{ColumnIndex, Decode, Type, ValueRef as _};
 const GREETING: Duration = Duration::from_secs(15);
 
 /// How long one statement may take. Without a limit, a network that swallows packets would hold a command for ever.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER: Duration = Duration::from_mins(5);
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {

@@ -199,7 +199,8 @@ enum Refusal {
 }
 
 fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
-    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    let number =
+        error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number);
     match (number, error.code().as_deref().unwrap_or_default()) {
         // Access denied: for the login, for this database. Then: no such database.
         (Some(1044 | 1045 | 1698), _) | (None, "28P01" | "28000" | "42501") => Refusal::Login,
