@@ -67,6 +67,32 @@ pub const POINTS: &[&str] = &[
     "withdrawn",
 ];
 
+/// The points of what goes past all operations: an archive that is copied, or exported.
+pub const COPYING_POINTS: &[&str] = &[
+    // The target is there and marked as a copy.
+    "copy-marked",
+    // Blocks are in the target; passed for each group.
+    "copy-blocks",
+    // Contents are in the target; passed for each group.
+    "copy-contents",
+    // Items are in the target; passed for each page.
+    "copy-items",
+    // Events are in the target; passed for each page.
+    "copy-events",
+    // Both hold the same; the source is still locked.
+    "copy-compared",
+    // The source is superseded, the copy is not complete.
+    "source-superseded",
+    // The copy is complete, the log does not say so yet.
+    "copy-complete",
+    // A content of an export is written; passed for each.
+    "export-content",
+    // The export is whole, beside its place.
+    "export-written",
+    // The export is in its place.
+    "export-renamed",
+];
+
 /// Kills the process, as `kill -9` would, if the environment asks for a stop at `name`.
 #[inline]
 pub fn point(name: &str) {
@@ -75,7 +101,7 @@ pub fn point(name: &str) {
         use std::sync::atomic::{AtomicU64, Ordering};
 
         static PASSED: AtomicU64 = AtomicU64::new(0);
-        debug_assert!(POINTS.contains(&name), "`{name}` is not in the list");
+        debug_assert!(POINTS.iter().chain(COPYING_POINTS).any(|known| *known == name), "`{name}` is not in the list");
         let Some(wanted) = std::env::var_os(VARIABLE) else { return };
         let wanted = wanted.to_string_lossy();
         let (wanted, signal) = wanted.split_once('@').unwrap_or((&wanted, "KILL"));

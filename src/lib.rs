@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`] |
+//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
@@ -22,6 +22,7 @@ pub mod change;
 pub mod clock;
 pub mod config;
 pub mod evidence;
+pub mod export;
 pub mod fault;
 pub mod fs;
 pub mod git;
@@ -30,6 +31,7 @@ pub mod id;
 pub mod item;
 pub mod journal;
 pub mod log;
+pub mod migrate;
 pub mod operation;
 pub mod places;
 pub mod quote;

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::{
-    ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, PendingOperation, Query,
-    Segment, StoredItem,
+    ArchiveError, ArtifactInfo, Block, BlockInfo, Copying, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
+    Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -20,9 +20,10 @@ use crate::item::{Item, RepoPath};
 /// * Every changing method may be repeated after an error or a crash and then has the effect of one call.
 /// * Several programs may use one archive at once. What one has been told is stored, the others see.
 /// * Nothing here deletes bytes, items or events.
+/// * An archive that is superseded (see [`Copying`]) refuses every change with [`ArchiveError::Superseded`].
 ///
 /// `origin` is the id of the clone that acts: an opaque text, the same for every command run in that clone.
-pub trait Archive: Send {
+pub trait Archive: Copying + Send {
     /// Returns the archive's random id: a lower-case version 4 UUID, made with the archive and never changed.
     fn id(&self) -> &str;
 

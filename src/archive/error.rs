@@ -119,6 +119,18 @@ pub enum ArchiveError {
         /// The operation.
         op: OperationId,
     },
+    /// Another archive took the place of this one, which takes no changes any more.
+    #[error("the archive is superseded by archive `{by}` and takes no changes")]
+    Superseded {
+        /// The id of the archive that is to be used instead.
+        by: String,
+    },
+    /// The archive is not an unfinished copy of the one that is to be copied.
+    #[error("the archive holds data of its own and is no unfinished copy of archive `{of}`")]
+    NotACopy {
+        /// The id of the archive that is to be copied.
+        of: String,
+    },
     /// A stored value is not what the archive's format allows.
     #[error("the archive is damaged: {what}")]
     Damaged {

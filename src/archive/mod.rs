@@ -14,6 +14,7 @@ mod block;
 mod chunk;
 #[cfg(test)]
 mod contract;
+mod copying;
 mod error;
 mod examine;
 mod location;
@@ -30,6 +31,8 @@ mod writer;
 pub use backend::Archive;
 pub use block::{BLOCK_SIZE, Block, BlockError, Codec};
 pub use chunk::{AVERAGE_PIECE, MAXIMUM_PIECE, MINIMUM_PIECE};
+pub(crate) use copying::item_with;
+pub use copying::{Approval, Batch, Copying, KnownContent, KnownItem, Purpose};
 pub use error::ArchiveError;
 pub use examine::{Damage, Examination, examine};
 pub use location::Location;

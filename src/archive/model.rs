@@ -1,5 +1,6 @@
 //! The values that go into an archive and come out of it.
 
+use super::ArchiveError;
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record, RecordError};
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -88,6 +89,19 @@ impl Event {
     /// Returns the event that keeps `line`, which must be a canonical record.
     pub fn from_line(line: &str) -> Result<Self, RecordError> {
         Ok(Self::new(&Record::parse_line(line.as_bytes())?, line.to_owned()))
+    }
+
+    /// Returns the event in row `id`, whose other columns must agree with its line.
+    pub(super) fn checked(id: i64, line: &str, digest: &str, tombstone: Option<&str>) -> Result<Self, ArchiveError> {
+        let damaged = |what: &str| ArchiveError::Damaged { what: format!("event {id} {what}") };
+        let event = Self::from_line(line).map_err(|_| damaged("is not a record"))?;
+        if event.digest.to_string() != digest {
+            return Err(damaged("does not match its digest"));
+        }
+        if event.tombstone.map(|tombstone| tombstone.to_string()).as_deref() != tombstone {
+            return Err(damaged("is about another item"));
+        }
+        Ok(event)
     }
 
     fn new(record: &Record, line: String) -> Self {

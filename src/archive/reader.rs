@@ -103,7 +103,7 @@ impl<'a> ContentReader<'a> {
         let sha256 = *sha256;
         let damaged = |damage| ReadError::Content { sha256, damage };
         let archive_failed = |source| ReadError::Archive { sha256, source };
-        let (total, mut write_ms) = (Stopwatch::start(), 0.0);
+        let total = Stopwatch::start();
 
         let known = self.archive.find_artifacts(&[sha256]).map_err(archive_failed)?;
         let info = known.get(&sha256).ok_or(ReadError::Missing { sha256 })?;
@@ -114,34 +114,45 @@ impl<'a> ContentReader<'a> {
             return Err(damaged("its recorded length is not the item's"));
         }
 
-        let mut hasher = Sha256Hasher::new();
-        let (mut left, mut number) = (size, 0);
+        let mut assembly = Assembly::new(sha256, size);
+        let mut number = 0;
         loop {
             let page = self.archive.segments(&sha256, number).map_err(archive_failed)?;
-            for segment in &page {
-                left = left
-                    .checked_sub(u64::from(segment.length))
-                    .filter(|_| segment.length > 0)
-                    .ok_or_else(|| damaged("its segments do not add up to its length"))?;
-                let block = self.decoded(&sha256, segment)?;
-                let bytes = cut(&block, segment).ok_or_else(|| damaged("a segment is not within its block"))?;
-                hasher.update(bytes);
-                let writing = Stopwatch::start();
-                out.write_all(bytes).map_err(|source| ReadError::Write { sha256, source })?;
-                write_ms += writing.elapsed_ms();
-            }
+            self.append(&mut assembly, &page, out)?;
             number += page.len() as u64;
             if page.len() < SEGMENT_PAGE {
                 break;
             }
         }
-        if left != 0 {
-            return Err(damaged("its segments do not add up to its length"));
-        }
-        if hasher.finish() != sha256 {
-            return Err(damaged("its bytes do not match its digest"));
-        }
+        let write_ms = assembly.finish()?;
         Ok(ReadTimings { decompression_ms: (total.elapsed_ms() - write_ms).max(0.0), write_ms })
+    }
+
+    /// Checks that `segments` of blocks in this archive make the content with digest `sha256` and length `size`, which need
+    /// not be in it.
+    pub(crate) fn check(&mut self, sha256: &Sha256, size: u64, segments: &[Segment]) -> Result<(), ReadError> {
+        let mut assembly = Assembly::new(*sha256, size);
+        self.append(&mut assembly, segments, &mut io::sink())?;
+        assembly.finish().map(|_| ())
+    }
+
+    /// Writes the bytes of `segments` to `out`, as the next ones of a content.
+    fn append(&mut self, assembly: &mut Assembly, segments: &[Segment], out: &mut dyn Write) -> Result<(), ReadError> {
+        let sha256 = assembly.sha256;
+        for segment in segments {
+            assembly.left = assembly
+                .left
+                .checked_sub(u64::from(segment.length))
+                .filter(|_| segment.length > 0)
+                .ok_or_else(|| assembly.damaged("its segments do not add up to its length"))?;
+            let block = self.decoded(&sha256, segment)?;
+            let bytes = cut(&block, segment).ok_or_else(|| assembly.damaged("a segment is not within its block"))?;
+            assembly.hasher.update(bytes);
+            let writing = Stopwatch::start();
+            out.write_all(bytes).map_err(|source| ReadError::Write { sha256, source })?;
+            assembly.write_ms += writing.elapsed_ms();
+        }
+        Ok(())
     }
 
     /// Returns the raw bytes of the block that `segment` of content `sha256` lies in.
@@ -161,6 +172,38 @@ impl<'a> ContentReader<'a> {
         }
         self.kept.push_back((segment.block, Arc::clone(&raw)));
         Ok(raw)
+    }
+}
+
+/// A content that is being put together.
+struct Assembly {
+    sha256: Sha256,
+    /// How many of its bytes are still to come.
+    left: u64,
+    hasher: Sha256Hasher,
+    write_ms: f64,
+}
+
+impl Assembly {
+    fn new(sha256: Sha256, size: u64) -> Self {
+        Self { sha256, left: size, hasher: Sha256Hasher::new(), write_ms: 0.0 }
+    }
+
+    fn damaged(&self, damage: &'static str) -> ReadError {
+        ReadError::Content { sha256: self.sha256, damage }
+    }
+
+    /// Checks the whole, and returns how long writing it took.
+    fn finish(self) -> Result<f64, ReadError> {
+        if self.left != 0 {
+            return Err(self.damaged("its segments do not add up to its length"));
+        }
+        let (sha256, write_ms) = (self.sha256, self.write_ms);
+        if self.hasher.finish() == sha256 {
+            Ok(write_ms)
+        } else {
+            Err(ReadError::Content { sha256, damage: "its bytes do not match its digest" })
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{
-    AnyArchive, Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact,
-    PendingOperation, Query, Segment, StoredItem,
+    AnyArchive, Archive, ArchiveError, ArtifactInfo, Batch, Block, BlockInfo, Copying, Counts, Event, ItemStatus,
+    KnownContent, KnownItem, NewArtifact, PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -170,6 +170,48 @@ macro_rules! ask_through {
 
             fn counts(&mut self) -> Result<Counts, ArchiveError> {
                 self.ask(|archive| archive.counts())
+            }
+        }
+
+        impl Copying for $wrapper {
+            fn superseded_by(&mut self) -> Result<Option<String>, ArchiveError> {
+                self.ask(|archive| archive.superseded_by())
+            }
+
+            fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
+                self.ask(|archive| archive.contents_page(after))
+            }
+
+            fn items_page(&mut self, after: Option<&Tombstone>) -> Result<Vec<KnownItem>, ArchiveError> {
+                self.ask(|archive| archive.items_page(after))
+            }
+
+            fn events_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError> {
+                self.ask(|archive| archive.events_page(after))
+            }
+
+            fn newest_event(&mut self) -> Result<u64, ArchiveError> {
+                self.ask(|archive| archive.newest_event())
+            }
+
+            fn begin_copy(&mut self, of: &str) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.begin_copy(of))
+            }
+
+            fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.take_in(of, batch))
+            }
+
+            fn complete_copy(&mut self, of: &str, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.complete_copy(of, events))
+            }
+
+            fn supersede(
+                &mut self,
+                by: &str,
+                last_look: &mut dyn FnMut() -> Option<Event>,
+            ) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.supersede(by, last_look))
             }
         }
     };

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    cat, config_show, diff, doctor, evidence, health_check, hooks, init, list, pr_body, restore, schema, show, status,
-    store, textconv, trust, verify,
+    cat, config_show, diff, doctor, evidence, export, health_check, hooks, init, list, migrate, pr_body, restore,
+    schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Hooks(hooks::HooksArguments),
     Doctor(doctor::DoctorArguments),
     HealthCheck(health_check::HealthCheckArguments),
+    Export(export::ExportArguments),
+    Migrate(migrate::MigrateArguments),
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),
     Schema(schema::SchemaArguments),

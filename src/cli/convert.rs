@@ -10,11 +10,13 @@ use git_archive_tomb::evidence::checkpoint::format::CheckpointError;
 use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
 use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
+use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::GitError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
+use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::quote;
@@ -129,9 +131,63 @@ impl From<ArchiveError> for CommandError {
                 (Exit::Integrity, None)
             }
             ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
+            ArchiveError::Superseded { .. } => (
+                Exit::Usage,
+                Some(
+                    "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from",
+                ),
+            ),
+            ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
             ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
         };
         with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+const USE_THE_OTHER: &str =
+    "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from";
+
+const MAKE_ANEW: &str = "empty the target's database, or name another one, and run the command again";
+
+impl From<MigrateError> for CommandError {
+    fn from(error: MigrateError) -> Self {
+        let text = error.to_string();
+        let (exit, hint) = match error {
+            MigrateError::Source(cause) | MigrateError::Target(cause) => {
+                // The cause decides what to do; the context says which of the two archives it is.
+                let cause = Self::from(cause);
+                let mut shown = Self::new(cause.exit, text).caused_by(cause.message);
+                shown.causes.extend(cause.causes);
+                shown.hints = cause.hints;
+                return shown;
+            }
+            MigrateError::Same => (Exit::Usage, "name another database with `--to`"),
+            MigrateError::Superseded { .. } => (Exit::Usage, USE_THE_OTHER),
+            MigrateError::Damaged { .. } => (
+                Exit::Integrity,
+                "git's history may have it: `git archive-tomb restore --from history <tombstone> <output>`",
+            ),
+            MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
+            MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+        };
+        Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<ExportError> for CommandError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Archive(error) => error.into(),
+            ExportError::Exists { .. } => Self::from_error(Exit::Failed, &error).hint("choose another place"),
+            ExportError::InUse { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("wait for it, or choose another place")
+            }
+            ExportError::Content { ref source, .. } if source.is_integrity() => {
+                Self::from_error(Exit::Integrity, &error)
+                    .hint("git's history may have it: `git archive-tomb restore --from history <tombstone> <output>`")
+            }
+            ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
     }
 }
 

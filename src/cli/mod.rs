@@ -110,6 +110,8 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
+        Command::Export(arguments) => commands::export::run(&arguments, &mut session),
+        Command::Migrate(arguments) => commands::migrate::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),
         Command::Schema(_) | Command::Textconv(_) => Err(CommandError::new(Exit::Usage, "this needs no repository")),

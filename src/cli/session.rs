@@ -15,7 +15,7 @@ use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::index_entries_of;
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::config::{
-    self, Backend, Config, ConfigFile, GitConfigEntry, Place, Sources, TRUST_KEY, environment,
+    self, ArchiveUrl, Backend, Config, ConfigFile, GitConfigEntry, Place, Sources, TRUST_KEY, environment,
 };
 use git_archive_tomb::evidence::log::OperationsLog;
 use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Status};
@@ -320,32 +320,38 @@ impl<'a> Session<'a> {
 
     /// Returns where the archive is.
     pub(crate) fn archive_location(&self) -> Result<Location, CommandError> {
-        let url = &self.config()?.url;
-        Ok(match (url.backend(), url.place()) {
+        Ok(self.location_of(&self.config()?.url))
+    }
+
+    /// Returns where the archive with this URL is.
+    pub(crate) fn location_of(&self, url: &ArchiveUrl) -> Location {
+        match (url.backend(), url.place()) {
             (Backend::Sqlite, Some(Place::Path(path))) => Location::File(self.at_top(path)),
             (Backend::Sqlite, _) => Location::File(self.places.archive()),
             (Backend::Postgres, _) => Location::Postgres(url.as_secret().clone()),
             (Backend::Mariadb, _) => Location::Mariadb(url.as_secret().clone()),
-        })
+        }
     }
 
     /// Returns the archive's place as people may see it.
     pub(crate) fn shown_archive(&self) -> Result<String, CommandError> {
-        Ok(match self.archive_location()? {
-            Location::File(path) => shown(&path),
-            server => server.to_string(),
-        })
+        Ok(shown_location(&self.archive_location()?))
     }
 
     /// Opens the archive, which must exist.
     pub(crate) fn archive(&self) -> Result<Box<AnyArchive>, CommandError> {
-        self.open_archive(OpenMode::Existing)
+        let mut archive = self.open_archive(OpenMode::Existing)?;
+        self.warn_superseded(&mut *archive)?;
+        Ok(archive)
     }
 
     /// Opens the archive; `None` if there is none, or one whose making was stopped.
     pub(crate) fn archive_if_any(&self) -> Result<Option<Box<AnyArchive>>, CommandError> {
         match self.try_open_archive(OpenMode::Existing)? {
-            Ok(archive) => Ok(Some(archive)),
+            Ok(mut archive) => {
+                self.warn_superseded(&mut *archive)?;
+                Ok(Some(archive))
+            }
             Err(ArchiveError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -361,17 +367,42 @@ impl<'a> Session<'a> {
         &self,
         mode: OpenMode,
     ) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
-        let location = self.archive_location()?;
-        if mode != OpenMode::Existing && self.is_default_archive()? {
-            self.places.create()?;
-        }
-        let config = self.config()?;
-        debug!(backend = config.url.backend().as_str(), "Archive URL: {} (credentials redacted)", config.url);
-        let archive = open_retrying(config.retry.policy(), self.on_retry()?, || location.open(mode));
+        let url = &self.config()?.url;
+        debug!(backend = url.backend().as_str(), "Archive URL: {url} (credentials redacted)");
+        let archive = self.open_at(&self.archive_location()?, mode)?;
         if let Ok(archive) = &archive {
             debug!(backend = archive.backend(), "Backend validation: OK ({})", archive.backend());
         }
         Ok(archive)
+    }
+
+    /// Opens the archive at `location`, with the patience that is configured.
+    pub(crate) fn open_at(
+        &self,
+        location: &Location,
+        mode: OpenMode,
+    ) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
+        if mode != OpenMode::Existing && *location == Location::File(self.places.archive()) {
+            self.places.create()?;
+        }
+        Ok(open_retrying(self.config()?.retry.policy(), self.on_retry()?, || location.open(mode)))
+    }
+
+    /// Warns who reads an archive that another one took the place of: what came since is there and not here.
+    fn warn_superseded(&self, archive: &mut AnyArchive) -> Result<(), CommandError> {
+        if let Some(by) = archive.superseded_by()? {
+            let shown = self.shown_archive()?;
+            self.output.warn(format_args!("the archive {shown} is superseded by archive {by}, which may hold more"));
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin what changes an archive that another one took the place of.
+    pub(crate) fn refuse_superseded(archive: &mut AnyArchive) -> Result<(), CommandError> {
+        match archive.superseded_by()? {
+            Some(by) => Err(ArchiveError::Superseded { by }.into()),
+            None => Ok(()),
+        }
     }
 
     /// Says what this run is about to do: each attempt that has to be repeated is recorded in the shape of `record`.
@@ -408,6 +439,13 @@ impl<'a> Session<'a> {
             let restored: Vec<_> = record.tombstone.into_iter().filter(|_| record.action == Action::Restore).collect();
             archive.mark_restored(&restored, record.ts, &[event])?;
         }
+        Ok(())
+    }
+
+    /// Appends a record that is in the archive already to the operations log.
+    pub(crate) fn log_event(&self, event: &Event) -> Result<(), CommandError> {
+        self.places.create()?;
+        OperationsLog::open(&self.operations_log()?)?.append(&[&event.line])?;
         Ok(())
     }
 
@@ -541,6 +579,14 @@ pub(crate) fn describe_unfinished(unfinished: &Unfinished) -> String {
             quote(header.actor.as_bytes()),
         ),
         Err(error) => format!("operation {} was stopped half-way, and {error}", unfinished.id),
+    }
+}
+
+/// Returns an archive's place as people may see it.
+pub(crate) fn shown_location(location: &Location) -> String {
+    match location {
+        Location::File(path) => shown(path),
+        server => server.to_string(),
     }
 }
 

@@ -6,26 +6,24 @@ use std::any::Any;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock};
 
 use git_archive_tomb::quote::printable;
 use git_archive_tomb::redact::Redactor;
 
-/// Knows this run's secrets, once the configuration is read. A panic's message has no other way to it.
-static REDACTOR: OnceLock<Redactor> = OnceLock::new();
+/// Know this run's secrets, once the configuration and the arguments are read. A panic's message has no other way to them.
+static REDACTORS: RwLock<Vec<Redactor>> = RwLock::new(Vec::new());
 
 /// Hides the secrets that `redactor` knows from now on.
 pub(crate) fn hide(redactor: Redactor) {
-    // The configuration is read once a run.
-    let _ = REDACTOR.set(redactor);
+    REDACTORS.write().unwrap_or_else(PoisonError::into_inner).push(redactor);
 }
 
 /// Returns `text` without secrets. What looks like a URL with a password is hidden also before any is known.
 pub(crate) fn redacted(text: &str) -> String {
-    match REDACTOR.get() {
-        Some(redactor) => redactor.redact(text).into_owned(),
-        None => Redactor::new().redact(text).into_owned(),
-    }
+    let redactors = REDACTORS.read().unwrap_or_else(PoisonError::into_inner);
+    let text = redactors.iter().fold(text.to_owned(), |text, redactor| redactor.redact(&text).into_owned());
+    Redactor::new().redact(&text).into_owned()
 }
 
 /// Returns `text` without secrets, each of its lines harmless to a terminal.

@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, ContentReader, ContentSource, Event, ItemState, ItemStatus, OpenMode, Query,
-    ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, ContentReader, ContentSource, Event, ItemState, ItemStatus, OpenMode,
+    Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
@@ -89,6 +89,9 @@ macro_rules! contract_suite {
             any_contents_come_back
             paths_that_look_alike_stay_apart
             texts_that_look_alike_stay_apart
+            a_superseded_archive_refuses_every_change
+            a_copy_is_changed_by_its_migration_alone
+            what_a_copy_takes_in_is_what_was_there
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {
@@ -624,4 +627,160 @@ pub(super) fn any_contents_come_back<E: Engine>() {
             prop_assert!(bytes == *content);
         }
     });
+}
+
+/// Returns every change that an archive may be asked for, by name.
+fn changes(item: &Item) -> Vec<(&'static str, Change)> {
+    let op = OperationId::generate();
+    let [archived, other] = [event(op, Action::Archive, Some(item)), event(op, Action::Recover, None)];
+    let again = item.clone();
+    let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
+    vec![
+        ("put", Box::new(|archive: &mut dyn Archive| archive.put(&[], &[]).map(|_| ()))),
+        (
+            "begin",
+            Box::new(move |archive: &mut dyn Archive| {
+                archive.begin(op, "here", std::slice::from_ref(&again)).map(|_| ())
+            }),
+        ),
+        ("seal", Box::new(move |archive: &mut dyn Archive| archive.seal(op, &[archived.clone(), sealed.clone()]))),
+        ("undo", Box::new(move |archive: &mut dyn Archive| archive.undo(op, "here", &undone).map(|_| ()))),
+        ("append", Box::new(move |archive: &mut dyn Archive| archive.append_events(std::slice::from_ref(&other)))),
+        (
+            "restored",
+            Box::new(move |archive: &mut dyn Archive| {
+                archive.mark_restored(&[tombstone], time(9), std::slice::from_ref(&restored))
+            }),
+        ),
+    ]
+}
+
+type Change = Box<dyn Fn(&mut dyn Archive) -> Result<(), ArchiveError>>;
+
+pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let item = item(&mut *archive, b"a", b"content");
+    let (op, by) = (OperationId::generate(), "0199f1a2-0000-4000-8000-000000000001");
+    archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
+
+    // A last look that finds something leaves everything as it is.
+    archive.supersede(by, &mut || None).expect("looks");
+    assert_eq!(archive.superseded_by().expect("asks"), None);
+    archive.append_events(&[event(op, Action::HealthCheck, None)]).expect("is in use");
+
+    let moved = event(op, Action::Migrate, None);
+    archive.supersede(by, &mut || Some(moved.clone())).expect("is superseded");
+    archive.supersede(by, &mut || panic!("it has been done")).expect("may be repeated");
+    let other = archive.supersede("0199f1a2-0000-4000-8000-000000000002", &mut || panic!("it has been done"));
+    assert!(matches!(other, Err(ArchiveError::Superseded { .. })));
+    let mut archive = engine.open();
+    assert_eq!(archive.superseded_by().expect("asks").as_deref(), Some(by));
+    assert!(archive.find_events(&[moved.digest]).expect("looks").contains(&moved.digest));
+    let events = archive.counts().expect("counts").events;
+    for (name, change) in changes(&item) {
+        let refused = change(&mut *archive);
+        assert!(matches!(refused, Err(ArchiveError::Superseded { by: other }) if other == by), "{name}");
+    }
+    assert_eq!(archive.counts().expect("counts").events, events);
+    assert_eq!(state(&mut *archive, &item), ItemState::Pending);
+    assert_eq!(read(&mut *archive, &item.sha256, item.size).expect("reads"), b"content");
+    assert!(matches!(archive.begin_copy("0199f1a2-0000-4000-8000-000000000002"), Err(ArchiveError::NotACopy { .. })));
+}
+
+pub(super) fn a_copy_is_changed_by_its_migration_alone<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let (of, other) = ("0199f1a2-0000-4000-8000-000000000001", "0199f1a2-0000-4000-8000-000000000002");
+    assert!(matches!(archive.take_in(of, &Batch::default()), Err(ArchiveError::NotACopy { .. })));
+    archive.begin_copy(of).expect("is empty");
+    archive.begin_copy(of).expect("may be repeated");
+    for refused in [
+        archive.begin_copy(other),
+        archive.take_in(other, &Batch::default()),
+        archive.complete_copy(other, &[]),
+        archive.append_events(&[event(OperationId::generate(), Action::HealthCheck, None)]),
+    ] {
+        assert!(matches!(refused, Err(ArchiveError::NotACopy { .. } | ArchiveError::Superseded { .. })));
+    }
+    let moved = event(OperationId::generate(), Action::Migrate, None);
+    archive.complete_copy(of, std::slice::from_ref(&moved)).expect("completes");
+    archive.complete_copy(of, std::slice::from_ref(&moved)).expect("may be repeated");
+    assert!(matches!(archive.take_in(of, &Batch::default()), Err(ArchiveError::NotACopy { .. })));
+    // It is an archive like any other, and so it is nobody's copy any more.
+    let item = item(&mut *archive, b"a", b"content");
+    archive.begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("is in use");
+    assert!(matches!(archive.begin_copy(of), Err(ArchiveError::NotACopy { .. })));
+}
+
+pub(super) fn what_a_copy_takes_in_is_what_was_there<E: Engine>() {
+    let (from, to) = (E::create(), E::create());
+    let (mut source, mut target) = (from.open(), to.open());
+    let op = OperationId::generate();
+    let items: Vec<Item> = (0..300_u32)
+        .map(|number| Item {
+            legal_hold: number % 7 == 0,
+            ..item(&mut *source, format!("{number}").as_bytes(), &number.to_le_bytes())
+        })
+        .collect();
+    source.begin(op, "here", &items).expect("begins");
+    let events: Vec<Event> = items.iter().take(280).map(|item| event(op, Action::Archive, Some(item))).collect();
+    source.append_events(&events).expect("appends");
+
+    let of = source.id().to_owned();
+    target.begin_copy(&of).expect("is empty");
+    // What is missing is said, and what comes before it is not taken in without it.
+    let known = source.items_page(None).expect("reads");
+    let early = target.take_in(&of, &Batch { items: known.clone(), ..Batch::default() });
+    assert!(matches!(early, Err(ArchiveError::MissingArtifact { .. })), "{early:?}");
+    let contents = source.contents_page(0).expect("reads");
+    let segments = source.segments(&contents[0].sha256, 0).expect("reads");
+    let early = target.take_in(&of, &Batch { contents: vec![(contents[0], segments)], ..Batch::default() });
+    assert!(matches!(early, Err(ArchiveError::MissingBlock { .. })), "{early:?}");
+
+    let mut last = 0;
+    loop {
+        let page = source.contents_page(last).expect("reads");
+        let Some(end) = page.last() else { break };
+        last = end.number;
+        let mut batch = Batch::default();
+        for content in page {
+            let segments = source.segments(&content.sha256, 0).expect("reads");
+            for segment in &segments {
+                batch.blocks.push(source.block(&segment.block).expect("reads").expect("is there"));
+            }
+            batch.contents.push((content, segments));
+        }
+        target.take_in(&of, &batch).expect("takes in");
+        target.take_in(&of, &batch).expect("may be repeated");
+    }
+    let mut last = None;
+    loop {
+        let items = source.items_page(last.as_ref()).expect("reads");
+        let Some(end) = items.last() else { break };
+        last = Some(end.stored.item.tombstone);
+        let batch = Batch { items, ..Batch::default() };
+        target.take_in(&of, &batch).expect("takes in");
+        target.take_in(&of, &batch).expect("may be repeated");
+        assert_eq!(target.items(&[end_of(&batch)]).expect("reads").len(), 1);
+    }
+    let page = source.events_page(0).expect("reads");
+    let rest = source.events_page(page.last().expect("has events").0).expect("reads");
+    assert_eq!((page.len() + rest.len()) as u64, source.counts().expect("counts").events);
+    for events in [&page, &page, &rest] {
+        let events = events.iter().map(|(_, event)| event.clone()).collect();
+        target.take_in(&of, &Batch { events, ..Batch::default() }).expect("takes in");
+    }
+    let lines = |archive: &mut dyn Archive| {
+        let mut sink = (Vec::new(), Vec::new());
+        let facts = crate::export::facts(archive, &mut sink.0, &mut sink.1, &mut |_| Ok(())).expect("reads");
+        (facts, sink)
+    };
+    assert_eq!(lines(&mut *source), lines(&mut *target));
+    assert_eq!(source.counts().expect("counts"), target.counts().expect("counts"));
+    assert_eq!(source.newest_event().expect("asks") > 0, target.newest_event().expect("asks") > 0);
+}
+
+fn end_of(batch: &Batch) -> Tombstone {
+    batch.items.last().expect("is not empty").stored.item.tombstone
 }

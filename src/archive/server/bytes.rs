@@ -97,43 +97,59 @@ pub(super) fn put_artifacts(
     let failed = failed("store contents");
     let contents: Vec<Sha256> = artifacts.iter().map(|artifact| artifact.sha256).collect();
     let known = find_artifacts(connection, &contents)?;
-    let mut fresh: HashMap<Sha256, &NewArtifact> = HashMap::new();
+    // In the order in which they came: neighbours share blocks, and are read in this order when the archive is copied.
+    let mut fresh: Vec<&NewArtifact> = Vec::new();
+    let mut added = HashSet::new();
     for artifact in artifacts {
         match known.get(&artifact.sha256) {
             Some(ArtifactInfo { purged_at: Some(purged_at), .. }) => {
                 return Err(ArchiveError::Purged { sha256: artifact.sha256, purged_at: *purged_at });
             }
-            Some(_) => {}
-            None => {
-                fresh.entry(artifact.sha256).or_insert(artifact);
-            }
+            None if added.insert(artifact.sha256) => fresh.push(artifact),
+            _ => {}
         }
     }
     let now = Timestamp::now().to_string();
-    let rows = fresh.values().map(|artifact| {
+    let rows = fresh.iter().map(|artifact| {
         let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
         Ok([artifact.sha256.to_string().into(), size.into(), now.as_str().into()])
     });
     let rows = rows.collect::<Result<Vec<[Value<'_>; 3]>, ArchiveError>>()?;
     let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES …";
     insert_rows(connection, sql, &rows).map_err(failed)?;
+    let segments: Vec<_> = fresh.iter().map(|artifact| (artifact.sha256, &artifact.segments[..])).collect();
+    put_segments(connection, &segments)?;
+    Ok(added)
+}
 
-    let artifact_ids = ids(connection, "artifact", "content_sha256", fresh.keys())?;
+/// Writes the segments of contents whose rows are new.
+pub(super) fn put_segments(
+    connection: &mut dyn Connection,
+    contents: &[(Sha256, &[Segment])],
+) -> Result<(), ArchiveError> {
+    let artifact_ids = artifact_ids(connection, contents.iter().map(|(sha256, _)| sha256))?;
     let blocks: HashSet<Sha256> =
-        fresh.values().flat_map(|artifact| artifact.segments.iter().map(|segment| segment.block)).collect();
+        contents.iter().flat_map(|(_, segments)| segments.iter().map(|segment| segment.block)).collect();
     let block_ids = ids(connection, "block", "raw_sha256", &blocks)?;
     let mut rows = Vec::new();
-    for (sha256, artifact) in &fresh {
+    for (sha256, segments) in contents {
         let id = artifact_ids.get(sha256).ok_or_else(|| damaged(format!("content `{sha256}` vanished")))?;
-        for (position, segment) in (0_i64..).zip(&artifact.segments) {
+        for (position, segment) in (0_i64..).zip(*segments) {
             let block = block_ids.get(&segment.block).ok_or(ArchiveError::MissingBlock { sha256: *sha256 })?;
             let numbers = [*id, position, *block, i64::from(segment.offset), i64::from(segment.length)];
             rows.push(numbers.map(Value::Integer));
         }
     }
     // Without the names of the columns: `offset` is a word of the language, and quoted in different ways.
-    insert_rows(connection, "INSERT INTO segment VALUES …", &rows).map_err(failed)?;
-    Ok(fresh.into_keys().collect())
+    insert_rows(connection, "INSERT INTO segment VALUES …", &rows).map_err(failed("store contents"))
+}
+
+/// Returns the ids of the rows of those of `contents` that have one.
+pub(super) fn artifact_ids<'d>(
+    connection: &mut dyn Connection,
+    contents: impl IntoIterator<Item = &'d Sha256>,
+) -> Result<HashMap<Sha256, i64>, ArchiveError> {
+    ids(connection, "artifact", "content_sha256", contents)
 }
 
 /// Returns the ids of the rows of `table` whose `column` is one of `digests`.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::connection::{Connection, Value};
-use super::{damaged, failed, in_groups, insert_rows, parse};
+use super::{failed, in_groups, insert_rows, parse};
 use crate::archive::{ArchiveError, Event};
 use crate::id::{Sha256, Tombstone};
 
@@ -50,20 +50,14 @@ pub(super) fn of_tombstone(
 ) -> Result<(), ArchiveError> {
     let failed = failed("read events");
     let sql = format!("SELECT id, digest, line FROM event WHERE tombstone_id = ? AND id > ? ORDER BY id LIMIT {PAGE}");
+    let tombstone = tombstone.to_string();
     let mut last = 0;
     loop {
-        let rows = connection.query(&sql, &[tombstone.to_string().into(), last.into()]).map_err(failed)?;
+        let rows = connection.query(&sql, &[tombstone.as_str().into(), last.into()]).map_err(failed)?;
         for row in &rows {
             let id = row.integer(0).map_err(failed)?;
-            let event = Event::from_line(&row.text(2).map_err(failed)?)
-                .map_err(|_| damaged(format!("event {id} is not a record")))?;
-            if event.digest.to_string() != row.text(1).map_err(failed)? {
-                return Err(damaged(format!("event {id} does not match its digest")));
-            }
-            if event.tombstone != Some(*tombstone) {
-                return Err(damaged(format!("event {id} is about another item")));
-            }
-            if visit(event).is_break() {
+            let (digest, line) = (row.text(1).map_err(failed)?, row.text(2).map_err(failed)?);
+            if visit(Event::checked(id, &line, &digest, Some(&tombstone))?).is_break() {
                 return Ok(());
             }
             last = id;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-use super::bytes::{compressed_size, find_artifacts};
+use super::bytes::{artifact_ids, compressed_size, find_artifacts};
 use super::connection::{Connection, Row, Value};
 use super::{damaged, events, failed, in_groups, insert_rows, length, parse};
 use crate::archive::query::path_matches;
@@ -63,7 +63,9 @@ pub(super) fn begin(
             }
         });
     }
-    insert_items(connection, &fresh, &artifacts, op, origin)?;
+    let rows: Vec<_> =
+        fresh.iter().map(|item| NewRow { item, op, origin, state: ItemState::Pending, restored_at: None }).collect();
+    insert_items(connection, &rows, &artifacts)?;
     for (id, item) in &again {
         begin_anew(connection, *id, item, op, origin)?;
     }
@@ -98,17 +100,7 @@ fn usable_artifacts(connection: &mut dyn Connection, items: &[Item]) -> Result<H
             return Err(damaged(format!("content `{sha256}` has {} bytes and not {}", info.size, item.size)));
         }
     }
-    let failed = failed("look for contents");
-    let mut ids = HashMap::with_capacity(known.len());
-    let sql = "SELECT content_sha256, id FROM artifact WHERE content_sha256 IN (…)";
-    in_groups(known.keys().map(|sha256| sha256.to_string().into()), sql, |sql, values| {
-        for row in connection.query(sql, values).map_err(failed)? {
-            let sha256 = parse(&row.text(0).map_err(failed)?, "artifact.content_sha256")?;
-            ids.insert(sha256, row.integer(1).map_err(failed)?);
-        }
-        Ok(())
-    })?;
-    Ok(ids)
+    artifact_ids(connection, known.keys())
 }
 
 fn standing(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Tombstone, Standing>, ArchiveError> {
@@ -148,19 +140,27 @@ pub(super) fn row_ids<'t>(
     Ok(found)
 }
 
-fn insert_items(
+/// What a new row of an item says.
+pub(super) struct NewRow<'a> {
+    pub item: &'a Item,
+    pub op: OperationId,
+    pub origin: &'a str,
+    pub state: ItemState,
+    pub restored_at: Option<Timestamp>,
+}
+
+/// Adds items, whose contents have the ids `artifacts`, without their labels.
+pub(super) fn insert_items(
     connection: &mut dyn Connection,
-    items: &[&Item],
+    items: &[NewRow<'_>],
     artifacts: &HashMap<Sha256, i64>,
-    op: OperationId,
-    origin: &str,
 ) -> Result<(), ArchiveError> {
     let failed = failed("record the items");
     let sql = "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind,
         language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by, archived_at, op, origin,
-        state) VALUES …";
+        state, restored_at) VALUES …";
     for items in items.chunks(ITEMS_PER_INSERT) {
-        let rows = items.iter().map(|item| {
+        let rows = items.iter().map(|NewRow { item, op, origin, state, restored_at }| {
             let path = match std::str::from_utf8(item.path.as_bytes()) {
                 Ok(text) => text.into(),
                 Err(_) => quote::quote(item.path.as_bytes()),
@@ -185,17 +185,18 @@ fn insert_items(
                 item.archived_by.as_str().into(),
                 item.archived_at.to_string().into(),
                 op.to_string().into(),
-                origin.into(),
-                ItemState::Pending.as_str().into(),
+                (*origin).into(),
+                state.as_str().into(),
+                restored_at.map(|time| time.to_string()).into(),
             ]
         });
-        let rows: Vec<[Value<'_>; 21]> = rows.collect();
+        let rows: Vec<[Value<'_>; 22]> = rows.collect();
         insert_rows(connection, sql, &rows).map_err(failed)?;
     }
     Ok(())
 }
 
-fn metadata(item: &Item) -> String {
+pub(super) fn metadata(item: &Item) -> String {
     serde_json::to_string(&item.metadata).expect("a map of texts is JSON")
 }
 
@@ -241,7 +242,7 @@ fn begin_anew(
 }
 
 /// Writes the items' tags and referents.
-fn write_labels(connection: &mut dyn Connection, items: &[(i64, &Item)]) -> Result<(), ArchiveError> {
+pub(super) fn write_labels(connection: &mut dyn Connection, items: &[(i64, &Item)]) -> Result<(), ArchiveError> {
     let failed = failed("label the items");
     let (mut tags, mut referents) = (Vec::new(), Vec::new());
     for (id, item) in items {
@@ -482,7 +483,7 @@ pub(super) fn counts(connection: &mut dyn Connection) -> Result<Counts, ArchiveE
 
 /// Returns the items that `tail` (a `WHERE` clause over item `i` and artifact `a`, and an order) selects, each with the id
 /// of its row.
-fn select(
+pub(super) fn select(
     connection: &mut dyn Connection,
     tail: &str,
     values: &[Value<'_>],

@@ -25,6 +25,7 @@ use crate::redact::SecretUrl;
 mod address;
 mod bytes;
 mod connection;
+mod copying;
 mod events;
 mod items;
 mod mariadb;
@@ -109,15 +110,28 @@ impl ServerArchive {
         self.transaction("read", |connection| connection.dialect().begin_read, work)
     }
 
-    /// Changes the archive: all of it or nothing, while nobody else does.
+    /// Changes the archive, unless another one took its place: all of it or nothing, while nobody else does.
     fn write<T>(
         &mut self,
         action: &'static str,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
+        self.lock(action, |connection, superseded_by| match superseded_by {
+            None => work(connection),
+            Some(by) => Err(ArchiveError::Superseded { by }),
+        })
+    }
+
+    /// Takes the lock of those who write; `work` is told which archive took this one's place.
+    fn lock<T>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&mut dyn Connection, Option<String>) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
         let locked = |connection: &mut dyn Connection| {
-            connection.query("SELECT id FROM archive WHERE singleton = 1 FOR UPDATE", &[]).map_err(failed(action))?;
-            work(connection)
+            let sql = "SELECT superseded_by FROM archive WHERE singleton = 1 FOR UPDATE";
+            let superseded_by = copying::superseded_by(connection, sql)?;
+            work(connection, superseded_by)
         };
         self.transaction(action, |connection| connection.dialect().begin_write, locked)
     }

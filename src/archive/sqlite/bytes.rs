@@ -60,34 +60,13 @@ pub(super) fn put(
 ) -> Result<HashSet<Sha256>, ArchiveError> {
     let failed = engine_error("store contents");
     let mut fresh = HashSet::new();
+    put_blocks(&transaction, blocks)?;
     {
-        let mut find_block =
-            transaction.prepare_cached("SELECT id FROM block WHERE raw_sha256 = ?1").map_err(failed)?;
-        let mut add_block = transaction
-            .prepare_cached(
-                "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
-                 VALUES (?1, ?2, ?3, length(?5), ?4, ?5)",
-            )
-            .map_err(failed)?;
-        for block in blocks {
-            let raw_sha256 = block.raw_sha256.to_string();
-            if row_id(&mut find_block, &raw_sha256)?.is_none() {
-                let stored_sha256 = block.stored_sha256.to_string();
-                add_block
-                    .execute(params![raw_sha256, block.raw_size, stored_sha256, block.codec.as_str(), block.stored])
-                    .map_err(failed)?;
-            }
-        }
         let now = Timestamp::now().to_string();
         let mut find_artifact =
             transaction.prepare_cached("SELECT purged_at FROM artifact WHERE content_sha256 = ?1").map_err(failed)?;
         let mut add_artifact = transaction
             .prepare_cached("INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES (?1, ?2, ?3)")
-            .map_err(failed)?;
-        let mut add_segment = transaction
-            .prepare_cached(
-                "INSERT INTO segment (artifact_id, position, block_id, offset, length) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )
             .map_err(failed)?;
         for artifact in artifacts {
             let sha256 = artifact.sha256;
@@ -102,18 +81,58 @@ pub(super) fn put(
             }
             let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
             let id = add_artifact.insert(params![text, size, now]).map_err(failed)?;
-            for (position, segment) in artifact.segments.iter().enumerate() {
-                let block = row_id(&mut find_block, &segment.block.to_string())?;
-                let block = block.ok_or(ArchiveError::MissingBlock { sha256 })?;
-                let position = i64::try_from(position).expect("a list in memory is shorter than 2^63");
-                add_segment.execute(params![id, position, block, segment.offset, segment.length]).map_err(failed)?;
-            }
+            put_segments(&transaction, id, &sha256, &artifact.segments)?;
             fresh.insert(sha256);
         }
     }
     transaction.commit().map_err(failed)?;
     Ok(fresh)
 }
+
+/// Adds those blocks that are not there.
+pub(super) fn put_blocks(transaction: &Transaction<'_>, blocks: &[Block]) -> Result<(), ArchiveError> {
+    let failed = engine_error("store blocks");
+    let mut find = transaction.prepare_cached(FIND_BLOCK).map_err(failed)?;
+    let mut add = transaction
+        .prepare_cached(
+            "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+             VALUES (?1, ?2, ?3, length(?5), ?4, ?5)",
+        )
+        .map_err(failed)?;
+    for block in blocks {
+        let raw_sha256 = block.raw_sha256.to_string();
+        if row_id(&mut find, &raw_sha256)?.is_none() {
+            let stored_sha256 = block.stored_sha256.to_string();
+            add.execute(params![raw_sha256, block.raw_size, stored_sha256, block.codec.as_str(), block.stored])
+                .map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the segments of content `sha256`, whose row is new and has the id `artifact`.
+pub(super) fn put_segments(
+    transaction: &Transaction<'_>,
+    artifact: i64,
+    sha256: &Sha256,
+    segments: &[Segment],
+) -> Result<(), ArchiveError> {
+    let failed = engine_error("store contents");
+    let mut find = transaction.prepare_cached(FIND_BLOCK).map_err(failed)?;
+    let mut add = transaction
+        .prepare_cached(
+            "INSERT INTO segment (artifact_id, position, block_id, offset, length) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .map_err(failed)?;
+    for (position, segment) in (0_i64..).zip(segments) {
+        let block = row_id(&mut find, &segment.block.to_string())?;
+        let block = block.ok_or(ArchiveError::MissingBlock { sha256: *sha256 })?;
+        add.execute(params![artifact, position, block, segment.offset, segment.length]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+const FIND_BLOCK: &str = "SELECT id FROM block WHERE raw_sha256 = ?1";
 
 pub(super) fn segments(connection: &Connection, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
     let failed = engine_error("list the segments of a content");
@@ -164,7 +183,7 @@ pub(super) fn block(connection: &Connection, raw: &Sha256) -> Result<Option<Bloc
 }
 
 /// Returns the id of the row that `statement` finds by `digest`.
-fn row_id(statement: &mut CachedStatement<'_>, digest: &str) -> Result<Option<i64>, ArchiveError> {
+pub(super) fn row_id(statement: &mut CachedStatement<'_>, digest: &str) -> Result<Option<i64>, ArchiveError> {
     statement.query_row([digest], |row| row.get(0)).optional().map_err(engine_error("look for a row"))
 }
 

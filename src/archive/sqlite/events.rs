@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::{damaged, engine_error};
+use super::engine_error;
 use crate::archive::{ArchiveError, Event};
 use crate::id::{Sha256, Tombstone};
 
@@ -47,17 +47,11 @@ pub(super) fn of_tombstone(
     let mut statement = connection
         .prepare_cached("SELECT id, digest, line FROM event WHERE tombstone_id = ?1 ORDER BY id")
         .map_err(failed)?;
-    let mut rows = statement.query([tombstone.to_string()]).map_err(failed)?;
+    let tombstone = tombstone.to_string();
+    let mut rows = statement.query([&tombstone]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let (id, digest, line): (i64, String, String) = row.try_into().map_err(failed)?;
-        let event = Event::from_line(&line).map_err(|_| damaged(format!("event {id} is not a record")))?;
-        if event.digest.to_string() != digest {
-            return Err(damaged(format!("event {id} does not match its digest")));
-        }
-        if event.tombstone != Some(*tombstone) {
-            return Err(damaged(format!("event {id} is about another item")));
-        }
-        if visit(event).is_break() {
+        if visit(Event::checked(id, &line, &digest, Some(&tombstone))?).is_break() {
             break;
         }
     }

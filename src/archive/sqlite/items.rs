@@ -79,7 +79,7 @@ fn raise_hold(transaction: &Transaction<'_>, id: i64) -> Result<(), ArchiveError
 }
 
 /// Makes an item's row, or with the id of an undone row begins that one anew.
-fn write_item(
+pub(super) fn write_item(
     transaction: &Transaction<'_>,
     undone: Option<i64>,
     artifact: i64,
@@ -147,7 +147,7 @@ fn write_item(
 }
 
 /// Writes an item's tags and referents.
-fn write_labels(transaction: &Transaction<'_>, id: i64, item: &Item) -> rusqlite::Result<()> {
+pub(super) fn write_labels(transaction: &Transaction<'_>, id: i64, item: &Item) -> rusqlite::Result<()> {
     let mut add_tag = transaction.prepare_cached("INSERT OR IGNORE INTO tag (item_id, tag) VALUES (?1, ?2)")?;
     for tag in &item.tags {
         add_tag.execute(params![id, tag])?;
@@ -337,7 +337,11 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts, ArchiveError> {
 }
 
 /// Returns the items that `tail` (a `WHERE` clause over item `i` and artifact `a`, and an order) selects.
-fn select(connection: &Connection, tail: &str, values: impl Params) -> Result<Vec<StoredItem>, ArchiveError> {
+pub(super) fn select(
+    connection: &Connection,
+    tail: &str,
+    values: impl Params,
+) -> Result<Vec<StoredItem>, ArchiveError> {
     let mut items = Vec::new();
     visit_items(connection, tail, values, &mut |item| {
         items.push(item);
@@ -413,17 +417,17 @@ fn read_item(row: &Row<'_>) -> Result<StoredItem, ArchiveError> {
 }
 
 /// Returns the value of column `name`.
-fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, ArchiveError> {
+pub(super) fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, ArchiveError> {
     row.get(name).map_err(engine_error("read an item"))
 }
 
 /// Returns what the text in column `name` is the printed form of.
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, name: &str) -> Result<T, ArchiveError> {
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, name: &str) -> Result<T, ArchiveError> {
     parse(&column::<String>(row, name)?, name)
 }
 
 /// Returns what the text in column `name`, if there is one, is the printed form of.
-fn optional<T: std::str::FromStr>(row: &Row<'_>, name: &str) -> Result<Option<T>, ArchiveError> {
+pub(super) fn optional<T: std::str::FromStr>(row: &Row<'_>, name: &str) -> Result<Option<T>, ArchiveError> {
     column::<Option<String>>(row, name)?.map(|text| parse(&text, name)).transpose()
 }
 

@@ -27,6 +27,7 @@ use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::{Backend, Item, RepoPath};
 
 mod bytes;
+mod copying;
 mod events;
 mod items;
 mod schema;
@@ -93,9 +94,18 @@ impl SqliteArchive {
         Ok(Self { connection, id: id.to_string() })
     }
 
+    /// Begins a transaction that changes the archive, unless another archive took its place.
+    fn write(&mut self) -> Result<Transaction<'_>, ArchiveError> {
+        let transaction = self.lock()?;
+        match copying::superseded_by(&transaction)? {
+            None => Ok(transaction),
+            Some(by) => Err(ArchiveError::Superseded { by }),
+        }
+    }
+
     /// Begins a transaction that may write. It takes the write lock at once: one that began by reading could not get it
     /// any more after another program wrote.
-    fn write(&mut self) -> Result<Transaction<'_>, ArchiveError> {
+    fn lock(&mut self) -> Result<Transaction<'_>, ArchiveError> {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(engine_error("begin a transaction"))

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use bstr::ByteVec;
 use clap::{Args, ValueEnum};
-use git_archive_tomb::archive::{AnyArchive, Archive};
+use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
 use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
@@ -263,9 +263,19 @@ impl RestoreRun {
         Ok(Exit::Done)
     }
 
-    /// Opens the archive, if there is one to be asked. Restoring never makes one.
+    /// Opens the archive, if there is one to be asked. Restoring never makes one, and is an event in the one that is in use.
     fn open(&self, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
-        if self.only == Some(Source::History) { Ok(None) } else { session.archive_if_any() }
+        if self.only == Some(Source::History) {
+            return Ok(None);
+        }
+        match session.try_open_archive(OpenMode::Existing)? {
+            Ok(mut archive) => {
+                Session::refuse_superseded(&mut *archive)?;
+                Ok(Some(archive))
+            }
+            Err(ArchiveError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns a record of this run.

@@ -250,6 +250,7 @@ fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcome, CommandE
     let missing = default && session.places.archive().symlink_metadata().is_err();
     let mode = if default { OpenMode::CreateIfMissing } else { OpenMode::Existing };
     let mut archive = session.open_archive(mode)?;
+    Session::refuse_superseded(&mut *archive)?;
     if missing {
         session.output.say(format_args!("made the archive {}", session.shown_archive()?));
     }

@@ -1,0 +1,283 @@
+//! Copies to and from a server.
+
+use std::collections::{HashMap, HashSet};
+
+use super::bytes::{artifact_ids, put_blocks, put_segments};
+use super::connection::{Connection, Value};
+use super::items::{NewRow, insert_items, metadata, row_ids, select, write_labels};
+use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
+use crate::archive::copying::PAGE;
+use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
+use crate::id::{Sha256, Tombstone};
+
+/// Returns the id of the archive that is to be used instead of this one, by a statement that asks for it.
+pub(super) fn superseded_by(connection: &mut dyn Connection, sql: &str) -> Result<Option<String>, ArchiveError> {
+    let failed = failed("say whether it is superseded");
+    let rows = connection.query(sql, &[]).map_err(failed)?;
+    let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
+    let id = row.optional_text(0).map_err(failed)?;
+    id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by").map(|id| id.to_string())).transpose()
+}
+
+fn set_superseded(connection: &mut dyn Connection, by: Option<&str>) -> Result<(), ArchiveError> {
+    let by = Value::from(by.map(str::to_owned));
+    let changed = connection.execute("UPDATE archive SET superseded_by = ? WHERE singleton = 1", &[by]);
+    changed.map(|_| ()).map_err(failed("mark the archive"))
+}
+
+fn number(number: u64) -> Value<'static> {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+impl Copying for ServerArchive {
+    fn superseded_by(&mut self) -> Result<Option<String>, ArchiveError> {
+        self.ask(|connection| superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1"))
+    }
+
+    fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
+        let failed = failed("list contents");
+        let sql = format!(
+            "SELECT id, content_sha256, size_bytes, created_at, purged_at FROM artifact WHERE id > ? ORDER BY id
+             LIMIT {PAGE}"
+        );
+        let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
+        let contents = rows.iter().map(|row| {
+            let purged_at = row.optional_text(4).map_err(failed)?;
+            Ok(KnownContent {
+                number: length(row.integer(0).map_err(failed)?, "artifact.id")?,
+                sha256: parse(&row.text(1).map_err(failed)?, "artifact.content_sha256")?,
+                size: length(row.integer(2).map_err(failed)?, "artifact.size_bytes")?,
+                created_at: parse(&row.text(3).map_err(failed)?, "artifact.created_at")?,
+                purged_at: purged_at.map(|time| parse(&time, "artifact.purged_at")).transpose()?,
+            })
+        });
+        contents.collect()
+    }
+
+    fn items_page(&mut self, after: Option<&Tombstone>) -> Result<Vec<KnownItem>, ArchiveError> {
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let tail = format!("WHERE i.tombstone_id > ? ORDER BY i.tombstone_id LIMIT {PAGE}");
+        self.read(|connection| {
+            let items = select(connection, &tail, &[after.as_str().into()])?;
+            let mut approvals = approvals(connection, items.iter().map(|(id, _)| *id))?;
+            let known = items.into_iter().map(|(id, stored)| {
+                let approvals = approvals.remove(&id).unwrap_or_default();
+                KnownItem { stored, approvals }
+            });
+            Ok(known.collect())
+        })
+    }
+
+    fn events_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError> {
+        let failed = failed("read events");
+        let sql = format!("SELECT id, digest, tombstone_id, line FROM event WHERE id > ? ORDER BY id LIMIT {PAGE}");
+        let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
+        let events = rows.iter().map(|row| {
+            let id = row.integer(0).map_err(failed)?;
+            let (digest, line) = (row.text(1).map_err(failed)?, row.text(3).map_err(failed)?);
+            let tombstone = row.optional_text(2).map_err(failed)?;
+            Ok((length(id, "event.id")?, Event::checked(id, &line, &digest, tombstone.as_deref())?))
+        });
+        events.collect()
+    }
+
+    fn newest_event(&mut self) -> Result<u64, ArchiveError> {
+        let failed = failed("look for the newest event");
+        let rows = self
+            .ask(|connection| connection.query("SELECT id FROM event ORDER BY id DESC LIMIT 1", &[]).map_err(failed))?;
+        rows.first().map_or(Ok(0), |row| length(row.integer(0).map_err(failed)?, "event.id"))
+    }
+
+    fn begin_copy(&mut self, of: &str) -> Result<(), ArchiveError> {
+        let action = "become a copy";
+        self.lock(action, |connection, mark| {
+            if mark.as_deref() == Some(of) {
+                return Ok(());
+            }
+            let mut occupied = mark.is_some();
+            for table in ["artifact", "event", "block"] {
+                let sql = format!("SELECT id FROM {table} LIMIT 1");
+                occupied |= !connection.query(&sql, &[]).map_err(failed(action))?.is_empty();
+            }
+            if occupied {
+                return Err(ArchiveError::NotACopy { of: of.to_owned() });
+            }
+            set_superseded(connection, Some(of))
+        })
+    }
+
+    fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
+        self.lock("take in what is copied", |connection, mark| {
+            if mark.as_deref() != Some(of) {
+                return Err(ArchiveError::NotACopy { of: of.to_owned() });
+            }
+            put_blocks(connection, &batch.blocks)?;
+            add_contents(connection, &batch.contents)?;
+            set_items(connection, &batch.items)?;
+            events::insert(connection, &batch.events)
+        })
+    }
+
+    fn complete_copy(&mut self, of: &str, events: &[Event]) -> Result<(), ArchiveError> {
+        self.lock("complete the copy", |connection, mark| {
+            if mark.as_deref() == Some(of) {
+                events::insert(connection, events)?;
+                return set_superseded(connection, None);
+            }
+            let digests: Vec<Sha256> = events.iter().map(|event| event.digest).collect();
+            let known = events::find(connection, &digests)?;
+            if mark.is_none() && digests.iter().all(|digest| known.contains(digest)) {
+                Ok(())
+            } else {
+                Err(ArchiveError::NotACopy { of: of.to_owned() })
+            }
+        })
+    }
+
+    fn supersede(&mut self, by: &str, last_look: &mut dyn FnMut() -> Option<Event>) -> Result<(), ArchiveError> {
+        self.lock("give way to its copy", |connection, mark| {
+            match mark {
+                Some(known) if known == by => return Ok(()),
+                Some(by) => return Err(ArchiveError::Superseded { by }),
+                None => {}
+            }
+            let Some(event) = last_look() else { return Ok(()) };
+            events::insert(connection, &[event])?;
+            set_superseded(connection, Some(by))
+        })
+    }
+}
+
+/// Adds those contents that are not there.
+fn add_contents(
+    connection: &mut dyn Connection,
+    contents: &[(KnownContent, Vec<Segment>)],
+) -> Result<(), ArchiveError> {
+    let mut known: HashSet<Sha256> =
+        artifact_ids(connection, contents.iter().map(|(content, _)| &content.sha256))?.into_keys().collect();
+    let fresh: Vec<_> = contents.iter().filter(|(content, _)| known.insert(content.sha256)).collect();
+    let rows = fresh.iter().map(|(content, _)| {
+        let size = i64::try_from(content.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
+        Ok([
+            content.sha256.to_string().into(),
+            size.into(),
+            content.created_at.to_string().into(),
+            content.purged_at.map(|time| time.to_string()).into(),
+        ])
+    });
+    let rows = rows.collect::<Result<Vec<[Value<'_>; 4]>, ArchiveError>>()?;
+    let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at, purged_at) VALUES …";
+    insert_rows(connection, sql, &rows).map_err(failed("take in contents"))?;
+    let segments: Vec<_> = fresh.iter().map(|(content, segments)| (content.sha256, &segments[..])).collect();
+    put_segments(connection, &segments)
+}
+
+/// Makes the items' rows as they are in the other archive.
+fn set_items(connection: &mut dyn Connection, items: &[KnownItem]) -> Result<(), ArchiveError> {
+    let artifacts = artifact_ids(connection, items.iter().map(|known| &known.stored.item.sha256))?;
+    let there = row_ids(connection, items.iter().map(|known| &known.stored.item.tombstone))?;
+    let (old, new): (Vec<_>, Vec<_>) = items.iter().partition(|known| there.contains_key(&known.stored.item.tombstone));
+    let mut rows = Vec::with_capacity(new.len());
+    for KnownItem { stored, .. } in new {
+        let item = &stored.item;
+        if !artifacts.contains_key(&item.sha256) {
+            return Err(ArchiveError::MissingArtifact { sha256: item.sha256 });
+        }
+        let (op, state, restored_at) = (stored.op, stored.state, stored.restored_at);
+        rows.push(NewRow { item, op, origin: &stored.origin, state, restored_at });
+    }
+    insert_items(connection, &rows, &artifacts)?;
+    for known in old {
+        update_item(connection, there[&known.stored.item.tombstone], known)?;
+    }
+    let ids = row_ids(connection, items.iter().map(|known| &known.stored.item.tombstone))?;
+    let mut labelled = Vec::with_capacity(items.len());
+    let mut approvals: Vec<[Value<'_>; 6]> = Vec::new();
+    for KnownItem { stored, approvals: known } in items {
+        let tombstone = stored.item.tombstone;
+        let id = *ids.get(&tombstone).ok_or(ArchiveError::NoSuchItem { tombstone })?;
+        labelled.push((id, &stored.item));
+        approvals.extend(known.iter().map(|approval| {
+            let Approval { purpose, request, approver, approved_at, consumed_at } = approval;
+            [
+                id.into(),
+                purpose.as_str().into(),
+                request.into(),
+                approver.as_str().into(),
+                approved_at.to_string().into(),
+                consumed_at.map(|time| time.to_string()).into(),
+            ]
+        }));
+    }
+    write_labels(connection, &labelled)?;
+    let sql = "INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at) VALUES …";
+    insert_rows(connection, sql, &approvals).map_err(failed("take in approvals"))
+}
+
+/// Makes row `id` as it is in the other archive, without labels and approvals.
+fn update_item(connection: &mut dyn Connection, id: i64, known: &KnownItem) -> Result<(), ArchiveError> {
+    let failed = failed("take in an item");
+    let stored = &known.stored;
+    let item = &stored.item;
+    let values: [Value<'_>; 17] = [
+        item.object.to_string().into(),
+        item.mode.as_str().into(),
+        item.kind.as_str().into(),
+        (&item.language).into(),
+        (&item.mime).into(),
+        item.reason.as_str().into(),
+        metadata(item).into(),
+        item.dirty.into(),
+        item.legal_hold.into(),
+        item.delete_after.map(|date| date.to_string()).into(),
+        item.archived_by.as_str().into(),
+        item.archived_at.to_string().into(),
+        stored.op.to_string().into(),
+        stored.origin.as_str().into(),
+        stored.restored_at.map(|time| time.to_string()).into(),
+        stored.state.as_str().into(),
+        id.into(),
+    ];
+    connection
+        .execute(
+            "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
+               dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
+               restored_at = ?, state = ?
+             WHERE id = ?",
+            &values,
+        )
+        .map_err(failed)?;
+    for table in ["tag", "referent", "approval"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE item_id = ?"), &[id.into()]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Returns the approvals of the items in rows `items`, those of each in the order in which they came.
+fn approvals(
+    connection: &mut dyn Connection,
+    items: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, Vec<Approval>>, ArchiveError> {
+    let failed = failed("read approvals");
+    let items: Vec<Value<'_>> = items.map(Value::Integer).collect();
+    let mut found: HashMap<i64, Vec<Approval>> = HashMap::new();
+    if items.is_empty() {
+        return Ok(found);
+    }
+    let sql = format!(
+        "SELECT item_id, purpose, request_id, approver, approved_at, consumed_at FROM approval WHERE item_id IN ({})
+         ORDER BY id",
+        placeholders(items.len())
+    );
+    for row in connection.query(&sql, &items).map_err(failed)? {
+        let consumed_at = row.optional_text(5).map_err(failed)?;
+        found.entry(row.integer(0).map_err(failed)?).or_default().push(Approval {
+            purpose: parse(&row.text(1).map_err(failed)?, "approval.purpose")?,
+            request: row.optional_text(2).map_err(failed)?,
+            approver: row.text(3).map_err(failed)?,
+            approved_at: parse(&row.text(4).map_err(failed)?, "approval.approved_at")?,
+            consumed_at: consumed_at.map(|time| parse(&time, "approval.consumed_at")).transpose()?,
+        });
+    }
+    Ok(found)
+}

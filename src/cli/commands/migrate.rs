@@ -1,0 +1,176 @@
+//! `migrate`: the archive moves to another database.
+
+use std::io::Read as _;
+
+use clap::Args;
+use git_archive_tomb::archive::{Event, Location, OpenMode};
+use git_archive_tomb::clock::{Stopwatch, Timestamp};
+use git_archive_tomb::config::{ArchiveUrl, expand};
+use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
+use git_archive_tomb::export::Facts;
+use git_archive_tomb::id::OperationId;
+use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, migrate};
+use git_archive_tomb::redact::Redactor;
+
+use super::export::summary;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::progress::Progress;
+use crate::cli::session::{Session, shown_location};
+use crate::cli::talk;
+
+/// The longest URL that is taken, in bytes: the record that names it has to stay short.
+const LONGEST_URL: usize = 4 * 1024;
+
+/// Copy the archive to another database, and mark the old one as superseded
+///
+/// Everything is compared and read back before the old archive stops taking changes. Run again after a stop, the same
+/// command goes on where it was.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    /// The URL of the new archive; `${VAR}` in it is the environment's value, and `-` reads it from standard input
+    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+    to: String,
+    #[command(flatten)]
+    actor: crate::cli::arguments::ActorArguments,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &MigrateArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let url = target_url(&arguments.to)?;
+    let mut redactor = Redactor::new();
+    redactor.add_url(url.as_secret());
+    talk::hide(redactor);
+    let target = session.location_of(&url);
+    let watch = Stopwatch::start();
+    let mut record = Record::new(Action::Migrate, OperationId::generate(), Timestamp::now());
+    record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
+    record.backend = Some(url.backend().as_str().to_owned());
+    record.output = Some(url.to_string());
+    session.act(record.clone());
+    match copy(&target, &record, &watch, session) {
+        Ok((from, to, migrated)) => {
+            if let Some(event) = &migrated.event {
+                session.log_event(event)?;
+            }
+            report(session, &target, &from, &to, &migrated)?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            record.level = Level::Error;
+            record.status = Some(Status::Failed);
+            record.error = Some(talk::redacted(&error.summary()));
+            record.duration_ms = session.config()?.performance.total(watch.elapsed_ms());
+            session.record(&record, None)?;
+            Err(error)
+        }
+    }
+}
+
+/// Returns the URL that the argument means. It is not in an error's text unless its secrets are hidden.
+fn target_url(argument: &str) -> Result<ArchiveUrl, CommandError> {
+    let usage = |error: &dyn std::error::Error| CommandError::from_error(Exit::Usage, error);
+    let text = if argument == "-" {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(LONGEST_URL as u64 + 1).read_to_string(&mut text);
+        read.map_err(|error| {
+            CommandError::new(Exit::Usage, "cannot read the URL from standard input").caused_by(error.to_string())
+        })?;
+        // What a shell or a secret store prints ends with a newline.
+        text.trim_end_matches(['\n', '\r']).to_owned()
+    } else {
+        expand(argument, |name| std::env::var(name).ok()).map_err(|error| usage(&error))?
+    };
+    if text.len() > LONGEST_URL {
+        return Err(CommandError::new(Exit::Usage, "the URL is longer than 4 KiB"));
+    }
+    ArchiveUrl::parse(&text).map_err(|error| usage(&error))
+}
+
+/// Copies the archive, and returns the ids of both.
+fn copy(
+    target: &Location,
+    record: &Record,
+    watch: &Stopwatch,
+    session: &Session<'_>,
+) -> Result<(String, String, Migrated), CommandError> {
+    if *target == session.archive_location()? {
+        return Err(MigrateError::Same.into());
+    }
+    let mut source = session.open_archive(OpenMode::Existing)?;
+    let mut lock = session.open_archive(OpenMode::Existing)?;
+    let mut target = session.open_at(target, OpenMode::CreateOrMigrate)?.map_err(MigrateError::Target)?;
+    let (from, to) = (source.id().to_owned(), target.id().to_owned());
+    let counts = source.counts()?;
+    let metrics = session.config()?.performance;
+    let mut make_event = |facts: &Facts| {
+        let mut record = record.clone();
+        record.ts = Timestamp::now();
+        record.status = Some(Status::Done);
+        record.count = Some(facts.items);
+        record.sha256 = Some(facts.digest());
+        record.metadata = [("from".to_owned(), from.clone()), ("to".to_owned(), to.clone())].into();
+        record.duration_ms = metrics.total(watch.elapsed_ms());
+        Event::from_record(&record).expect("an actor, a URL of 4 KiB and two ids are short")
+    };
+    let quiet = session.output.quiet;
+    let mut bar = Progress::bytes("copying", counts.artifact_bytes, quiet);
+    let mut stage = Stage::Contents;
+    let mut progress = |step| {
+        let (now, done) = match step {
+            Step::Contents(bytes) => (Stage::Contents, bytes),
+            Step::Items(items) => (Stage::Items, items),
+            Step::Events(events) => (Stage::Events, events),
+            Step::Comparing => (Stage::Comparing, 0),
+        };
+        if now != stage {
+            stage = now;
+            bar = match now {
+                Stage::Contents => Progress::bytes("copying", counts.artifact_bytes, quiet),
+                Stage::Items => Progress::count("copying items", counts.items, quiet),
+                Stage::Events => Progress::count("copying events", counts.events, quiet),
+                Stage::Comparing => Progress::count("comparing", counts.items, quiet),
+            };
+        }
+        bar.set(done);
+    };
+    let archives = Archives { source: &mut *source, lock: &mut *lock, target: &mut *target };
+    let migrated = migrate(archives, &mut make_event, &mut progress)?;
+    Ok((from, to, migrated))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Contents,
+    Items,
+    Events,
+    Comparing,
+}
+
+fn report(
+    session: &mut Session<'_>,
+    target: &Location,
+    from: &str,
+    to: &str,
+    migrated: &Migrated,
+) -> Result<(), CommandError> {
+    let facts = &migrated.facts;
+    let place = shown_location(target);
+    let output = &mut *session.output;
+    if output.json {
+        let status = if migrated.event.is_some() { "migrated" } else { "already-migrated" };
+        output.object(&serde_json::json!({
+            "status": status, "from": from, "to": to, "url": place, "items": facts.items, "events": facts.events,
+            "digest": facts.digest(),
+        }))?;
+    } else {
+        let verb = if migrated.event.is_some() { "Migrated" } else { "Already migrated:" };
+        output.line(format_args!("{verb} {} to {place}", summary(facts)))?;
+        output.line(format_args!("From archive: {from}"))?;
+        output.line(format_args!("To archive: {to}"))?;
+        output.line(format_args!("Digest: {}", facts.digest()))?;
+    }
+    output.hint("use the new archive from now on: put its URL into `backend.url`, in every clone");
+    output.hint("`git archive-tomb config-show` says where that is set; the old archive takes no changes any more");
+    Ok(())
+}
