@@ -19,6 +19,7 @@ mod examine;
 mod location;
 mod migration;
 mod model;
+mod pool;
 mod query;
 mod reader;
 mod retrying;
@@ -38,6 +39,7 @@ pub use model::{
     ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
 };
+pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
 pub use retrying::{OnRetry, open_retrying};
