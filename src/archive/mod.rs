@@ -42,7 +42,7 @@ pub use model::{
 pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
-pub use retrying::{OnRetry, open_retrying};
+pub use retrying::{OnRetry, Retry, open_retrying};
 pub use sqlite::{OpenMode, SqliteArchive};
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
 
