@@ -91,46 +91,54 @@ impl From<SetupError> for CommandError {
 
 impl From<ArchiveError> for CommandError {
     fn from(error: ArchiveError) -> Self {
-        let (exit, hint) = match &error {
-            ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
-            ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
-            ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
-            ArchiveError::NetworkFilesystem { .. } => {
-                (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
-            }
-            ArchiveError::SymbolicLink { .. } => (Exit::Usage, None),
-            ArchiveError::PythonArchive { .. } => (
-                Exit::Usage,
-                Some("move it out of the way; taking archives of the Python tool over comes with `import`"),
-            ),
-            ArchiveError::NotAnArchive { .. }
-            | ArchiveError::ChangedMigration { .. }
-            | ArchiveError::Place { .. }
-            | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
-            ArchiveError::Unreachable { .. } => {
-                (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
-            }
-            ArchiveError::LoginRefused { .. } => (
-                Exit::Unreachable,
-                Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
-            ),
-            ArchiveError::NoDatabase { .. } => {
-                (Exit::Unreachable, Some("create the database, then `git archive-tomb init`"))
-            }
-            ArchiveError::Insecure { .. } => {
-                (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL"))
-            }
-            ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
-            ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => (Exit::Usage, None),
-            ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
-            ArchiveError::Purged { .. } => (Exit::Governance, None),
-            ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
-                (Exit::Integrity, None)
-            }
-            ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
-            ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
-        };
+        let (exit, hint) = consequence(&error);
         with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+/// Returns how a command ends that an archive failed, and what to do about it.
+fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
+    match error {
+        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
+        ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
+        ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
+        ArchiveError::NetworkFilesystem { .. } => {
+            (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
+        }
+        ArchiveError::SymbolicLink { .. } => (Exit::Usage, None),
+        ArchiveError::PythonArchive { .. } => {
+            (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
+        }
+        ArchiveError::NotAnArchive { .. }
+        | ArchiveError::ChangedMigration { .. }
+        | ArchiveError::Place { .. }
+        | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+        ArchiveError::Unreachable { .. } => {
+            (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
+        }
+        ArchiveError::LoginRefused { .. } => (
+            Exit::Unreachable,
+            Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
+        ),
+        ArchiveError::Forbidden { .. } => (
+            Exit::Unreachable,
+            Some(
+                "have its administrator grant it, or use another user: `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::NoDatabase { .. } => {
+            (Exit::Unreachable, Some("create the database, then `git archive-tomb init`"))
+        }
+        ArchiveError::Insecure { .. } => (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL")),
+        ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
+        ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => (Exit::Usage, None),
+        ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
+        ArchiveError::Purged { .. } => (Exit::Governance, None),
+        ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
+            (Exit::Integrity, None)
+        }
+        ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
+        ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }
 
@@ -297,14 +305,12 @@ impl From<StoreError> for CommandError {
             StoreError::Git(error) => error.into(),
             StoreError::Archive(error) => error.into(),
             StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
-                let exit = match archive {
-                    ArchiveError::Purged { .. } => Exit::Governance,
-                    ArchiveError::Busy { .. } => Exit::Unreachable,
-                    ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. } => Exit::Integrity,
+                let (exit, hint) = match archive {
                     // A full disk, say: the archive was reached.
-                    _ => Exit::Failed,
+                    ArchiveError::Engine { .. } => (Exit::Failed, None),
+                    archive => consequence(archive),
                 };
-                Self::from_error(exit, &error)
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
             }
             StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
             StoreError::Contents { .. }
