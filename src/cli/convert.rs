@@ -2,6 +2,8 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::error::Error;
+
 use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
@@ -94,6 +96,29 @@ impl From<ArchiveError> for CommandError {
         let (exit, hint) = consequence(&error);
         with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
     }
+}
+
+/// Returns the error of an archive that could not be reached, or lets nobody in, if that is what stopped an operation.
+fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // Some errors show what they hold as if it were they, and pass over it when asked for their source.
+        let (command, held) = match error.downcast_ref::<OperationError<E>>() {
+            Some(OperationError::Archive(archive)) => (None, Some(archive)),
+            Some(OperationError::Command(error)) => (Some(error as &(dyn Error + 'static)), None),
+            _ => (None, None),
+        };
+        let held = held.or_else(|| match (error.downcast_ref::<StoreError>(), error.downcast_ref::<InPlaceError>()) {
+            (Some(StoreError::Archive(archive)), _) | (_, Some(InPlaceError::Archive(archive))) => Some(archive),
+            _ => error.downcast_ref::<ArchiveError>(),
+        });
+        if let Some(archive) = held {
+            let reached = matches!(archive, ArchiveError::Engine { .. });
+            return Some(archive).filter(|archive| !reached && consequence(archive).0 == Exit::Unreachable);
+        }
+        next = command.or_else(|| error.source());
+    }
+    None
 }
 
 /// Returns how a command ends that an archive failed, and what to do about it.
@@ -270,12 +295,19 @@ where
             }
             OperationError::Command(error) => error.into(),
             OperationError::Archive(error) => error.into(),
-            OperationError::Git(error)
-            | OperationError::Change(ChangeError::Git(error)) => error.into(),
+            OperationError::Git(error) | OperationError::Change(ChangeError::Git(error)) => error.into(),
             OperationError::Own(error) => error.into(),
-            OperationError::Unfinished { .. } => Self::from_error(Exit::Failed, &error).hint(
-                "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
-            ),
+            OperationError::Unfinished { ref source, .. } => {
+                let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
+                    // What is to be done again is not the whole command.
+                    Some(ArchiveError::Lost { .. } | ArchiveError::Busy { .. }) => (Exit::Unreachable, None),
+                    Some(archive) => consequence(archive),
+                    None => (Exit::Failed, None),
+                };
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(
+                    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
+                )
+            }
             OperationError::Published { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
             }

@@ -25,6 +25,8 @@ mod main_job;
 mod messages;
 mod review;
 mod scale;
+#[cfg(feature = "net")]
+mod servers;
 mod storm;
 mod textconv;
 mod threats;

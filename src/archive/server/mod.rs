@@ -144,6 +144,7 @@ impl ServerArchive {
 }
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
+    address.check_certificates()?;
     let connected =
         match address.kind {
             Kind::Postgres => postgres::PostgresConnection::connect(address)
@@ -207,6 +208,8 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed.
         (Some(1054 | 1146 | 1305), _) | (None, "42P01" | "42703" | "42883" | "42804") => Refusal::Schema,
+        // No sum of what an archive holds is out of range or divided by nothing.
+        (Some(1690), _) | (None, "22003" | "22012") => Refusal::Schema,
         _ => Refusal::Other,
     }
 }
@@ -250,7 +253,7 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
         match (refusal, &error) {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
             (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
-            (Some(Refusal::Schema), _) => damaged(format!("its tables are not those of an archive ({})", plain(error))),
+            (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
                 ArchiveError::Lost { action, source: plain(error) }
