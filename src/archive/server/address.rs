@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Kind;
 use crate::archive::ArchiveError;
@@ -125,7 +125,7 @@ impl Address {
 
     /// Returns the password, if there is one, for the driver.
     pub(super) fn password(&self) -> Option<&str> {
-        self.password.as_ref().map(|password| password.expose_secret())
+        self.password.as_ref().map(ExposeSecret::expose_secret)
     }
 }
 

@@ -15,13 +15,13 @@ use sqlx::{ColumnIndex, Database, Decode, MySql, Postgres, Type, ValueRef as _};
 const GREETING: Duration = Duration::from_secs(15);
 
 /// How long one statement may take. Without a limit, a network that swallows packets would hold a command for ever.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER: Duration = Duration::from_mins(5);
 
 /// The longest text in bytes that a row of ours holds: more than a record, with its metadata, may have.
 const LONGEST_TEXT: usize = 64 << 10;
 
 /// How many bytes an answer may have: a page of rows of the greatest length.
-const LONGEST_ANSWER: usize = 64 << 20;
+const LONGEST_ANSWER: usize = 32 << 20;
 
 /// Returns the SQL that reads `column`, a text, no further than shows that it is too long: whatever someone put there,
 /// it does not come over in full.

@@ -54,16 +54,13 @@ pub(super) fn begin(
                 if row.op == op { ItemStatus::Stored } else { ItemStatus::AlreadyStored }
             }
             row => {
-                match row {
-                    Some(row) => {
-                        again.push((row.id, item));
-                        (row.state, row.op, row.legal_hold) = (ItemState::Pending, op, item.legal_hold);
-                    }
-                    None => {
-                        fresh.push(item);
-                        let (state, legal_hold) = (ItemState::Pending, item.legal_hold);
-                        standing.insert(item.tombstone, Standing { id: 0, state, op, legal_hold });
-                    }
+                if let Some(row) = row {
+                    again.push((row.id, item));
+                    (row.state, row.op, row.legal_hold) = (ItemState::Pending, op, item.legal_hold);
+                } else {
+                    fresh.push(item);
+                    let (state, legal_hold) = (ItemState::Pending, item.legal_hold);
+                    standing.insert(item.tombstone, Standing { id: 0, state, op, legal_hold });
                 }
                 ItemStatus::Stored
             }

@@ -189,7 +189,8 @@ enum Refusal {
 }
 
 fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
-    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    let number =
+        error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number);
     match (number, error.code().as_deref().unwrap_or_default()) {
         // Access denied: wrong password or no such user, host not allowed, password expired, no plugin for the login.
         (Some(1045 | 1130 | 1698 | 1820 | 1862), _) | (None, "28P01" | "28000") => Refusal::Login,
@@ -206,10 +207,11 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
         | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
-        // No such table, column or function, or not for values of this type: the schema was changed.
-        (Some(1054 | 1146 | 1305), _) | (None, "42P01" | "42703" | "42883" | "42804") => Refusal::Schema,
-        // No sum of what an archive holds is out of range or divided by nothing.
-        (Some(1690), _) | (None, "22003" | "22012") => Refusal::Schema,
+        // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
+        // archive holds is out of range or divided by nothing.
+        (Some(1054 | 1146 | 1305 | 1690), _) | (None, "42P01" | "42703" | "42883" | "42804" | "22003" | "22012") => {
+            Refusal::Schema
+        }
         _ => Refusal::Other,
     }
 }

@@ -12,11 +12,11 @@ use super::{Database, KINDS, Kind, Login, patient, wait_until};
 use crate::common::{Repo, Run, World};
 
 /// The program, stopped in the middle of what it does.
-struct Stopped(Child);
+pub(super) struct Stopped(Child);
 
 impl Stopped {
     /// Starts a command and stops it at a fault point.
-    fn at(point: &str, repo: &Repo<'_>, arguments: &[&str]) -> Self {
+    pub(super) fn at(point: &str, repo: &Repo<'_>, arguments: &[&str]) -> Self {
         let stopped = Self(spawn(&repo.with(VARIABLE, format!("{point}@STOP")), arguments));
         wait_until("the program stops", || stopped.is_stopped());
         stopped
@@ -25,6 +25,15 @@ impl Stopped {
     fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Lets it go on, and waits for its end.
+    pub(super) fn finish(self) -> Run {
+        end(self.go_on())
     }
 
     fn go_on(self) -> Child {
@@ -190,7 +199,7 @@ fn a_connection_that_an_administrator_kills_is_made_again() {
                 let acting = if patience { patient(&repo, 3) } else { repo.clone() };
                 let stopped = Stopped::at(point, &acting, &["store", "docs", "src"]);
                 kill_sessions(&database.login);
-                let run = end(stopped.go_on());
+                let run = stopped.finish();
                 if patience {
                     run.exits(0);
                     assert_told(&repo, &["lost the connection"]);

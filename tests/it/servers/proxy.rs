@@ -41,7 +41,7 @@ fn pass(client: TcpStream, server: TcpStream, commits_left: &AtomicI64) {
     let lost = Arc::new(AtomicI64::new(0));
     let is_lost = Arc::clone(&lost);
     let back = thread::spawn(move || {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16384];
         while let Ok(length @ 1..) = from_server.read(&mut buffer) {
             // The server has answered, so it has committed; nobody will hear of it.
             if is_lost.load(Ordering::SeqCst) > 0 || to_client.write_all(&buffer[..length]).is_err() {
@@ -51,7 +51,7 @@ fn pass(client: TcpStream, server: TcpStream, commits_left: &AtomicI64) {
         let _ = to_client.shutdown(Shutdown::Both);
     });
     let (mut from_client, mut to_server) = (client, server);
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 16384];
     while let Ok(length @ 1..) = from_client.read(&mut buffer) {
         let is_commit = buffer[..length].windows(6).any(|window| window == b"COMMIT");
         if is_commit && commits_left.fetch_sub(1, Ordering::SeqCst) == 0 {

@@ -74,7 +74,7 @@ impl Certificates {
         let (host, request) = (format!("subjectAltName={host}"), format!("{name}.csr"));
         let subject = if name == "client" { "/CN=certified" } else { "/CN=127.0.0.1" };
         let mut arguments = new_key(name);
-        *arguments.last_mut().unwrap() = subject.to_owned();
+        subject.clone_into(arguments.last_mut().unwrap());
         self.openssl(&[&arguments[..], &["-addext".into(), host, "-out".into(), request]].concat());
     }
 
