@@ -130,7 +130,9 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NetworkFilesystem { .. } => {
             (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
         }
-        ArchiveError::SymbolicLink { .. } => (Exit::Usage, None),
+        ArchiveError::SymbolicLink { .. } | ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => {
+            (Exit::Usage, None)
+        }
         ArchiveError::PythonArchive { .. } => {
             (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
         }
@@ -156,7 +158,6 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         }
         ArchiveError::Insecure { .. } => (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL")),
         ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
-        ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => (Exit::Usage, None),
         ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
         ArchiveError::Purged { .. } => (Exit::Governance, None),
         ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {

@@ -13,7 +13,9 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use url::SecretUrl;
-pub(crate) use url::{Parts, UrlFault, UrlParts, is_sqlite_path};
+#[cfg(feature = "net")]
+pub(crate) use url::UrlParts;
+pub(crate) use url::{Parts, UrlFault, is_sqlite_path};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";

@@ -167,6 +167,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The parts of a server's URL as they are meant: percent-decoded. They are secrets until their user says otherwise.
+#[cfg(feature = "net")]
 pub(crate) struct UrlParts {
     /// Who logs in.
     pub user: Option<String>,
@@ -180,6 +181,7 @@ pub(crate) struct UrlParts {
     pub parameters: Vec<(String, Option<String>)>,
 }
 
+#[cfg(feature = "net")]
 impl UrlParts {
     /// Splits and decodes a URL.
     pub(crate) fn parse(text: &str) -> Result<Self, UrlFault> {
