@@ -161,6 +161,14 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The server let us in, but not do this.
+    #[error("the archive does not let this user {action}")]
+    Forbidden {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// This build of the program has no archives on servers.
     #[error("cannot use the archive `{archive}`: this program was built without the feature `net`")]
     NotBuiltIn {

@@ -20,6 +20,7 @@ mod examine;
 mod location;
 mod migration;
 mod model;
+mod pool;
 mod query;
 mod reader;
 mod retrying;
@@ -41,9 +42,10 @@ pub use model::{
     ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
 };
+pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
-pub use retrying::{OnRetry, open_retrying};
+pub use retrying::{OnRetry, Retry, open_retrying};
 pub use sqlite::{OpenMode, SqliteArchive};
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
 

@@ -14,8 +14,31 @@ use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::{Item, RepoPath};
 use crate::retry::{Class, Policy};
 
-/// Told of each attempt that failed and is made again: its number, the delay and the error.
-pub type OnRetry<'a> = dyn FnMut(u32, Duration, &ArchiveError) + Send + 'a;
+/// What is told of a question that was not answered at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Retry<'a> {
+    /// An attempt failed, and the next one is made soon.
+    Again {
+        /// The attempt's number, from 1.
+        attempt: u32,
+        /// How long is waited before the next one.
+        delay: Duration,
+        /// Why it failed.
+        error: &'a ArchiveError,
+    },
+    /// The last of several attempts has ended.
+    Over {
+        /// Its number.
+        attempt: u32,
+        /// The time from the start of the first attempt to the end of the last, delays included, in milliseconds.
+        duration_ms: f64,
+        /// Why that one failed too, if it did.
+        error: Option<&'a ArchiveError>,
+    },
+}
+
+/// Told of each attempt that failed and is made again, and of how that ended.
+pub type OnRetry<'a> = dyn FnMut(Retry<'_>) + Send + 'a;
 
 /// Opens an archive with `open`, as often as `policy` says, and returns it with the same patience in everything it does.
 ///
@@ -25,8 +48,24 @@ pub fn open_retrying(
     mut on_retry: Box<OnRetry<'static>>,
     mut open: impl FnMut() -> Result<Box<AnyArchive>, ArchiveError>,
 ) -> Result<Box<AnyArchive>, ArchiveError> {
-    let archive = policy.run(std::thread::sleep, ArchiveError::class, &mut on_retry, |_| open()).result?;
+    let archive = persist(policy, &mut *on_retry, ArchiveError::class, &mut open)?;
     Ok(Box::new(Retrying { archive, policy, on_retry }))
+}
+
+/// Asks as often as `policy` says, and tells `on_retry` how it goes.
+fn persist<T>(
+    policy: Policy,
+    on_retry: &mut OnRetry<'_>,
+    class: impl Fn(&ArchiveError) -> Class,
+    mut question: impl FnMut() -> Result<T, ArchiveError>,
+) -> Result<T, ArchiveError> {
+    let again = |attempt, delay, error: &ArchiveError| on_retry(Retry::Again { attempt, delay, error });
+    let outcome = policy.run(std::thread::sleep, class, again, |_| question());
+    if outcome.attempts > 1 {
+        let (attempt, duration_ms) = (outcome.attempts, outcome.duration_ms);
+        on_retry(Retry::Over { attempt, duration_ms, error: outcome.result.as_ref().err() });
+    }
+    outcome.result
 }
 
 /// An archive that is asked again where its answer was a failure that may pass.
@@ -42,7 +81,7 @@ impl Retrying {
         mut question: impl FnMut(&mut AnyArchive) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let Self { archive, policy, on_retry } = self;
-        policy.run(std::thread::sleep, ArchiveError::class, on_retry, |_| question(&mut **archive)).result
+        persist(*policy, &mut **on_retry, ArchiveError::class, || question(&mut **archive))
     }
 
     /// Asks a question whose answer comes in pieces: once the first has come, there is no asking again.
@@ -58,7 +97,7 @@ impl Retrying {
             visit(piece)
         };
         let Self { archive, policy, on_retry } = self;
-        policy.run(std::thread::sleep, class, on_retry, |_| question(&mut **archive, &mut visit)).result
+        persist(*policy, &mut **on_retry, class, || question(&mut **archive, &mut visit))
     }
 }
 
@@ -221,8 +260,7 @@ ask_through!(Retrying);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use super::super::contract::{self, Engine};
     use super::super::{OpenMode, SqliteArchive};
@@ -275,7 +313,7 @@ mod tests {
                 let archive = Box::new(SqliteArchive::open(&path, OpenMode::CreateOrMigrate)?);
                 Ok(Box::new(Flaky { archive, questions: 0 }))
             };
-            open_retrying(POLICY, Box::new(|_, _, _| {}), open).expect("opens")
+            open_retrying(POLICY, Box::new(|_| {}), open).expect("opens")
         }
     }
 
@@ -285,10 +323,18 @@ mod tests {
     fn only_what_may_pass_is_tried_again_and_each_time_is_told() {
         for (error, attempts) in [(busy as fn() -> ArchiveError, 3), (|| ArchiveError::Damaged { what: "x".into() }, 1)]
         {
-            let told = Arc::new(AtomicU32::new(0));
+            let told = Arc::new(Mutex::new(Vec::new()));
             let on_retry = {
                 let told = Arc::clone(&told);
-                move |attempt, _, _: &ArchiveError| told.store(attempt, Ordering::Relaxed)
+                move |retry: Retry<'_>| {
+                    told.lock().expect("nobody panicked").push(match retry {
+                        Retry::Again { attempt, .. } => (attempt, false),
+                        Retry::Over { attempt, error, duration_ms } => {
+                            assert!(error.is_some() && duration_ms >= 0.0);
+                            (attempt, true)
+                        }
+                    });
+                }
             };
             let mut tried = 0;
             let opened = open_retrying(POLICY, Box::new(on_retry), || {
@@ -296,14 +342,16 @@ mod tests {
                 Err(error())
             });
             assert!(opened.is_err());
-            assert_eq!((tried, told.load(Ordering::Relaxed)), (attempts, attempts - 1));
+            assert_eq!(tried, attempts);
+            let expected: &[(u32, bool)] = if attempts == 1 { &[] } else { &[(1, false), (2, false), (3, true)] };
+            assert_eq!(*told.lock().expect("nobody panicked"), expected);
         }
     }
 
     #[test]
     fn a_listing_that_has_begun_is_not_begun_again() {
         let archive = FlakySqlite::create().open();
-        let mut retrying = Retrying { archive, policy: POLICY, on_retry: Box::new(|_, _, _| {}) };
+        let mut retrying = Retrying { archive, policy: POLICY, on_retry: Box::new(|_| {}) };
         let mut asked = 0;
         let mut visited = 0;
         let answer = retrying.ask_for_many(

@@ -2,6 +2,8 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::error::Error;
+
 use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
@@ -93,53 +95,7 @@ impl From<SetupError> for CommandError {
 
 impl From<ArchiveError> for CommandError {
     fn from(error: ArchiveError) -> Self {
-        let (exit, hint) = match &error {
-            ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
-            ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
-            ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
-            ArchiveError::NetworkFilesystem { .. } => {
-                (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
-            }
-            ArchiveError::PythonArchive { .. } => (
-                Exit::Usage,
-                Some("move it out of the way; taking archives of the Python tool over comes with `import`"),
-            ),
-            ArchiveError::NotAnArchive { .. }
-            | ArchiveError::ChangedMigration { .. }
-            | ArchiveError::Place { .. }
-            | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
-            ArchiveError::Unreachable { .. } => {
-                (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
-            }
-            ArchiveError::LoginRefused { .. } => (
-                Exit::Unreachable,
-                Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
-            ),
-            ArchiveError::NoDatabase { .. } => {
-                (Exit::Unreachable, Some("create the database, then `git archive-tomb init`"))
-            }
-            ArchiveError::Insecure { .. } => {
-                (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL"))
-            }
-            ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
-            ArchiveError::SymbolicLink { .. } | ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => {
-                (Exit::Usage, None)
-            }
-            ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
-            ArchiveError::Purged { .. } => (Exit::Governance, None),
-            ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
-                (Exit::Integrity, None)
-            }
-            ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
-            ArchiveError::Superseded { .. } => (
-                Exit::Usage,
-                Some(
-                    "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from",
-                ),
-            ),
-            ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
-            ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
-        };
+        let (exit, hint) = consequence(&error);
         with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
     }
 }
@@ -188,6 +144,78 @@ impl From<ExportError> for CommandError {
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
         }
+    }
+}
+
+/// Returns the error of an archive that could not be reached, or lets nobody in, if that is what stopped an operation.
+fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // Some errors show what they hold as if it were they, and pass over it when asked for their source.
+        let (command, held) = match error.downcast_ref::<OperationError<E>>() {
+            Some(OperationError::Archive(archive)) => (None, Some(archive)),
+            Some(OperationError::Command(error)) => (Some(error as &(dyn Error + 'static)), None),
+            _ => (None, None),
+        };
+        let held = held.or_else(|| match (error.downcast_ref::<StoreError>(), error.downcast_ref::<InPlaceError>()) {
+            (Some(StoreError::Archive(archive)), _) | (_, Some(InPlaceError::Archive(archive))) => Some(archive),
+            _ => error.downcast_ref::<ArchiveError>(),
+        });
+        if let Some(archive) = held {
+            let reached = matches!(archive, ArchiveError::Engine { .. });
+            return Some(archive).filter(|archive| !reached && consequence(archive).0 == Exit::Unreachable);
+        }
+        next = command.or_else(|| error.source());
+    }
+    None
+}
+
+/// Returns how a command ends that an archive failed, and what to do about it.
+fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
+    match error {
+        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
+        ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
+        ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
+        ArchiveError::NetworkFilesystem { .. } => {
+            (Exit::Usage, Some("keep the archive on a local disk, or use a database server"))
+        }
+        ArchiveError::SymbolicLink { .. } | ArchiveError::Address { .. } | ArchiveError::NotBuiltIn { .. } => {
+            (Exit::Usage, None)
+        }
+        ArchiveError::PythonArchive { .. } => {
+            (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
+        }
+        ArchiveError::NotAnArchive { .. }
+        | ArchiveError::ChangedMigration { .. }
+        | ArchiveError::Place { .. }
+        | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+        ArchiveError::Unreachable { .. } => {
+            (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
+        }
+        ArchiveError::LoginRefused { .. } => (
+            Exit::Unreachable,
+            Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
+        ),
+        ArchiveError::Forbidden { .. } => (
+            Exit::Unreachable,
+            Some(
+                "have its administrator grant it, or use another user: `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::NoDatabase { .. } => {
+            (Exit::Unreachable, Some("create the database, then `git archive-tomb init`"))
+        }
+        ArchiveError::Insecure { .. } => (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL")),
+        ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
+        ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
+        ArchiveError::Purged { .. } => (Exit::Governance, None),
+        ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
+            (Exit::Integrity, None)
+        }
+        ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
+        ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
+        ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
+        ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }
 
@@ -319,12 +347,19 @@ where
             }
             OperationError::Command(error) => error.into(),
             OperationError::Archive(error) => error.into(),
-            OperationError::Git(error)
-            | OperationError::Change(ChangeError::Git(error)) => error.into(),
+            OperationError::Git(error) | OperationError::Change(ChangeError::Git(error)) => error.into(),
             OperationError::Own(error) => error.into(),
-            OperationError::Unfinished { .. } => Self::from_error(Exit::Failed, &error).hint(
-                "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
-            ),
+            OperationError::Unfinished { ref source, .. } => {
+                let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
+                    // What is to be done again is not the whole command.
+                    Some(ArchiveError::Lost { .. } | ArchiveError::Busy { .. }) => (Exit::Unreachable, None),
+                    Some(archive) => consequence(archive),
+                    None => (Exit::Failed, None),
+                };
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(
+                    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
+                )
+            }
             OperationError::Published { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
             }
@@ -354,14 +389,12 @@ impl From<StoreError> for CommandError {
             StoreError::Git(error) => error.into(),
             StoreError::Archive(error) => error.into(),
             StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
-                let exit = match archive {
-                    ArchiveError::Purged { .. } => Exit::Governance,
-                    ArchiveError::Busy { .. } => Exit::Unreachable,
-                    ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. } => Exit::Integrity,
+                let (exit, hint) = match archive {
                     // A full disk, say: the archive was reached.
-                    _ => Exit::Failed,
+                    ArchiveError::Engine { .. } => (Exit::Failed, None),
+                    archive => consequence(archive),
                 };
-                Self::from_error(exit, &error)
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
             }
             StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
             StoreError::Contents { .. }

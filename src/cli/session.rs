@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Event, Location, OnRetry, OpenMode, StoredItem, open_retrying,
+    AnyArchive, ArchiveError, Event, Location, OnRetry, OpenMode, Retry, StoredItem, open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::index_entries_of;
@@ -29,7 +29,7 @@ use git_archive_tomb::places::{CODEX, CONFIGURATION, LINKS, Places, PlacesError}
 use git_archive_tomb::quote::{quote, unquote};
 use git_archive_tomb::restore::{Located, Target, locate};
 use git_archive_tomb::stub::Templates;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::arguments::GlobalArguments;
@@ -411,19 +411,41 @@ impl<'a> Session<'a> {
         self.acting.replace(Some(record));
     }
 
-    /// Returns what tells the log and the operations log of an attempt that failed and is made again.
+    /// Returns what tells the log and the operations log of attempts that failed and are made again. The last one of them
+    /// carries how long they took together.
     fn on_retry(&self) -> Result<Box<OnRetry<'static>>, CommandError> {
         let (log, acting) = (self.operations_log()?, self.acting.borrow().clone());
-        Ok(Box::new(move |attempt, delay, error| {
-            let error = talk::redacted(&in_one_line(error));
+        let (backend, metrics) = (self.config()?.url.backend().as_str(), self.config()?.performance);
+        Ok(Box::new(move |retry| {
             let action = acting.as_ref().map(|record| record.action.as_str());
-            warn!(action, "Attempt {attempt} failed, next one in {:.1}s: {error}", delay.as_secs_f64());
+            let (attempt, level, error, duration_ms) = match retry {
+                Retry::Again { attempt, delay, error } => {
+                    let error = talk::redacted(&in_one_line(error));
+                    warn!(
+                        action,
+                        backend,
+                        "Attempt {attempt} failed, next one in {:.1}s: {error}",
+                        delay.as_secs_f64()
+                    );
+                    (attempt, RecordLevel::Warn, Some(error), None)
+                }
+                Retry::Over { attempt, duration_ms, error: Some(error) } => {
+                    let error = talk::redacted(&in_one_line(error));
+                    warn!(action, backend, duration_ms, "Attempt {attempt} failed, the last one: {error}");
+                    (attempt, RecordLevel::Error, Some(error), metrics.total(duration_ms))
+                }
+                Retry::Over { attempt, duration_ms, error: None } => {
+                    info!(action, backend, duration_ms, "Attempt {attempt} succeeded after {duration_ms:.1}ms");
+                    (attempt, RecordLevel::Info, None, metrics.total(duration_ms))
+                }
+            };
             let Some(mut record) = acting.clone() else { return };
             record.ts = Timestamp::now();
-            record.level = RecordLevel::Warn;
+            record.level = level;
             record.status = Some(Status::Retrying);
             record.attempt = Some(attempt);
-            record.error = Some(error);
+            record.error = error;
+            record.duration_ms = duration_ms;
             // A retry is not worth failing for: what cannot be written down now is told by the log.
             if let Err(error) = append_record(&log, &record) {
                 warn!("cannot record it: {error}");

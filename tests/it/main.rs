@@ -31,6 +31,8 @@ mod messages;
 mod migrate;
 mod review;
 mod scale;
+#[cfg(feature = "net")]
+mod servers;
 mod storm;
 mod textconv;
 mod threats;

@@ -9,6 +9,9 @@ use super::Kind;
 use crate::archive::ArchiveError;
 use crate::redact::{SecretUrl, UrlParts};
 
+/// How many bytes a file of certificates may have.
+const LONGEST_CERTIFICATES: u64 = 4 << 20;
+
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
@@ -100,6 +103,24 @@ impl Address {
             client_certificate,
             shown: url.redacted().to_owned(),
         })
+    }
+
+    /// Sees that the certificates can be read, since for a driver a file that is missing is as good as a server that is.
+    pub(super) fn check_certificates(&self) -> Result<(), ArchiveError> {
+        let client = self.client_certificate.iter().flat_map(|(certificate, key)| {
+            [("the client's certificate", certificate), ("the key of the client's certificate", key)]
+        });
+        for (what, path) in self.root_certificate.iter().map(|path| ("the root certificate", path)).chain(client) {
+            let opened = std::fs::File::open(path).and_then(|file| file.metadata());
+            let reason = match opened {
+                Ok(metadata) if metadata.is_file() && metadata.len() <= LONGEST_CERTIFICATES => continue,
+                Ok(_) => "it is no file of certificates".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let source = format!("cannot read {what}: {reason}").into();
+            return Err(ArchiveError::Insecure { archive: self.shown.clone(), source });
+        }
+        Ok(())
     }
 
     /// Returns the password, if there is one, for the driver.

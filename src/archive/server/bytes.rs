@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::connection::{Connection, Value};
+use super::connection::{Connection, Value, text};
 use super::{damaged, failed, in_groups, insert_rows, length, parse};
 use crate::archive::{ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockInfo, NewArtifact, SEGMENT_PAGE, Segment};
 use crate::clock::Timestamp;
@@ -25,8 +25,9 @@ pub(super) fn find_artifacts(
 ) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
     let failed = failed("look for contents");
     let sql = format!(
-        "SELECT a.content_sha256, a.size_bytes, {}, a.purged_at FROM artifact a WHERE a.content_sha256 IN (…)",
-        compressed_size(connection.dialect().integer)
+        "SELECT a.content_sha256, a.size_bytes, {}, {} FROM artifact a WHERE a.content_sha256 IN (…)",
+        compressed_size(connection.dialect().integer),
+        text("a.purged_at")
     );
     let mut found = HashMap::with_capacity(contents.len());
     in_groups(contents.iter().map(|sha256| sha256.to_string().into()), &sql, |sql, values| {
@@ -178,9 +179,10 @@ pub(super) fn segments(
 ) -> Result<Vec<Segment>, ArchiveError> {
     let failed = failed("list the segments of a content");
     let sql = format!(
-        "SELECT b.raw_sha256, s.offset, s.length
+        "SELECT {}, s.offset, s.length
          FROM artifact a JOIN segment s ON s.artifact_id = a.id LEFT JOIN block b ON b.id = s.block_id
-         WHERE a.content_sha256 = ? AND a.purged_at IS NULL AND s.position >= ? ORDER BY s.position LIMIT {SEGMENT_PAGE}"
+         WHERE a.content_sha256 = ? AND a.purged_at IS NULL AND s.position >= ? ORDER BY s.position LIMIT {SEGMENT_PAGE}",
+        text("b.raw_sha256")
     );
     let values = [content.to_string().into(), i64::try_from(from).unwrap_or(i64::MAX).into()];
     let mut segments = Vec::new();
@@ -198,9 +200,11 @@ pub(super) fn segments(
 pub(super) fn block(connection: &mut dyn Connection, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
     let failed = failed("read a block");
     let sql = format!(
-        "SELECT raw_size, stored_sha256, codec,
+        "SELECT raw_size, {}, {},
            CASE WHEN OCTET_LENGTH(bytes) <= {BLOCK_SIZE} AND raw_size <= {BLOCK_SIZE} THEN bytes END
-         FROM block WHERE raw_sha256 = ?"
+         FROM block WHERE raw_sha256 = ?",
+        text("stored_sha256"),
+        text("codec")
     );
     let rows = connection.query(&sql, &[raw.to_string().into()]).map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(None) };

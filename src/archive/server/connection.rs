@@ -5,15 +5,29 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::{Stream, TryStreamExt as _};
+use sqlx::error::BoxDynError;
 use sqlx::mysql::MySqlRow;
 use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Decode, Type, ValueRef as _};
+use sqlx::{ColumnIndex, Database, Decode, MySql, Postgres, Type, ValueRef as _};
 
 /// How long a server has to answer the first words, or to take part in the end of a connection.
 const GREETING: Duration = Duration::from_secs(15);
 
 /// How long one statement may take. Without a limit, a network that swallows packets would hold a command for ever.
 const ANSWER: Duration = Duration::from_mins(5);
+
+/// The longest text in bytes that a row of ours holds: more than a record, with its metadata, may have.
+const LONGEST_TEXT: usize = 64 << 10;
+
+/// How many bytes an answer may have: a page of rows of the greatest length.
+const LONGEST_ANSWER: usize = 32 << 20;
+
+/// Returns the SQL that reads `column`, a text, no further than shows that it is too long: whatever someone put there,
+/// it does not come over in full.
+pub(super) fn text(column: &str) -> String {
+    format!("LEFT({column}, {})", LONGEST_TEXT + 1)
+}
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {
@@ -106,17 +120,22 @@ impl Row {
 
     /// Returns a text, if there is one.
     pub(super) fn optional_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
-        match self {
-            Self::Postgres(row) => get(row, column),
-            Self::Mariadb(row) => get(row, column),
+        let text: Option<String> = match self {
+            Self::Postgres(row) => get(row, column, <String as Type<Postgres>>::compatible)?,
+            // Texts with a binary collation go by the names of bytes.
+            Self::Mariadb(row) => get(row, column, <Vec<u8> as Type<MySql>>::compatible)?,
+        };
+        match text {
+            Some(text) if text.len() > LONGEST_TEXT => Err(unreadable(column, "it is too long")),
+            text => Ok(text),
         }
     }
 
     /// Returns a number that is never null.
     pub(super) fn integer(&self, column: usize) -> Result<i64, sqlx::Error> {
         let found: Option<i64> = match self {
-            Self::Postgres(row) => get(row, column)?,
-            Self::Mariadb(row) => get(row, column)?,
+            Self::Postgres(row) => get(row, column, <i64 as Type<Postgres>>::compatible)?,
+            Self::Mariadb(row) => get(row, column, <i64 as Type<MySql>>::compatible)?,
         };
         found.ok_or_else(|| null(column))
     }
@@ -124,8 +143,8 @@ impl Row {
     /// Returns a truth value that is never null.
     pub(super) fn boolean(&self, column: usize) -> Result<bool, sqlx::Error> {
         let found: Option<bool> = match self {
-            Self::Postgres(row) => get(row, column)?,
-            Self::Mariadb(row) => get(row, column)?,
+            Self::Postgres(row) => get(row, column, <bool as Type<Postgres>>::compatible)?,
+            Self::Mariadb(row) => get(row, column, <bool as Type<MySql>>::compatible)?,
         };
         found.ok_or_else(|| null(column))
     }
@@ -133,29 +152,71 @@ impl Row {
     /// Returns bytes, if there are any.
     pub(super) fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         match self {
-            Self::Postgres(row) => get(row, column),
-            Self::Mariadb(row) => get(row, column),
+            Self::Postgres(row) => get(row, column, <Vec<u8> as Type<Postgres>>::compatible),
+            Self::Mariadb(row) => get(row, column, <Vec<u8> as Type<MySql>>::compatible),
+        }
+    }
+
+    /// Returns how many bytes its values have.
+    fn length(&self) -> usize {
+        match self {
+            Self::Postgres(row) => row_length(row),
+            Self::Mariadb(row) => row_length(row),
         }
     }
 }
 
-fn get<'r, R, T>(row: &'r R, column: usize) -> Result<Option<T>, sqlx::Error>
+/// Returns a value, after a look at its type: drivers trust what they are told, and decode one type as another.
+fn get<'r, R, T>(
+    row: &'r R,
+    column: usize,
+    compatible: fn(&<R::Database as Database>::TypeInfo) -> bool,
+) -> Result<Option<T>, sqlx::Error>
 where
     R: sqlx::Row,
     usize: ColumnIndex<R>,
-    T: Decode<'r, R::Database> + Type<R::Database>,
+    T: Decode<'r, R::Database>,
 {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
         return Ok(None);
     }
-    // The type was chosen by the statement; MariaDB's metadata call a text with a binary collation by other names.
-    let decoded = T::decode(value).map_err(|source| sqlx::Error::ColumnDecode { index: column.to_string(), source })?;
+    if !compatible(&value.type_info()) {
+        return Err(unreadable(column, "it is of another type"));
+    }
+    let decoded = T::decode(value).map_err(|source| unreadable(column, source))?;
     Ok(Some(decoded))
 }
 
+fn row_length<'r, R>(row: &'r R) -> usize
+where
+    R: sqlx::Row,
+    usize: ColumnIndex<R>,
+    &'r [u8]: Decode<'r, R::Database>,
+{
+    let values = (0..row.len()).filter_map(|column| row.try_get_raw(column).ok()).filter(|value| !value.is_null());
+    values.map(|value| <&[u8]>::decode(value).map_or(0, <[u8]>::len)).sum()
+}
+
 fn null(column: usize) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_string(), source: "it is null".into() }
+    unreadable(column, "it is null")
+}
+
+fn unreadable(column: usize, source: impl Into<BoxDynError>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_string(), source: source.into() }
+}
+
+/// Takes the rows of an answer while they are not too many.
+pub(super) async fn gather(
+    mut rows: impl Stream<Item = Result<Row, sqlx::Error>> + Unpin,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let (mut gathered, mut left) = (Vec::new(), LONGEST_ANSWER);
+    while let Some(row) = rows.try_next().await? {
+        let length = row.length() + size_of::<Row>();
+        left = left.checked_sub(length).ok_or_else(|| sqlx::Error::Decode("the answer is too long".into()))?;
+        gathered.push(row);
+    }
+    Ok(gathered)
 }
 
 /// A connection to a server.
@@ -166,7 +227,7 @@ pub(super) trait Connection: Send {
     /// Runs a statement with a `?` for each value, and returns how many rows it changed.
     fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, sqlx::Error>;
 
-    /// Runs a query with a `?` for each value. It must be one whose answer is bounded.
+    /// Runs a query with a `?` for each value. It must be one whose answer is bounded, and is refused where that is not so.
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error>;
 
     /// Runs SQL as it is: one statement, or a script.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::connection::{Connection, Value};
+use super::connection::{Connection, Value, text};
 use super::{failed, in_groups, insert_rows, parse};
 use crate::archive::{ArchiveError, Event};
 use crate::id::{Sha256, Tombstone};
@@ -49,7 +49,11 @@ pub(super) fn of_tombstone(
     visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(), ArchiveError> {
     let failed = failed("read events");
-    let sql = format!("SELECT id, digest, line FROM event WHERE tombstone_id = ? AND id > ? ORDER BY id LIMIT {PAGE}");
+    let sql = format!(
+        "SELECT id, {}, {} FROM event WHERE tombstone_id = ? AND id > ? ORDER BY id LIMIT {PAGE}",
+        text("digest"),
+        text("line")
+    );
     let tombstone = tombstone.to_string();
     let mut last = 0;
     loop {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use super::bytes::{artifact_ids, compressed_size, find_artifacts};
-use super::connection::{Connection, Row, Value};
+use super::connection::{Connection, Row, Value, text};
 use super::{damaged, events, failed, in_groups, insert_rows, length, parse};
 use crate::archive::query::path_matches;
 use crate::archive::{ArchiveError, Counts, Event, ItemState, ItemStatus, PendingOperation, Query, StoredItem};
@@ -19,6 +19,9 @@ const SHORTEST_PREFIX: usize = 8;
 
 /// How many items are read at a time. Each has at most some 64 KiB.
 const PAGE: usize = 256;
+
+/// How many bytes of a path are read, more than it may have.
+const LONGEST_PATH: usize = 4097;
 
 /// How many items one statement inserts: few enough that no statement is longer than what a server takes by default.
 const ITEMS_PER_INSERT: usize = 64;
@@ -490,10 +493,9 @@ pub(super) fn select(
 ) -> Result<Vec<(i64, StoredItem)>, ArchiveError> {
     let failed = failed("read items");
     let sql = format!(
-        "SELECT i.id, i.tombstone_id, i.repo, i.path_bytes, i.commit_sha, i.object_id, i.mode, i.kind, i.language,
-           i.mime_type, i.reason, i.metadata, i.dirty, i.legal_hold, i.delete_after, i.archived_by, i.archived_at,
-           i.restored_at, i.state, i.op, i.origin, a.content_sha256, a.size_bytes, a.purged_at, {}
+        "SELECT i.id, {}, SUBSTRING(i.path_bytes FROM 1 FOR {LONGEST_PATH}), i.dirty, i.legal_hold, a.size_bytes, {}
          FROM item i JOIN artifact a ON a.id = i.artifact_id {tail}",
+        TEXTS.map(text).join(", "),
         compressed_size(connection.dialect().integer)
     );
     let rows = connection.query(&sql, values).map_err(failed)?;
@@ -506,13 +508,15 @@ pub(super) fn select(
     for group in ids.chunks(PAGE) {
         let of_items = format!("item_id IN ({})", super::placeholders(group.len()));
         let group: Vec<Value<'_>> = group.iter().copied().map(Value::Integer).collect();
-        let sql = format!("SELECT item_id, tag FROM tag WHERE {of_items} ORDER BY item_id, position");
+        let sql = format!("SELECT item_id, {} FROM tag WHERE {of_items} ORDER BY item_id, position", text("tag"));
         for row in connection.query(&sql, &group).map_err(failed)? {
             let index = by_id[&row.integer(0).map_err(failed)?];
             items[index].1.item.tags.push(row.text(1).map_err(failed)?);
         }
-        let sql =
-            format!("SELECT item_id, ref_type, ref_value FROM referent WHERE {of_items} ORDER BY item_id, position");
+        let (ref_type, ref_value) = (text("ref_type"), text("ref_value"));
+        let sql = format!(
+            "SELECT item_id, {ref_type}, {ref_value} FROM referent WHERE {of_items} ORDER BY item_id, position"
+        );
         for row in connection.query(&sql, &group).map_err(failed)? {
             let index = by_id[&row.integer(0).map_err(failed)?];
             let referent = Referent { kind: row.text(1).map_err(failed)?, value: row.text(2).map_err(failed)? };
@@ -522,45 +526,70 @@ pub(super) fn select(
     Ok(items)
 }
 
+/// The texts of a row that [`select`] asks for, from column 1 on.
+const TEXTS: [&str; 19] = [
+    "i.tombstone_id",
+    "i.repo",
+    "i.commit_sha",
+    "i.object_id",
+    "i.mode",
+    "i.kind",
+    "i.language",
+    "i.mime_type",
+    "i.reason",
+    "i.metadata",
+    "i.delete_after",
+    "i.archived_by",
+    "i.archived_at",
+    "i.restored_at",
+    "i.state",
+    "i.op",
+    "i.origin",
+    "a.content_sha256",
+    "a.purged_at",
+];
+
 /// Reads one row of what [`select`] asks for, without labels.
 fn read_item(row: &Row) -> Result<StoredItem, ArchiveError> {
     let failed = failed("read an item");
-    let text = |column| row.text(column).map_err(failed);
-    let optional = |column| row.optional_text(column).map_err(failed);
-    let tombstone = parse(&text(1)?, "tombstone_id")?;
-    let path = row.optional_bytes(3).map_err(failed)?.unwrap_or_default();
+    let column = |name: &str| 1 + TEXTS.iter().position(|text| *text == name).expect("it is asked for");
+    let text = |name: &str| row.text(column(name)).map_err(failed);
+    let optional = |name: &str| row.optional_text(column(name)).map_err(failed);
+    let after = |number: usize| 1 + TEXTS.len() + number;
+    let tombstone = parse(&text("i.tombstone_id")?, "tombstone_id")?;
+    let path = row.optional_bytes(after(0)).map_err(failed)?.unwrap_or_default();
     let path = RepoPath::try_new(path).map_err(|error| damaged(format!("the path of item `{tombstone}`: {error}")))?;
-    let metadata: BTreeMap<String, String> = serde_json::from_str(&text(11)?)
+    let metadata: BTreeMap<String, String> = serde_json::from_str(&text("i.metadata")?)
         .map_err(|error| damaged(format!("the JSON in column `metadata` ({error})")))?;
     let item = Item {
         tombstone,
-        repo: text(2)?,
+        repo: text("i.repo")?,
         path,
-        commit: parse(&text(4)?, "commit_sha")?,
-        object: parse(&text(5)?, "object_id")?,
-        mode: parse(&text(6)?, "mode")?,
-        sha256: parse(&text(21)?, "content_sha256")?,
-        size: length(row.integer(22).map_err(failed)?, "artifact.size_bytes")?,
-        kind: parse(&text(7)?, "kind")?,
-        language: optional(8)?,
-        mime: optional(9)?,
-        reason: parse(&text(10)?, "reason")?,
+        commit: parse(&text("i.commit_sha")?, "commit_sha")?,
+        object: parse(&text("i.object_id")?, "object_id")?,
+        mode: parse(&text("i.mode")?, "mode")?,
+        sha256: parse(&text("a.content_sha256")?, "content_sha256")?,
+        size: length(row.integer(after(3)).map_err(failed)?, "artifact.size_bytes")?,
+        kind: parse(&text("i.kind")?, "kind")?,
+        language: optional("i.language")?,
+        mime: optional("i.mime_type")?,
+        reason: parse(&text("i.reason")?, "reason")?,
         tags: Vec::new(),
         metadata,
         refs: Vec::new(),
-        dirty: row.boolean(12).map_err(failed)?,
-        delete_after: optional(14)?.map(|date| parse(&date, "delete_after")).transpose()?,
-        legal_hold: row.boolean(13).map_err(failed)?,
-        archived_by: text(15)?,
-        archived_at: parse(&text(16)?, "archived_at")?,
+        dirty: row.boolean(after(1)).map_err(failed)?,
+        delete_after: optional("i.delete_after")?.map(|date| parse(&date, "delete_after")).transpose()?,
+        legal_hold: row.boolean(after(2)).map_err(failed)?,
+        archived_by: text("i.archived_by")?,
+        archived_at: parse(&text("i.archived_at")?, "archived_at")?,
     };
     Ok(StoredItem {
         item,
-        state: parse(&text(18)?, "state")?,
-        op: parse(&text(19)?, "op")?,
-        origin: text(20)?,
-        compressed_size: length(row.integer(24).map_err(failed)?, "segment.length")?,
-        restored_at: optional(17)?.map(|time| parse(&time, "restored_at")).transpose()?,
-        purged_at: optional(23)?.map(|time| parse(&time, "purged_at")).transpose()?,
+        state: parse(&text("i.state")?, "state")?,
+        op: parse(&text("i.op")?, "op")?,
+        origin: text("i.origin")?,
+        compressed_size: length(row.integer(after(4)).map_err(failed)?, "segment.length")?,
+        restored_at: optional("i.restored_at")?.map(|time| parse(&time, "restored_at")).transpose()?,
+        purged_at: optional("a.purged_at")?.map(|time| parse(&time, "purged_at")).transpose()?,
     })
 }

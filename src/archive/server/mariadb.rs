@@ -1,11 +1,12 @@
 //! MariaDB's connections, and what is peculiar to its SQL.
 
+use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlQueryResult, MySqlSslMode};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::address::{Address, Host, Tls};
-use super::connection::{Connection, Dialect, Row, Runtime, Value};
+use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
     begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"],
@@ -75,8 +76,7 @@ impl Connection for MariadbConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
-        let rows = runtime.answer(bound(sql, values).fetch_all(connection))?;
-        Ok(rows.into_iter().map(Row::Mariadb).collect())
+        runtime.answer(gather(bound(sql, values).fetch(connection).map_ok(Row::Mariadb)))
     }
 
     fn run(&mut self, script: &str) -> Result<(), sqlx::Error> {

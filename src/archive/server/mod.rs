@@ -17,6 +17,7 @@ use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
     PendingOperation, Query, Segment, StoredItem,
 };
+use crate::causes::in_one_line;
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::{Backend, Item, RepoPath};
@@ -163,6 +164,7 @@ impl ServerArchive {
 }
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
+    address.check_certificates()?;
     let connected =
         match address.kind {
             Kind::Postgres => postgres::PostgresConnection::connect(address)
@@ -203,22 +205,36 @@ fn prepare(
 enum Refusal {
     Login,
     NoDatabase,
+    Forbidden,
     Conflict,
     Gone,
+    Schema,
     Other,
 }
 
 fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     match (number, error.code().as_deref().unwrap_or_default()) {
-        // Access denied: for the login, for this database. Then: no such database.
-        (Some(1044 | 1045 | 1698), _) | (None, "28P01" | "28000" | "42501") => Refusal::Login,
+        // Access denied: wrong password or no such user, host not allowed, password expired, no plugin for the login.
+        (Some(1045 | 1130 | 1698 | 1820 | 1862), _) | (None, "28P01" | "28000") => Refusal::Login,
         (Some(1049), _) | (None, "3D000") => Refusal::NoDatabase,
-        // Lock wait timeout, deadlock; serialization failure, deadlock, lock not available, too many connections.
-        (Some(1205 | 1213 | 1040 | 1203), _) | (None, "40001" | "40P01" | "55P03" | "53300") => Refusal::Conflict,
-        // Shutdown in progress, connection killed, query interrupted by a shutdown; administrator's command, crash, start.
-        (Some(1053 | 1077 | 1079 | 1927 | 3169), _) | (None, "57P01" | "57P02" | "57P03") => Refusal::Gone,
+        // No right: to the database, a table, a column, an administrator's statement, a routine.
+        (Some(1044 | 1142 | 1143 | 1227 | 1370), _) | (None, "42501") => Refusal::Forbidden,
+        // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
+        // failure, deadlock, lock not available, too many connections.
+        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
+            Refusal::Conflict
+        }
+        // Shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
+        // and a session that was idle in a transaction for too long.
+        (Some(1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
+        | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
+        // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
+        // archive holds is out of range or divided by nothing.
+        (Some(1054 | 1146 | 1305 | 1690), _) | (None, "42P01" | "42703" | "42883" | "42804" | "22003" | "22012") => {
+            Refusal::Schema
+        }
         _ => Refusal::Other,
     }
 }
@@ -230,11 +246,11 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
     let passing = matches!(&error, sqlx::Error::Io(error) if is_passing(error));
     let source = plain(error);
     match refusal {
-        Some(Refusal::Login) => ArchiveError::LoginRefused { archive, source },
+        Some(Refusal::Login | Refusal::Forbidden) => ArchiveError::LoginRefused { archive, source },
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
-        Some(Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
+        Some(Refusal::Schema | Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
         None if passing => ArchiveError::Unreachable { archive, source },
         None => ArchiveError::Insecure { archive, source },
     }
@@ -261,12 +277,14 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
         let refusal = error.as_database_error().map(refusal);
         match (refusal, &error) {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
+            (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
+            (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
                 ArchiveError::Lost { action, source: plain(error) }
             }
             (None, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
-                damaged(format!("a value cannot be read (`{error}`)"))
+                damaged(format!("a value cannot be read ({})", in_one_line(&error)))
             }
             _ => ArchiveError::Engine { action, source: plain(error) },
         }

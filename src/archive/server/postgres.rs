@@ -1,11 +1,12 @@
 //! PostgreSQL's connections, and what is peculiar to its SQL.
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgSslMode, Postgres};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::address::{Address, Host, Tls};
-use super::connection::{Connection, Dialect, Row, Runtime, Value};
+use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
     begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
@@ -79,8 +80,7 @@ impl Connection for PostgresConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
-        let rows = runtime.answer(bound(numbered(sql), values).fetch_all(connection))?;
-        Ok(rows.into_iter().map(Row::Postgres).collect())
+        runtime.answer(gather(bound(numbered(sql), values).fetch(connection).map_ok(Row::Postgres)))
     }
 
     fn run(&mut self, script: &str) -> Result<(), sqlx::Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::connection::{Connection, Value};
+use super::connection::{Connection, Value, text};
 use super::{damaged, failed, in_groups};
 use crate::archive::ArchiveError;
 use crate::archive::migration::{self, Applied, Migration};
@@ -27,6 +27,9 @@ const TABLES: &[&str] = &[
 const MARKS: [&str; 3] = ["version", "sha256", "program"];
 
 const OTHER_TABLES: &str = "it has another program's tables of the same names";
+
+/// How many migrations are looked at: more than there will be, and few enough for any answer.
+const MIGRATIONS: usize = 1024;
 
 /// What a database is.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,9 +72,9 @@ pub(super) fn inspect(
         return Ok(Found::None);
     }
     let mut applied = Vec::new();
-    for row in
-        connection.query("SELECT version, sha256, program FROM migration ORDER BY version", &[]).map_err(failed)?
-    {
+    let (sha256, program) = (text("sha256"), text("program"));
+    let sql = format!("SELECT version, {sha256}, {program} FROM migration ORDER BY version LIMIT {MIGRATIONS}");
+    for row in connection.query(&sql, &[]).map_err(failed)? {
         let version = row.integer(0).map_err(failed)?;
         let version = u32::try_from(version).map_err(|_| damaged(format!("`{version}` in column `version`")))?;
         applied.push(Applied { version, sha256: row.text(1).map_err(failed)?, program: row.text(2).map_err(failed)? });

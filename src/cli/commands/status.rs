@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use clap::Args;
-use git_archive_tomb::archive::{Query, StoredItem};
+use git_archive_tomb::archive::{Location, Query, StoredItem};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::git::Repository;
 use git_archive_tomb::id::ObjectId;
@@ -37,6 +37,8 @@ pub(crate) struct StatusArguments {
 enum Whereabouts {
     /// In the archive, and in commits that a remote has.
     Both,
+    /// In the archive, which is on a server.
+    Archive,
     /// In commits that a remote has.
     History,
     /// In the archive, a file on this machine, and in commits that no remote is known to have.
@@ -52,19 +54,15 @@ enum Whereabouts {
 }
 
 impl Whereabouts {
-    /// Returns where the bytes are, given their item, whether git has them here, and whether a remote has their commit.
-    fn of(stored: Option<&StoredItem>, in_history: bool, pushed: bool) -> Self {
+    /// Returns where the bytes are, given their item, whether the archive is on a server, whether git has them here, and
+    /// whether a remote has their commit.
+    fn of(stored: Option<&StoredItem>, on_server: bool, in_history: bool, pushed: bool) -> Self {
         match stored {
             Some(stored) if stored.purged_at.is_some() => Self::Purged,
-            // Their blob is kept by a reference of this clone alone.
-            Some(stored) if stored.item.dirty => Self::ArchiveHere,
-            Some(_) if in_history => {
-                if pushed {
-                    Self::Both
-                } else {
-                    Self::BothHere
-                }
-            }
+            // The blob of a dirty one is kept by a reference of this clone alone.
+            Some(stored) if in_history && pushed && !stored.item.dirty => Self::Both,
+            Some(_) if on_server => Self::Archive,
+            Some(stored) if in_history && !stored.item.dirty => Self::BothHere,
             Some(_) => Self::ArchiveHere,
             None if in_history => {
                 if pushed {
@@ -80,6 +78,7 @@ impl Whereabouts {
     fn describe(self) -> &'static str {
         match self {
             Self::Both => "in the archive and in git's history",
+            Self::Archive => "in the archive on a server",
             Self::History => "in git's history",
             Self::BothHere => "in the archive and in git's history, only on this machine",
             Self::ArchiveHere => "in the archive, only on this machine",
@@ -91,7 +90,7 @@ impl Whereabouts {
 
     fn style(self) -> Style {
         match self {
-            Self::Both | Self::History => Style::Good,
+            Self::Both | Self::Archive | Self::History => Style::Good,
             Self::Purged => Style::Dim,
             Self::BothHere | Self::ArchiveHere | Self::HistoryHere => Style::Warning,
             Self::Nowhere => Style::Error,
@@ -102,6 +101,7 @@ impl Whereabouts {
 /// Runs the command.
 pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let mut archive = session.archive_if_any()?;
+    let on_server = !matches!(session.archive_location()?, Location::File(_));
     let origin = session.known_origin()?;
     let entries = session.repository.tracked_entries(&[])?;
     let (mut stubs, mut broken) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
         let stored = items.get(&wanted.tombstone).filter(|stored| stored.is_visible_to(&origin));
         // The recorded blob is nearly always there; looking through a path's whole history is for `restore`.
         let in_history = present || (stored.is_none() && find_in_history(&session.repository, &wanted)?.is_some());
-        let whereabouts = Whereabouts::of(stored, in_history, !unpushed.contains(&wanted.commit));
+        let whereabouts = Whereabouts::of(stored, on_server, in_history, !unpushed.contains(&wanted.commit));
         places.entry(whereabouts).or_default().push(path.clone());
     }
     let (mut held, mut due) = (Vec::new(), Vec::new());
@@ -152,7 +152,7 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
         return output
             .object(&serde_json::json!({
                 "stubs": stubs.len(), "bytes": bytes, "in_archive_and_on_remote": paths(Whereabouts::Both),
-                "on_remote": paths(Whereabouts::History), "only_on_this_machine": paths(Whereabouts::BothHere)
+                "in_archive_on_server": paths(Whereabouts::Archive), "on_remote": paths(Whereabouts::History), "only_on_this_machine": paths(Whereabouts::BothHere)
                     + paths(Whereabouts::ArchiveHere)
                     + paths(Whereabouts::HistoryHere),
                 "purged": paths(Whereabouts::Purged), "nowhere": paths(Whereabouts::Nowhere),
@@ -168,7 +168,7 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
     for (whereabouts, paths) in &places {
         let text = output.styled(whereabouts.style(), whereabouts.describe());
         output.line(format_args!("  {:>6}  {text}", paths.len()))?;
-        let worth_naming = !matches!(whereabouts, Whereabouts::Both | Whereabouts::History | Whereabouts::Purged);
+        let worth_naming = matches!(whereabouts.style(), Style::Warning | Style::Error);
         if arguments.all || worth_naming {
             let listed = if arguments.all { paths.len() } else { MAX_LISTED };
             for path in paths.iter().take(listed) {

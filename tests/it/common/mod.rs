@@ -39,6 +39,7 @@ pub(crate) struct World {
 }
 
 /// A repository (or any folder) in a [`World`], in which commands run.
+#[derive(Clone)]
 pub(crate) struct Repo<'a> {
     pub(crate) world: &'a World,
     pub(crate) path: PathBuf,

@@ -251,3 +251,40 @@ macro_rules! server_contract {
 
 server_contract!(postgres_contract, Postgres);
 server_contract!(mariadb_contract, Mariadb);
+
+/// Counts the sessions that are in a database, as the server sees them.
+fn sessions(database: &Place) -> i64 {
+    let address = Address::parse(database.kind, &SecretUrl::new(&server(database.kind))).expect("is a URL");
+    let sql = match database.kind {
+        Kind::Postgres => "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = ?",
+        Kind::Mariadb => "SELECT CAST(COUNT(*) AS SIGNED) FROM information_schema.processlist WHERE db = ?",
+    };
+    let rows = connect(&address).expect("connects").query(sql, &[database.name.as_str().into()]).expect("answers");
+    rows[0].integer(0).expect("is a number")
+}
+
+#[test]
+fn a_pool_has_no_more_connections_than_its_limit() {
+    for kind in [Kind::Postgres, Kind::Mariadb] {
+        let database = Place::new(kind);
+        let migrations = migrations(kind.backend());
+        database.open(OpenMode::CreateOrMigrate, migrations).expect("makes an archive");
+        let pool = crate::archive::Pool::new(3, || database.open(OpenMode::Existing, migrations));
+        let together = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            // Nine threads for three connections: no barrier opens before three are in use at once.
+            for _ in 0..9 {
+                scope.spawn(|| {
+                    let mut archive = pool.lend().expect("opens");
+                    together.wait();
+                    archive.counts().expect("counts");
+                    // Each sees all three, and the one that made the archive at most.
+                    let sessions = sessions(&database);
+                    assert!((1..=4).contains(&sessions), "{sessions}");
+                    together.wait();
+                });
+            }
+        });
+        drop(pool);
+    }
+}
