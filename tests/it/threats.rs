@@ -122,9 +122,12 @@ fn refused(repo: &Repo<'_>) -> String {
     said
 }
 
-/// Returns the evidence files, oldest first.
+/// Returns the evidence files, oldest first. By their names, two of one second stand in the order of their digests.
 fn evidence(repo: &Repo<'_>) -> Vec<String> {
-    repo.git(&["ls-files", ".codex/evidence/ops"]).lines().map(str::to_owned).collect()
+    let listed = repo.git(&["ls-files", ".codex/evidence/ops"]);
+    let mut files: Vec<String> = listed.lines().map(str::to_owned).collect();
+    files.sort_by_key(|file| repo.read_text(file).split("\"ts\":\"").nth(1).map(|rest| rest[..24].to_owned()));
+    files
 }
 
 /// Runs SQL on the embedded archive, with or without the triggers that protect it.
