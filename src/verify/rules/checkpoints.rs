@@ -15,9 +15,10 @@ pub(in crate::verify) fn check_edges(
 ) -> Result<(), GitError> {
     for edge in &step.edges {
         let touched = edge.touched.iter().filter(|touched| is_in_folder(touched.path.as_bytes()));
+        let mut moved = None;
         for (touched, old) in touched.filter_map(|touched| Some((touched, touched.old.as_ref()?))) {
             let gone = touched.new.is_none();
-            if gone && added(edge).contains(&(touched.path.file_name(), old.entry.id)) {
+            if gone && moved.get_or_insert_with(|| added(edge)).contains(&(touched.path.file_name(), old.entry.id)) {
                 continue;
             }
             // What never was one may go.

@@ -379,24 +379,18 @@ fn compare_bytes(
         };
         finding_for(Rule::StubMismatch, severity, reason).hint(hint)
     };
-    let unproven = |shallow: bool, partial: bool| {
-        let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
-        let hint = fetch_command(shallow, partial).unwrap_or(DEEP_HINT);
-        finding_for(Rule::Unproven, Severity::Warning, reason).hint(hint)
-    };
     let files = step.edges.iter().filter_map(|edge| {
         let index = edge.touched.binary_search_by(|touched| touched.path.cmp(path)).ok()?;
         let old = edge.touched[index].old.as_ref().filter(|old| old.stub.is_none())?;
         Some((edge.parent, old))
     });
-    let files: Vec<_> = files.collect();
     let mut first_unlike = None;
-    for (parent, file) in &files {
+    for (parent, file) in files {
         // What is missing is reported as such; to call it other bytes too would be a guess.
         match outcome.gaps.note(Some(path), unlike_original(checker, &file.entry, stub))? {
             None | Some(None) => return Ok(()),
             Some(Some(what)) => {
-                first_unlike.get_or_insert((*parent, what));
+                first_unlike.get_or_insert((parent, what));
             }
         }
     }
@@ -424,7 +418,11 @@ fn compare_bytes(
             let reason = format!("what was archived is not in commit `{}`, which {what} there", stub.commit);
             outcome.findings.push(unlike(reason, None));
         }
-        Err(GitError::MissingObject { shallow, partial, .. }) => outcome.findings.push(unproven(shallow, partial)),
+        Err(GitError::MissingObject { shallow, partial, .. }) => {
+            let reason = format!("git lacks commit `{}` or the file in it, so the bytes are not compared", stub.commit);
+            let hint = fetch_command(shallow, partial).unwrap_or(DEEP_HINT);
+            outcome.findings.push(finding_for(Rule::Unproven, Severity::Warning, reason).hint(hint));
+        }
         Err(error) => return Err(error),
     }
     Ok(())
