@@ -117,7 +117,7 @@ pub(super) fn put_artifacts(
     });
     let rows = rows.collect::<Result<Vec<[Value<'_>; 3]>, ArchiveError>>()?;
     let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES …";
-    insert_rows(connection, sql, &rows).map_err(failed)?;
+    insert_rows(connection, sql, rows).map_err(failed)?;
     let segments: Vec<_> = fresh.iter().map(|artifact| (artifact.sha256, &artifact.segments[..])).collect();
     put_segments(connection, &segments)?;
     Ok(added)
@@ -142,7 +142,7 @@ pub(super) fn put_segments(
         }
     }
     // Without the names of the columns: `offset` is a word of the language, and quoted in different ways.
-    insert_rows(connection, "INSERT INTO segment VALUES …", &rows).map_err(failed("store contents"))
+    insert_rows(connection, "INSERT INTO segment VALUES …", rows).map_err(failed("store contents"))
 }
 
 /// Returns the ids of the rows of those of `contents` that have one.
