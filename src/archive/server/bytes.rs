@@ -25,9 +25,12 @@ pub(super) fn find_artifacts(
 ) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
     let failed = failed("look for contents");
     let sql = format!(
-        "SELECT a.content_sha256, a.size_bytes, {}, {} FROM artifact a WHERE a.content_sha256 IN (…)",
+        "SELECT a.content_sha256, a.size_bytes, {}, {}, {}, s.offset, s.length
+         FROM artifact a LEFT JOIN segment s ON s.artifact_id = a.id AND s.position = 0
+         LEFT JOIN block b ON b.id = s.block_id WHERE a.content_sha256 IN (…)",
         compressed_size(connection.dialect().integer),
-        text("a.purged_at")
+        text("a.purged_at"),
+        text("b.raw_sha256")
     );
     let mut found = HashMap::with_capacity(contents.len());
     in_groups(contents.iter().map(|sha256| sha256.to_string().into()), &sql, |sql, values| {
@@ -38,6 +41,14 @@ pub(super) fn find_artifacts(
                 size: length(row.integer(1).map_err(failed)?, "artifact.size_bytes")?,
                 compressed_size: length(row.integer(2).map_err(failed)?, "segment.length")?,
                 purged_at: purged_at.map(|text| parse(&text, "artifact.purged_at")).transpose()?,
+                first: match row.optional_text(4).map_err(failed)? {
+                    None => None,
+                    Some(block) => Some(Segment {
+                        block: parse(&block, "block.raw_sha256")?,
+                        offset: length(row.integer(5).map_err(failed)?, "segment.offset")?,
+                        length: length(row.integer(6).map_err(failed)?, "segment.length")?,
+                    }),
+                },
             };
             found.insert(sha256, info);
         }

@@ -382,11 +382,11 @@ impl Archive for ServerArchive {
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_artifacts(connection, contents))
+        self.ask(|connection| bytes::find_artifacts(connection, contents))
     }
 
     fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_blocks(connection, raw))
+        self.ask(|connection| bytes::find_blocks(connection, raw))
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
@@ -459,7 +459,7 @@ impl Archive for ServerArchive {
     }
 
     fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
-        self.read(|connection| events::find(connection, digests))
+        self.ask(|connection| events::find(connection, digests))
     }
 
     fn counts(&mut self) -> Result<Counts, ArchiveError> {
