@@ -4,6 +4,7 @@ mod faults;
 mod hostile;
 mod logins;
 mod machine;
+mod packets;
 mod proxy;
 mod secrets;
 mod story;
