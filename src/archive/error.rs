@@ -169,6 +169,14 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The archive takes no changes just now, whoever asks: a copy of another server, a file that cannot be written.
+    #[error("the archive is read-only, and could not {action}")]
+    ReadOnly {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// What the engine said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// This build of the program has no archives on servers.
     #[error("cannot use the archive `{archive}`: this program was built without the feature `net`")]
     NotBuiltIn {

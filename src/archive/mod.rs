@@ -39,7 +39,7 @@ pub use examine::{Damage, Examination, examine};
 pub use location::Location;
 pub use migration::schema;
 pub use model::{
-    ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
+    ArtifactInfo, BlockInfo, Change, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
 };
 pub use pool::{Lent, Pool};

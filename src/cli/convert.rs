@@ -199,7 +199,15 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::Forbidden { .. } => (
             Exit::Unreachable,
             Some(
-                "have its administrator grant it, or use another user: `git archive-tomb config-show` says where the URL is from",
+                "use an account with the role that this takes, see docs/deployment.md (a reader's to restore, a writer's to \
+                 store, an administrator's for `init`): `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::ReadOnly { .. } => (
+            Exit::Unreachable,
+            Some(
+                "use the server that takes changes, or have it (or the file) made writable: \
+                 `git archive-tomb config-show` says where the archive's URL is from",
             ),
         ),
         ArchiveError::NoDatabase { .. } => {

@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Batch, ContentReader, ContentSource, Event, ItemState, ItemStatus, OpenMode,
-    Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, Change, ContentReader, ContentSource, Event, ItemState, ItemStatus,
+    OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
@@ -630,12 +630,14 @@ pub(super) fn any_contents_come_back<E: Engine>() {
 }
 
 /// Returns every change that an archive may be asked for, by name.
-fn changes(item: &Item) -> Vec<(&'static str, Change)> {
+fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
     let op = OperationId::generate();
     let [archived, other] = [event(op, Action::Archive, Some(item)), event(op, Action::Recover, None)];
     let again = item.clone();
     let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
     vec![
+        ("check for a store", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Store))),
+        ("check for a restore", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Restore))),
         ("put", Box::new(|archive: &mut dyn Archive| archive.put(&[], &[]).map(|_| ()))),
         (
             "begin",
@@ -655,7 +657,7 @@ fn changes(item: &Item) -> Vec<(&'static str, Change)> {
     ]
 }
 
-type Change = Box<dyn Fn(&mut dyn Archive) -> Result<(), ArchiveError>>;
+type Changing = Box<dyn Fn(&mut dyn Archive) -> Result<(), ArchiveError>>;
 
 pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
     let engine = E::create();
@@ -664,6 +666,9 @@ pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
     let (op, by) = (OperationId::generate(), "0199f1a2-0000-4000-8000-000000000001");
     archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
 
+    for change in [Change::Store, Change::Restore, Change::Supersede] {
+        archive.check_change(change).expect("takes changes");
+    }
     // A last look that finds something leaves everything as it is.
     archive.supersede(by, &mut || None).expect("looks");
     assert_eq!(archive.superseded_by().expect("asks"), None);

@@ -14,7 +14,7 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::migration::{Migration, migrations};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact, OpenMode,
     PendingOperation, Query, Segment, StoredItem,
 };
 use crate::causes::in_one_line;
@@ -31,6 +31,7 @@ mod events;
 mod items;
 mod mariadb;
 mod postgres;
+mod rights;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -206,6 +207,7 @@ enum Refusal {
     Login,
     NoDatabase,
     Forbidden,
+    ReadOnly,
     Conflict,
     Gone,
     Schema,
@@ -220,6 +222,8 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1049), _) | (None, "3D000") => Refusal::NoDatabase,
         // No right: to the database, a table, a column, an administrator's statement, a routine.
         (Some(1044 | 1142 | 1143 | 1227 | 1370), _) | (None, "42501") => Refusal::Forbidden,
+        // A replica, a server or a transaction that only reads; storage that does.
+        (Some(1290 | 1792 | 1836), _) | (None, "25006") => Refusal::ReadOnly,
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
         // failure, deadlock, lock not available, too many connections.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
@@ -250,7 +254,9 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
-        Some(Refusal::Schema | Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
+        Some(Refusal::ReadOnly | Refusal::Schema | Refusal::Other) => {
+            ArchiveError::Engine { action: "let us in", source }
+        }
         None if passing => ArchiveError::Unreachable { archive, source },
         None => ArchiveError::Insecure { archive, source },
     }
@@ -278,6 +284,7 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
         match (refusal, &error) {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
             (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
+            (Some(Refusal::ReadOnly), _) => ArchiveError::ReadOnly { action, source: plain(error) },
             (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
@@ -357,6 +364,19 @@ impl Archive for ServerArchive {
 
     fn backend(&self) -> &'static str {
         self.address.kind.backend().as_str()
+    }
+
+    fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
+        let action = change.describe();
+        let begin = |connection: &mut dyn Connection| connection.dialect().begin_write;
+        let superseded_by = self.transaction(action, begin, |connection| {
+            rights::check(connection, change)?;
+            copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")
+        })?;
+        match superseded_by {
+            Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
+            _ => Ok(()),
+        }
     }
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
