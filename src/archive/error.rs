@@ -8,6 +8,15 @@ use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::retry::Class;
 
+/// A setting of a server that can be in an archive's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// MariaDB's `log_bin_trust_function_creators`: off, and there is a binary log.
+    TrustFunctionCreators,
+    /// MariaDB's `binlog_format`: `STATEMENT`, which cannot log what depends on what others write.
+    BinlogFormat,
+}
+
 /// Why an archive could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -175,6 +184,16 @@ pub enum ArchiveError {
         /// What it was asked to do, as a verb phrase.
         action: &'static str,
         /// What the engine said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server is set up so that it does not take what an archive needs.
+    #[error("the server is not set up for an archive: it could not {action}")]
+    Setup {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// The setting that is in the way.
+        setting: Setting,
+        /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
     /// This build of the program has no archives on servers.

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
+use git_archive_tomb::archive::{ArchiveError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -201,6 +201,19 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
             Some(
                 "use an account with the role that this takes, see docs/deployment.md (a reader's to restore, a writer's to \
                  store, an administrator's for `init`): `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::TrustFunctionCreators, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator run `SET GLOBAL log_bin_trust_function_creators = ON` (docs/deployment.md), \
+                 then `git archive-tomb init` again",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::BinlogFormat, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator set `binlog_format` to `MIXED`, its default, or `ROW` (docs/deployment.md)",
             ),
         ),
         ArchiveError::ReadOnly { .. } => (

@@ -15,7 +15,7 @@ use sqlx::mysql::MySqlDatabaseError;
 use super::migration::{Migration, migrations};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact, OpenMode,
-    PendingOperation, Query, Segment, StoredItem,
+    PendingOperation, Query, Segment, Setting, StoredItem,
 };
 use crate::causes::in_one_line;
 use crate::clock::Timestamp;
@@ -208,6 +208,7 @@ enum Refusal {
     NoDatabase,
     Forbidden,
     ReadOnly,
+    Setup(Setting),
     Conflict,
     Gone,
     Schema,
@@ -224,6 +225,8 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1044 | 1142 | 1143 | 1227 | 1370), _) | (None, "42501") => Refusal::Forbidden,
         // A replica, a server or a transaction that only reads; storage that does.
         (Some(1290 | 1792 | 1836), _) | (None, "25006") => Refusal::ReadOnly,
+        (Some(1419), _) => Refusal::Setup(Setting::TrustFunctionCreators),
+        (Some(1665), _) => Refusal::Setup(Setting::BinlogFormat),
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
         // failure, deadlock, lock not available, too many connections.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
@@ -254,7 +257,7 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
-        Some(Refusal::ReadOnly | Refusal::Schema | Refusal::Other) => {
+        Some(Refusal::ReadOnly | Refusal::Setup(_) | Refusal::Schema | Refusal::Other) => {
             ArchiveError::Engine { action: "let us in", source }
         }
         None if passing => ArchiveError::Unreachable { archive, source },
@@ -285,6 +288,7 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
             (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
             (Some(Refusal::ReadOnly), _) => ArchiveError::ReadOnly { action, source: plain(error) },
+            (Some(Refusal::Setup(setting)), _) => ArchiveError::Setup { action, setting, source: plain(error) },
             (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
