@@ -185,10 +185,12 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::PythonArchive { .. } => {
             (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
         }
-        ArchiveError::NotAnArchive { .. }
-        | ArchiveError::ChangedMigration { .. }
-        | ArchiveError::Place { .. }
-        | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+        ArchiveError::NotAnArchive { .. } => {
+            (Exit::Unreachable, Some("name a file, a database or, on PostgreSQL, a schema that is the archive's alone"))
+        }
+        ArchiveError::ChangedMigration { .. } | ArchiveError::Place { .. } | ArchiveError::Engine { .. } => {
+            (Exit::Unreachable, None)
+        }
         ArchiveError::Unreachable { .. } => {
             (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
         }

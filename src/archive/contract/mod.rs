@@ -120,6 +120,7 @@ macro_rules! database_suite {
             a_failed_migration_leaves_a_usable_archive
             eight_programs_make_one_archive
             another_programs_tables_are_left_alone
+            an_archive_with_tables_beside_it_stays_one
             an_archive_made_by_hand_equals_one_made_by_init
             the_queries_of_the_python_tools_handbook_run
         );

@@ -21,6 +21,11 @@ pub(super) static DIALECT: Dialect = Dialect {
       WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
         AND c.relname IN (…)",
+    any_table: "SELECT c.relname::text FROM pg_catalog.pg_class c
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1",
     // Whatever the database's default is: what another program made while it was waited for must be seen.
     begin_migration: &["BEGIN ISOLATION LEVEL READ COMMITTED"],
     // The key is the bytes `ATmb` and the schema: archives in other schemas of the database are none of its business.
