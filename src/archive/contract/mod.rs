@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Batch, Change, ContentReader, ContentSource, Event, ItemState, ItemStatus,
-    OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, ItemState,
+    ItemStatus, OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
@@ -688,6 +688,11 @@ pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
         let refused = change(&mut *archive);
         assert!(matches!(refused, Err(ArchiveError::Superseded { by: other }) if other == by), "{name}");
     }
+    // Not even bytes that nobody would use.
+    let block = Block::encode(b"late", Sha256::of(b"late"), 3).expect("compresses");
+    let refused = archive.put(std::slice::from_ref(&block), &[]);
+    assert!(matches!(refused, Err(ArchiveError::Superseded { .. })));
+    assert!(archive.find_blocks(&[block.raw_sha256]).expect("looks").is_empty());
     assert_eq!(archive.counts().expect("counts").events, events);
     assert_eq!(state(&mut *archive, &item), ItemState::Pending);
     assert_eq!(read(&mut *archive, &item.sha256, item.size).expect("reads"), b"content");

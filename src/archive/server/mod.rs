@@ -14,8 +14,8 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::migration::{Migration, migrations};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact, OpenMode,
-    PendingOperation, Query, Segment, Setting, StoredItem,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying as _, Counts, Event, ItemStatus,
+    NewArtifact, OpenMode, PendingOperation, Query, Segment, Setting, StoredItem,
 };
 use crate::causes::in_one_line;
 use crate::clock::Timestamp;
@@ -398,6 +398,10 @@ impl Archive for ServerArchive {
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        // Looked at again under the lock; here it keeps blocks that nobody will use from being written.
+        if let Some(by) = self.superseded_by()? {
+            return Err(ArchiveError::Superseded { by });
+        }
         self.ask(|connection| bytes::put_blocks(connection, blocks))?;
         self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
     }
