@@ -162,6 +162,14 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The server asks for a login that this program cannot make.
+    #[error("cannot log in to the archive `{archive}`")]
+    LoginUnknown {
+        /// Its URL without secrets.
+        archive: String,
+        /// What cannot be done.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The server has no such database.
     #[error("there is no database for the archive `{archive}`")]
     NoDatabase {

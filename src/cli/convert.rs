@@ -198,6 +198,13 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
             Exit::Unreachable,
             Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
         ),
+        ArchiveError::LoginUnknown { .. } => (
+            Exit::Unreachable,
+            Some(
+                "give the account another password, or another kind of login: SCRAM or MD5 on PostgreSQL, \
+                 `mysql_native_password` on MariaDB (docs/configuration.md)",
+            ),
+        ),
         ArchiveError::Forbidden { .. } => (
             Exit::Unreachable,
             Some(

@@ -251,6 +251,9 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
     let refusal = error.as_database_error().map(refusal);
     // Certificates and settings do not mend themselves.
     let passing = matches!(&error, sqlx::Error::Io(error) if is_passing(error));
+    if let Some(reason) = unknown_login(&error) {
+        return ArchiveError::LoginUnknown { archive, source: reason.into() };
+    }
     let source = plain(error);
     match refusal {
         Some(Refusal::Login | Refusal::Forbidden) => ArchiveError::LoginRefused { archive, source },
@@ -262,6 +265,25 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
         }
         None if passing => ArchiveError::Unreachable { archive, source },
         None => ArchiveError::Insecure { archive, source },
+    }
+}
+
+/// Returns why the driver could not do what the server asks of a login, if that is what it says. Its own words may have a
+/// character of the password in them.
+fn unknown_login(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Configuration(reason) if reason.to_string().contains("saslprep") => {
+            let reason = "user or password has a character that a login by SCRAM takes in no prescribed form (RFC 4013): \
+                          an emoji, a control character, a letter that is younger than the year 2002";
+            Some(reason.to_owned())
+        }
+        sqlx::Error::Protocol(reason) => {
+            let kinds = ["authentication plugin: ", "authentication method: "];
+            let (_, rest) = kinds.iter().find_map(|kind| reason.split_once(kind))?;
+            let name: String = rest.split_whitespace().next()?.escape_debug().take(64).collect();
+            Some(format!("the server asks for a login by `{name}`, which this program does not know"))
+        }
+        _ => None,
     }
 }
 

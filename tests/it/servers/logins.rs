@@ -279,3 +279,47 @@ fn a_file_that_cannot_be_written_is_left_alone() {
         repo.tomb_ok(&["doctor"]);
     }
 }
+
+/// What the driver says of such a password has a piece of it.
+#[test]
+fn a_password_that_no_login_takes_is_called_that_and_not_shown() {
+    let world = World::new();
+    let repo = world.sample("project");
+    // As text, and as it stands in a URL.
+    let (password, escaped) = ("se\u{1f511}same", "se%F0%9F%94%91same");
+    for kind in KINDS {
+        let database = Database::with_archive(kind, &repo);
+        let account = Account::new(&database);
+        account.grant("SELECT");
+        let user = &account.login.user;
+        database.login.sql(&match kind {
+            Kind::Postgres => format!("ALTER ROLE {user} PASSWORD '{password}'"),
+            Kind::Mariadb => format!("SET NAMES utf8mb4; ALTER USER {user}@'127.0.0.1' IDENTIFIED BY '{password}'"),
+        });
+        let login = Login { password: escaped.to_owned(), ..account.login.clone() };
+        let repo = repo.with("CODEX_ARCHIVE_URL", login.url());
+        let run = repo.tomb(&["list"]);
+        assert!(!run.all_text().contains('\u{1f511}') && !run.all_text().contains("1f511"), "{run}");
+        if kind == Kind::Mariadb {
+            // A password is bytes there.
+            run.exits(0);
+            continue;
+        }
+        let error = run.exits(6).stderr_text();
+        assert!(error.contains("error: cannot log in to the archive `") && error.contains("RFC 4013"), "{error}");
+        assert!(error.contains("hint: give the account another password, or another kind of login"), "{error}");
+    }
+}
+
+#[test]
+fn a_login_of_a_kind_that_nobody_knows_is_named() {
+    let world = World::new();
+    let repo = world.sample("project");
+    let machine = Machine::start(Kind::Mariadb, &["--plugin-load-add=auth_ed25519".to_owned()]);
+    let sql = "CREATE USER anna@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('secret-of-the-machine')";
+    machine.login().sql(sql);
+    let login = Login { user: "anna".to_owned(), ..machine.login() };
+    let error = repo.with("CODEX_ARCHIVE_URL", login.url()).tomb(&["list"]).exits(6).stderr_text();
+    assert!(error.contains("the server asks for a login by `client_ed25519`"), "{error}");
+    assert!(error.contains("`mysql_native_password` on MariaDB"), "{error}");
+}
