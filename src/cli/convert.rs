@@ -426,6 +426,10 @@ impl From<StoreError> for CommandError {
                 };
                 with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
             }
+            StoreError::Contents { source: StoreContentsError::Known(ref known), .. } if known.is_integrity() => {
+                Self::from_error(Exit::Integrity, &error)
+                    .hint("have the archive's administrator look at it: `git archive-tomb health-check --deep`")
+            }
             StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
             StoreError::Contents { .. }
             | StoreError::NoArchive

@@ -110,6 +110,7 @@ macro_rules! database_suite {
     ($engine:ty) => {
         $crate::archive::contract::contract_suite!($engine:
             a_client_changes_no_event_and_destroys_nothing_held
+            a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
             purged_content_is_known_as_purged_and_does_not_come_back

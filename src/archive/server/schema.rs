@@ -64,10 +64,10 @@ pub(super) fn inspect(
         if has_column("artifact", "blob_bytes") {
             return Err(ArchiveError::PythonArchive { archive: archive.to_owned() });
         }
-        return match connection.query(connection.dialect().any_table, &[]).map_err(failed)?.is_empty() {
-            true => Ok(Found::None),
-            false => Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES }),
-        };
+        if !connection.query(connection.dialect().any_table, &[]).map_err(failed)?.is_empty() {
+            return Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES });
+        }
+        return Ok(Found::None);
     }
     if !has("archive") {
         return Ok(Found::None);
