@@ -3,6 +3,7 @@
 mod binlog;
 mod faults;
 mod hostile;
+mod init;
 mod logins;
 mod machine;
 mod proxy;
