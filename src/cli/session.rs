@@ -397,14 +397,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Refuses to begin what changes an archive that another one took the place of.
-    pub(crate) fn refuse_superseded(archive: &mut AnyArchive) -> Result<(), CommandError> {
-        match archive.superseded_by()? {
-            Some(by) => Err(ArchiveError::Superseded { by }.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Says what this run is about to do: each attempt that has to be repeated is recorded in the shape of `record`.
     /// Commands that only read do not say it and leave no record.
     pub(crate) fn act(&self, record: Record) {

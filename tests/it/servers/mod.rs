@@ -1,7 +1,9 @@
 //! Archives on real servers: every command as on SQLite, and what goes wrong on the way to a server.
 
+mod binlog;
 mod faults;
 mod hostile;
+mod init;
 mod logins;
 mod machine;
 mod packets;
