@@ -232,10 +232,10 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1419), _) => Refusal::Setup(Setting::TrustFunctionCreators),
         (Some(1665), _) => Refusal::Setup(Setting::BinlogFormat),
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
-        // failure, deadlock, lock not available, too many connections.
-        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
-            Refusal::Conflict
-        }
+        // failure, deadlock, lock not available, too many connections. And a row that came after it was looked for, as in
+        // a cluster whose nodes do not share their locks: the next attempt finds it.
+        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
+        | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
         // Shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
         // and a session that was idle in a transaction for too long.
         (Some(1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
