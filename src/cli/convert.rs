@@ -125,6 +125,9 @@ impl From<MigrateError> for CommandError {
             ),
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+            MigrateError::Kept { .. } => {
+                (Exit::Governance, "destroy the bytes in the old archive first, as was decided")
+            }
         };
         Self::from_error(exit, &error).hint(hint)
     }
