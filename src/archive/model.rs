@@ -148,6 +148,8 @@ pub struct ArtifactInfo {
     pub compressed_size: u64,
     /// When its bytes were destroyed.
     pub purged_at: Option<Timestamp>,
+    /// Its first segment, which is all that a small content has.
+    pub first: Option<Segment>,
 }
 
 /// The sizes of one block.

@@ -531,7 +531,7 @@ fn large_contents_and_many_small_ones_move() {
     let world = World::new();
     let repo = world.init("project");
     for number in 0..3 {
-        repo.write(format!("large/{number}.bin"), noise(number, 20 << 20));
+        repo.write(format!("large/{number}.bin"), noise(number, 6 << 20));
     }
     for number in 0..1_000 {
         repo.write(format!("small/{}/{number}.py", number % 9), format!("value = {number}\n").repeat(number % 50));

@@ -68,6 +68,20 @@ pub(super) enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Value<'_> {
+    /// Returns how many bytes it has in a statement, or a few more.
+    pub(super) fn length(&self) -> usize {
+        // What tells a value's type and length, and the longest number.
+        const FRAME: usize = 16;
+        FRAME
+            + match self {
+                Self::Text(text) => text.as_deref().map_or(0, str::len),
+                Self::Bytes(bytes) => bytes.len(),
+                Self::Integer(_) | Self::OptionalInteger(_) | Self::Boolean(_) => 0,
+            }
+    }
+}
+
 impl<'a> From<&'a str> for Value<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(Some(text.into()))

@@ -43,8 +43,12 @@ use schema::Found;
 /// How many values of one kind a query asks for at a time.
 const VALUES_PER_QUERY: usize = 512;
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts at most.
 const ROWS_PER_INSERT: usize = 256;
+
+/// How many bytes of values one statement inserts at most, a single row aside, which has little more than a block does.
+/// Servers refuse a statement that is longer than what they were told to take: MariaDB 16 MiB where nobody says less.
+const BYTES_PER_INSERT: usize = 1 << 20;
 
 /// Which kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -367,20 +371,32 @@ fn placeholders(count: usize) -> String {
     marks
 }
 
-/// Inserts rows, in groups: `sql` has `VALUES …` where they go.
+/// Inserts rows, in groups of so many rows and bytes: `sql` has `VALUES …` where they go.
 fn insert_rows<'v, const WIDTH: usize>(
     connection: &mut dyn Connection,
     sql: &str,
-    rows: &[[Value<'v>; WIDTH]],
+    rows: impl IntoIterator<Item = [Value<'v>; WIDTH]>,
 ) -> Result<(), sqlx::Error> {
-    for group in rows.chunks(ROWS_PER_INSERT) {
+    let mut rows = rows.into_iter().peekable();
+    while let Some(first) = rows.next() {
+        let mut bytes = length_of(&first);
+        let mut values = Vec::from(first);
+        while values.len() < ROWS_PER_INSERT * WIDTH {
+            let Some(row) = rows.next_if(|row| bytes + length_of(row) <= BYTES_PER_INSERT) else { break };
+            bytes += length_of(&row);
+            values.extend(row);
+        }
         let row = format!("({}), ", placeholders(WIDTH));
-        let mut tuples = row.repeat(group.len());
+        let mut tuples = row.repeat(values.len() / WIDTH);
         tuples.truncate(tuples.len() - 2);
-        let values: Vec<Value<'v>> = group.iter().flatten().cloned().collect();
         connection.execute(&sql.replace("VALUES …", &format!("VALUES {tuples}")), &values)?;
     }
     Ok(())
+}
+
+/// Returns how many bytes a row adds to a statement.
+fn length_of(row: &[Value<'_>]) -> usize {
+    row.iter().map(Value::length).sum()
 }
 
 impl Archive for ServerArchive {
@@ -412,11 +428,11 @@ impl Archive for ServerArchive {
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_artifacts(connection, contents))
+        self.ask(|connection| bytes::find_artifacts(connection, contents))
     }
 
     fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_blocks(connection, raw))
+        self.ask(|connection| bytes::find_blocks(connection, raw))
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
@@ -493,7 +509,7 @@ impl Archive for ServerArchive {
     }
 
     fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
-        self.read(|connection| events::find(connection, digests))
+        self.ask(|connection| events::find(connection, digests))
     }
 
     fn counts(&mut self) -> Result<Counts, ArchiveError> {

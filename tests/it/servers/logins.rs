@@ -323,3 +323,43 @@ fn a_login_of_a_kind_that_nobody_knows_is_named() {
     assert!(error.contains("the server asks for a login by `client_ed25519`"), "{error}");
     assert!(error.contains("`mysql_native_password` on MariaDB"), "{error}");
 }
+
+#[test]
+fn reading_everything_takes_as_many_connections_as_may_work_at_once() {
+    for kind in KINDS {
+        let world = World::new();
+        let repo = world.sample("project");
+        for number in 0..100 {
+            repo.write(format!("many/{number}.txt"), format!("number {number}\n"));
+        }
+        repo.commit_all("Add many files");
+        let database = Database::with_archive(kind, &repo);
+        database.used_by(&repo).tomb_ok(&["store", "many"]);
+        let name = &database.login.database;
+        let user = format!("u_{name}");
+        match kind {
+            Kind::Postgres => {
+                database.login.sql(&format!("CREATE ROLE {user} LOGIN PASSWORD 'few' CONNECTION LIMIT 3"));
+                database.login.sql(&format!("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {user}"));
+            }
+            Kind::Mariadb => {
+                let limit = "WITH MAX_USER_CONNECTIONS 3";
+                database.login.sql(&format!("CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'few' {limit}"));
+                database.login.sql(&format!("GRANT SELECT, INSERT, UPDATE ON {name}.* TO {user}@'127.0.0.1'"));
+            }
+        }
+        let login = Login { user: user.clone(), password: "few".to_owned(), ..database.login.clone() };
+        let acting = repo.with("CODEX_ARCHIVE_URL", login.url()).with("CODEX_ARCHIVE_BATCH_CONCURRENT", "3");
+        let run = acting.tomb_ok(&["health-check", "--deep"]);
+        assert!(run.stdout_text().contains("Contents Read: 100"), "{}", run.stdout_text());
+        match kind {
+            Kind::Postgres => {
+                database.login.sql(&format!("DROP OWNED BY {user}"));
+                database.login.sql(&format!("DROP ROLE {user}"));
+            }
+            Kind::Mariadb => {
+                database.login.sql(&format!("DROP USER {user}@'127.0.0.1'"));
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod hostile;
 mod init;
 mod logins;
 mod machine;
+mod packets;
 mod proxy;
 mod secrets;
 mod story;
