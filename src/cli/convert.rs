@@ -429,7 +429,7 @@ impl From<StoreError> for CommandError {
                 };
                 with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
             }
-            StoreError::Contents { source: StoreContentsError::Known(ref known), .. } if known.is_integrity() => {
+            StoreError::Contents { ref source, .. } if source.is_integrity() => {
                 Self::from_error(Exit::Integrity, &error)
                     .hint("have the archive's administrator look at it: `git archive-tomb health-check --deep`")
             }
