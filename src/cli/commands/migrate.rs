@@ -9,7 +9,7 @@ use git_archive_tomb::config::{ArchiveUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::Facts;
 use git_archive_tomb::id::OperationId;
-use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, migrate};
+use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, Purges, migrate};
 use git_archive_tomb::redact::Redactor;
 
 use super::export::summary;
@@ -104,6 +104,10 @@ fn copy(
     }
     let mut lock = session.open_archive(OpenMode::Existing)?;
     let mut target = session.open_at(target, OpenMode::CreateOrMigrate)?.map_err(MigrateError::Target)?;
+    let purges = Purges::of(&session.repository)?;
+    for file in &purges.broken {
+        session.output.warn(format_args!("{file} is no intact evidence: what it says of purges is not known"));
+    }
     let (from, to) = (source.id().to_owned(), target.id().to_owned());
     let counts = source.counts()?;
     let metrics = session.config()?.performance;
@@ -139,7 +143,7 @@ fn copy(
         bar.set(done);
     };
     let archives = Archives { source: &mut *source, lock: &mut *lock, target: &mut *target };
-    let migrated = migrate(archives, &mut make_event, &mut progress)?;
+    let migrated = migrate(archives, &purges, &mut make_event, &mut progress)?;
     Ok((from, to, migrated))
 }
 
