@@ -31,10 +31,10 @@ pub(super) fn text(column: &str) -> String {
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {
-    /// Begins a transaction that may write.
-    pub begin_write: &'static [&'static str],
+    /// Begins a transaction that may write. Sent at once, as is the next.
+    pub begin_write: &'static str,
     /// Begins a transaction that sees the archive as of one moment.
-    pub begin_read: &'static [&'static str],
+    pub begin_read: &'static str,
     /// Begins an insertion that leaves out rows that are there …
     pub insert_new: &'static str,
     /// … and what ends it.

@@ -9,11 +9,8 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"],
-    begin_read: &[
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-    ],
+    begin_write: "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION READ WRITE",
+    begin_read: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
     insert_new: "INSERT IGNORE",
     unless_there: "",

@@ -9,8 +9,8 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
-    begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+    begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     integer: "BIGINT",
