@@ -73,6 +73,9 @@ impl Connection for MariadbConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
+        if values.is_empty() {
+            return runtime.answer(gather(sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection).map_ok(Row::Mariadb)));
+        }
         runtime.answer(gather(bound(sql, values).fetch(connection).map_ok(Row::Mariadb)))
     }
 
