@@ -10,7 +10,6 @@ use crate::redact::UrlParts;
 
 mod interrupted;
 mod nodes;
-mod trips;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {
