@@ -5,7 +5,6 @@
 //! the lock still stands when it is used. Only the blocks of a [`put`](Archive::put), which is where the time goes, are
 //! written before, each on its own. What is peculiar to a server is in its driver (`postgres`, `mariadb`) and its schema.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
@@ -37,7 +36,7 @@ mod schema;
 mod tests;
 
 use address::Address;
-use connection::{Connection, Value};
+use connection::{Connection, Dialect, Value};
 use schema::Found;
 
 /// How many values of one kind a query asks for at a time.
@@ -113,7 +112,7 @@ impl ServerArchive {
         &mut self,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.transaction("read", |connection| connection.dialect().begin_read, work)
+        self.transaction("read", |dialect| dialect.begin_read, work)
     }
 
     /// Changes the archive, unless another one took its place: all of it or nothing, while nobody else does.
@@ -139,19 +138,17 @@ impl ServerArchive {
             let superseded_by = copying::superseded_by(connection, sql)?;
             work(connection, superseded_by)
         };
-        self.transaction(action, |connection| connection.dialect().begin_write, locked)
+        self.transaction(action, |dialect| dialect.begin_write, locked)
     }
 
     fn transaction<T>(
         &mut self,
         action: &'static str,
-        begin: impl FnOnce(&mut dyn Connection) -> &'static [&'static str],
+        begin: impl FnOnce(&Dialect) -> &'static str,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let answer = self.ask(|connection| {
-            for statement in begin(connection) {
-                connection.run(statement).map_err(failed(action))?;
-            }
+            connection.run(begin(connection.dialect())).map_err(failed(action))?;
             let result = work(connection).and_then(|done| {
                 connection.run("COMMIT").map_err(failed(action))?;
                 Ok(done)
@@ -232,13 +229,13 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1419), _) => Refusal::Setup(Setting::TrustFunctionCreators),
         (Some(1665), _) => Refusal::Setup(Setting::BinlogFormat),
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
-        // failure, deadlock, lock not available, too many connections.
-        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
-            Refusal::Conflict
-        }
-        // Shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
+        // failure, deadlock, lock not available, too many connections. And a row that came after it was looked for, as in
+        // a cluster whose nodes do not share their locks: the next attempt finds it.
+        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
+        | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
+        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
         // and a session that was idle in a transaction for too long.
-        (Some(1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
+        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
         | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
@@ -350,11 +347,11 @@ fn length<T: TryFrom<i64>>(value: i64, column: &str) -> Result<T, ArchiveError> 
 ///
 /// Groups are filled up to a power of two by repeating their last value, so that servers prepare few statements.
 fn in_groups<'v>(
-    values: impl IntoIterator<Item = Cow<'v, str>>,
+    values: impl IntoIterator<Item = Value<'v>>,
     sql: &str,
     mut ask: impl FnMut(&str, &[Value<'v>]) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let values: Vec<Value<'v>> = values.into_iter().map(|value| Value::Text(Some(value))).collect();
+    let values: Vec<Value<'v>> = values.into_iter().collect();
     for group in values.chunks(VALUES_PER_QUERY) {
         let mut group = group.to_vec();
         let last = group.last().expect("a chunk is not empty").clone();
@@ -410,7 +407,7 @@ impl Archive for ServerArchive {
 
     fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
         let action = change.describe();
-        let begin = |connection: &mut dyn Connection| connection.dialect().begin_write;
+        let begin = |dialect: &Dialect| dialect.begin_write;
         let superseded_by = self.transaction(action, begin, |connection| {
             rights::check(connection, change)?;
             copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")

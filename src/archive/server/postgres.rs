@@ -10,8 +10,8 @@ use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
-    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED"],
-    begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+    begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED",
+    begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     own_numbers: "OVERRIDING USER VALUE",
@@ -87,6 +87,9 @@ impl Connection for PostgresConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
+        if values.is_empty() {
+            return runtime.answer(gather(sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection).map_ok(Row::Postgres)));
+        }
         runtime.answer(gather(bound(numbered(sql), values).fetch(connection).map_ok(Row::Postgres)))
     }
 

@@ -9,6 +9,7 @@ use crate::archive::contract::{self, Client, Database, Engine};
 use crate::redact::UrlParts;
 
 mod interrupted;
+mod nodes;
 mod trips;
 
 /// Returns the URL of the test server.
