@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use git_archive_tomb::archive::{ArchiveError, ReadError, StoreContentsError};
+use git_archive_tomb::archive::{ArchiveError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -125,6 +125,9 @@ impl From<MigrateError> for CommandError {
             ),
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+            MigrateError::Kept { .. } => {
+                (Exit::Governance, "destroy the bytes in the old archive first, as was decided")
+            }
         };
         Self::from_error(exit, &error).hint(hint)
     }
@@ -185,10 +188,12 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::PythonArchive { .. } => {
             (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
         }
-        ArchiveError::NotAnArchive { .. }
-        | ArchiveError::ChangedMigration { .. }
-        | ArchiveError::Place { .. }
-        | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+        ArchiveError::NotAnArchive { .. } => {
+            (Exit::Unreachable, Some("name a file, a database or, on PostgreSQL, a schema that is the archive's alone"))
+        }
+        ArchiveError::ChangedMigration { .. } | ArchiveError::Place { .. } | ArchiveError::Engine { .. } => {
+            (Exit::Unreachable, None)
+        }
         ArchiveError::Unreachable { .. } => {
             (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
         }
@@ -196,10 +201,38 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
             Exit::Unreachable,
             Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
         ),
+        ArchiveError::LoginUnknown { .. } => (
+            Exit::Unreachable,
+            Some(
+                "give the account another password, or another kind of login: SCRAM or MD5 on PostgreSQL, \
+                 `mysql_native_password` on MariaDB (docs/configuration.md)",
+            ),
+        ),
         ArchiveError::Forbidden { .. } => (
             Exit::Unreachable,
             Some(
-                "have its administrator grant it, or use another user: `git archive-tomb config-show` says where the URL is from",
+                "use an account with the role that this takes, see docs/deployment.md (a reader's to restore, a writer's to \
+                 store, an administrator's for `init`): `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::TrustFunctionCreators, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator run `SET GLOBAL log_bin_trust_function_creators = ON` (docs/deployment.md), \
+                 then `git archive-tomb init` again",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::BinlogFormat, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator set `binlog_format` to `MIXED`, its default, or `ROW` (docs/deployment.md)",
+            ),
+        ),
+        ArchiveError::ReadOnly { .. } => (
+            Exit::Unreachable,
+            Some(
+                "use the server that takes changes, or have it (or the file) made writable: \
+                 `git archive-tomb config-show` says where the archive's URL is from",
             ),
         ),
         ArchiveError::NoDatabase { .. } => {
@@ -395,6 +428,10 @@ impl From<StoreError> for CommandError {
                     archive => consequence(archive),
                 };
                 with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+            }
+            StoreError::Contents { ref source, .. } if source.is_integrity() => {
+                Self::from_error(Exit::Integrity, &error)
+                    .hint("have the archive's administrator look at it: `git archive-tomb health-check --deep`")
             }
             StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
             StoreError::Contents { .. }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{Repo, Run, World};
+use crate::common::{Repo, Run, World, assert_dropped};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -104,8 +104,12 @@ impl Deployment {
     }
 
     fn administrate(&self, database: &str, sql: &str) {
+        self.try_administrate(database, sql).exits(0);
+    }
+
+    fn try_administrate(&self, database: &str, sql: &str) -> Run {
         let sql = sql.replace("tomb", &self.prefix);
-        self.run(&self.user, &self.password, database, &sql).exits(0);
+        self.run(&self.user, &self.password, database, &sql)
     }
 
     fn as_account(&self, account: &str, sql: &str) -> Run {
@@ -138,7 +142,9 @@ impl Drop for Deployment {
         }
         let (force, account) = if self.kind == Kind::Postgres { ("WITH (FORCE)", "ROLE") } else { ("", "USER") };
         for database in ["tombs", "tombs_restored"] {
-            self.administrate(self.home(), &format!("DROP DATABASE IF EXISTS {database} {force};"));
+            assert_dropped(
+                &self.try_administrate(self.home(), &format!("DROP DATABASE IF EXISTS {database} {force};")),
+            );
         }
         self.administrate(self.home(), &format!("DROP {account} IF EXISTS tomb_admin, tomb_writer, tomb_reader;"));
     }
@@ -221,8 +227,10 @@ fn the_roles_do_what_the_page_says(kind: Kind) {
     reader.tomb_ok(&["verify", "--deep", "--all"]);
     reader.tomb_ok(&["health-check", "--deep"]);
     reader.restore(&["src/legacy/run.sh"], &["src/legacy/run.sh"]);
-    // In a copy: what is left unfinished there is nobody else's.
-    assert_ne!(reader.sibling("refused").tomb(&["store", "--reason", "dead", "README.md"]).code, Some(0));
+    let before = reader.look();
+    let refused = reader.tomb(&["store", "--reason", "dead", "README.md"]).exits(6);
+    assert!(refused.stderr_text().contains("the archive does not let this user store anything"), "{refused}");
+    assert_eq!(reader.look(), before);
     admin.tomb_ok(&["init"]);
 
     let own = if kind == Kind::Postgres { POSTGRES_ATTACKS } else { MARIADB_ATTACKS };

@@ -39,10 +39,14 @@ pub(super) struct Dialect {
     pub insert_new: &'static str,
     /// … and what ends it.
     pub unless_there: &'static str,
+    /// Lets an insertion give numbers of rows, which the server leaves out of account.
+    pub own_numbers: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
     /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.
     pub columns: &'static str,
+    /// Asks for one table or view of the schema that is `NOT IN (…)`, but for what an extension brings.
+    pub other_table: &'static str,
     /// Runs before a migration.
     pub begin_migration: &'static [&'static str],
     /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the

@@ -13,8 +13,8 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use super::migration::{Migration, migrations};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
-    PendingOperation, Query, Segment, StoredItem,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying as _, Counts, Event, ItemStatus,
+    NewArtifact, OpenMode, PendingOperation, Query, Segment, Setting, StoredItem,
 };
 use crate::causes::in_one_line;
 use crate::clock::Timestamp;
@@ -30,6 +30,7 @@ mod events;
 mod items;
 mod mariadb;
 mod postgres;
+mod rights;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -207,6 +208,8 @@ enum Refusal {
     Login,
     NoDatabase,
     Forbidden,
+    ReadOnly,
+    Setup(Setting),
     Conflict,
     Gone,
     Schema,
@@ -221,14 +224,18 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1049), _) | (None, "3D000") => Refusal::NoDatabase,
         // No right: to the database, a table, a column, an administrator's statement, a routine.
         (Some(1044 | 1142 | 1143 | 1227 | 1370), _) | (None, "42501") => Refusal::Forbidden,
+        // A replica, a server or a transaction that only reads; storage that does.
+        (Some(1290 | 1792 | 1836), _) | (None, "25006") => Refusal::ReadOnly,
+        (Some(1419), _) => Refusal::Setup(Setting::TrustFunctionCreators),
+        (Some(1665), _) => Refusal::Setup(Setting::BinlogFormat),
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
-        // failure, deadlock, lock not available, too many connections.
-        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
-            Refusal::Conflict
-        }
-        // Shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
+        // failure, deadlock, lock not available, too many connections. And a row that came after it was looked for, as in
+        // a cluster whose nodes do not share their locks: the next attempt finds it.
+        (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
+        | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
+        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
         // and a session that was idle in a transaction for too long.
-        (Some(1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
+        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
         | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
@@ -245,15 +252,39 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
     let refusal = error.as_database_error().map(refusal);
     // Certificates and settings do not mend themselves.
     let passing = matches!(&error, sqlx::Error::Io(error) if is_passing(error));
+    if let Some(reason) = unknown_login(&error) {
+        return ArchiveError::LoginUnknown { archive, source: reason.into() };
+    }
     let source = plain(error);
     match refusal {
         Some(Refusal::Login | Refusal::Forbidden) => ArchiveError::LoginRefused { archive, source },
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
-        Some(Refusal::Schema | Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
+        Some(Refusal::ReadOnly | Refusal::Setup(_) | Refusal::Schema | Refusal::Other) => {
+            ArchiveError::Engine { action: "let us in", source }
+        }
         None if passing => ArchiveError::Unreachable { archive, source },
         None => ArchiveError::Insecure { archive, source },
+    }
+}
+
+/// Returns why the driver could not do what the server asks of a login, if that is what it says. Its own words may have a
+/// character of the password in them.
+fn unknown_login(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Configuration(reason) if reason.to_string().contains("saslprep") => {
+            let reason = "user or password has a character that a login by SCRAM takes in no prescribed form (RFC 4013): \
+                          an emoji, a control character, a letter that is younger than the year 2002";
+            Some(reason.to_owned())
+        }
+        sqlx::Error::Protocol(reason) => {
+            let kinds = ["authentication plugin: ", "authentication method: "];
+            let (_, rest) = kinds.iter().find_map(|kind| reason.split_once(kind))?;
+            let name: String = rest.split_whitespace().next()?.escape_debug().take(64).collect();
+            Some(format!("the server asks for a login by `{name}`, which this program does not know"))
+        }
+        _ => None,
     }
 }
 
@@ -279,6 +310,8 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
         match (refusal, &error) {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
             (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
+            (Some(Refusal::ReadOnly), _) => ArchiveError::ReadOnly { action, source: plain(error) },
+            (Some(Refusal::Setup(setting)), _) => ArchiveError::Setup { action, setting, source: plain(error) },
             (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
@@ -372,6 +405,19 @@ impl Archive for ServerArchive {
         self.address.kind.backend().as_str()
     }
 
+    fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
+        let action = change.describe();
+        let begin = |dialect: &Dialect| dialect.begin_write;
+        let superseded_by = self.transaction(action, begin, |connection| {
+            rights::check(connection, change)?;
+            copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")
+        })?;
+        match superseded_by {
+            Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
+            _ => Ok(()),
+        }
+    }
+
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
             connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
@@ -387,6 +433,12 @@ impl Archive for ServerArchive {
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        // Looked at again under the lock; here it keeps blocks that nobody will use from being written.
+        if !blocks.is_empty()
+            && let Some(by) = self.superseded_by()?
+        {
+            return Err(ArchiveError::Superseded { by });
+        }
         self.ask(|connection| bytes::put_blocks(connection, blocks))?;
         self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
     }

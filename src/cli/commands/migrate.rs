@@ -3,13 +3,13 @@
 use std::io::Read as _;
 
 use clap::Args;
-use git_archive_tomb::archive::{Event, Location, OpenMode};
+use git_archive_tomb::archive::{Change, Event, Location, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::{ArchiveUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::Facts;
 use git_archive_tomb::id::OperationId;
-use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, migrate};
+use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, Purges, migrate};
 use git_archive_tomb::redact::Redactor;
 
 use super::export::summary;
@@ -98,8 +98,16 @@ fn copy(
         return Err(MigrateError::Same.into());
     }
     let mut source = session.open_archive(OpenMode::Existing)?;
+    // Before the copy comes to be. A source that is marked already needs no further mark.
+    if source.superseded_by()?.is_none() {
+        source.check_change(Change::Supersede).map_err(MigrateError::Source)?;
+    }
     let mut lock = session.open_archive(OpenMode::Existing)?;
     let mut target = session.open_at(target, OpenMode::CreateOrMigrate)?.map_err(MigrateError::Target)?;
+    let purges = Purges::of(&session.repository)?;
+    for file in &purges.broken {
+        session.output.warn(format_args!("{file} is no intact evidence: what it says of purges is not known"));
+    }
     let (from, to) = (source.id().to_owned(), target.id().to_owned());
     let counts = source.counts()?;
     let metrics = session.config()?.performance;
@@ -135,7 +143,7 @@ fn copy(
         bar.set(done);
     };
     let archives = Archives { source: &mut *source, lock: &mut *lock, target: &mut *target };
-    let migrated = migrate(archives, &mut make_event, &mut progress)?;
+    let migrated = migrate(archives, &purges, &mut make_event, &mut progress)?;
     Ok((from, to, migrated))
 }
 

@@ -74,12 +74,7 @@ impl Machine {
             }
             Kind::Mariadb => {
                 let mut mariadbd = program(self.kind, "mariadbd");
-                mariadbd.args([
-                    "--no-defaults",
-                    "--bind-address=127.0.0.1",
-                    "--skip-log-bin",
-                    "--performance-schema=0",
-                ]);
+                mariadbd.args(["--no-defaults", "--bind-address=127.0.0.1", "--performance-schema=0"]);
                 // To the system at every commit: there it survives the server.
                 mariadbd.args(["--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync"]);
                 mariadbd.args([
@@ -160,7 +155,8 @@ pub(super) fn give_to_server(kind: Kind, path: &Path) {
     }
 }
 
-fn me() -> String {
+/// Returns who runs the tests.
+pub(super) fn me() -> String {
     String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
