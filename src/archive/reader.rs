@@ -69,7 +69,7 @@ impl ReadError {
         match self {
             Self::Block { .. } | Self::Content { .. } => true,
             Self::Archive { source, .. } => {
-                matches!(source, ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. })
+                source.is_damage()
             }
             Self::Missing { .. } | Self::Write { .. } => false,
         }
