@@ -147,7 +147,8 @@ CREATE TABLE IF NOT EXISTS event (
 -- trigger, and needs the privilege DROP; a temporary table hides, from triggers too, a table of its name, and needs the
 -- privilege CREATE TEMPORARY TABLES. Writers are given neither (docs/deployment.md). Before it is asked what is held,
 -- the archive is locked, and before something is held: so one waits for the other. Outside of strict mode a null stands
--- for false, but comes to be that only after the trigger. Comments stay outside of the bodies: the client strips them.
+-- for false, but comes to be that only after the trigger. What an item uses is complete, or purged: asked in this order,
+-- so that adding a content costs no sum. Comments stay outside of the bodies: the client strips them.
 
 CREATE OR REPLACE VIEW held_artifact AS SELECT artifact_id FROM item WHERE legal_hold AND state <> 'undone';
 
@@ -173,6 +174,12 @@ CREATE OR REPLACE TRIGGER segment_insert BEFORE INSERT ON segment FOR EACH ROW
 BEGIN
   IF EXISTS (SELECT 1 FROM item WHERE artifact_id = NEW.artifact_id AND legal_hold AND state <> 'undone') THEN
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'segments never change';
+  END IF;
+  IF EXISTS (SELECT 1 FROM item WHERE artifact_id = NEW.artifact_id) THEN
+    IF EXISTS (SELECT 1 FROM artifact WHERE id = NEW.artifact_id AND (purged_at IS NOT NULL OR size_bytes < NEW.length
+      + (SELECT COALESCE(SUM(length), 0) FROM segment WHERE artifact_id = NEW.artifact_id))) THEN
+      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the content is complete';
+    END IF;
   END IF;
 END//
 

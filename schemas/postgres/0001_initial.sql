@@ -178,6 +178,13 @@ BEGIN
   IF EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = NEW.artifact_id) THEN
     RAISE EXCEPTION USING MESSAGE = 'segments never change', ERRCODE = 'restrict_violation';
   END IF;
+  -- What an item uses is complete, or purged. Asked in this order, so that adding a content costs no sum.
+  IF EXISTS (SELECT 1 FROM item WHERE artifact_id = NEW.artifact_id) THEN
+    IF EXISTS (SELECT 1 FROM artifact WHERE id = NEW.artifact_id AND (purged_at IS NOT NULL OR size_bytes < NEW.length
+      + (SELECT COALESCE(SUM(length), 0) FROM segment WHERE artifact_id = NEW.artifact_id))) THEN
+      RAISE EXCEPTION USING MESSAGE = 'the content is complete', ERRCODE = 'restrict_violation';
+    END IF;
+  END IF;
   RETURN NEW;
 END $$;
 

@@ -168,6 +168,13 @@ CREATE TRIGGER segment_delete BEFORE DELETE ON segment
 WHEN EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = OLD.artifact_id)
 BEGIN SELECT RAISE(ABORT, 'the content is under a legal hold'); END;
 
+-- What an item uses is complete, or purged. Asked in this order, so that adding a content costs no sum.
+CREATE TRIGGER segment_surplus BEFORE INSERT ON segment
+WHEN EXISTS (SELECT 1 FROM item WHERE artifact_id = NEW.artifact_id)
+  AND EXISTS (SELECT 1 FROM artifact WHERE id = NEW.artifact_id AND (purged_at IS NOT NULL OR size_bytes < NEW.length
+    + (SELECT COALESCE(SUM(length), 0) FROM segment WHERE artifact_id = NEW.artifact_id)))
+BEGIN SELECT RAISE(ABORT, 'the content is complete'); END;
+
 CREATE TRIGGER segment_replace BEFORE INSERT ON segment
 WHEN EXISTS (SELECT 1 FROM segment WHERE artifact_id = NEW.artifact_id AND position = NEW.position)
   OR EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = NEW.artifact_id)

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::{
-    ArchiveError, ArtifactInfo, Block, BlockInfo, Copying, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
-    Query, Segment, StoredItem,
+    ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying, Counts, Event, ItemStatus, NewArtifact,
+    PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -29,6 +29,13 @@ pub trait Archive: Copying + Send {
 
     /// Returns the engine's name as records and configuration carry it: `sqlite`.
     fn backend(&self) -> &'static str;
+
+    /// Asks whether `change` may be made here, without making any: what is refused for want of a right, or because the
+    /// archive takes no changes, is refused before a command has begun.
+    ///
+    /// Fails as the change itself would: with [`ArchiveError::Forbidden`], [`ArchiveError::ReadOnly`] or, but for
+    /// [`Change::Supersede`], [`ArchiveError::Superseded`].
+    fn check_change(&mut self, change: Change) -> Result<(), ArchiveError>;
 
     /// Asks the engine for a sign of life, in one short round trip.
     fn ping(&mut self) -> Result<(), ArchiveError>;

@@ -9,6 +9,15 @@ use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::retry::Class;
 
+/// A setting of a server that can be in an archive's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// MariaDB's `log_bin_trust_function_creators`: off, and there is a binary log.
+    TrustFunctionCreators,
+    /// MariaDB's `binlog_format`: `STATEMENT`, which cannot log what depends on what others write.
+    BinlogFormat,
+}
+
 /// Why an archive could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -154,6 +163,14 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The server asks for a login that this program cannot make.
+    #[error("cannot log in to the archive `{archive}`")]
+    LoginUnknown {
+        /// Its URL without secrets.
+        archive: String,
+        /// What cannot be done.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The server has no such database.
     #[error("there is no database for the archive `{archive}`")]
     NoDatabase {
@@ -167,6 +184,24 @@ pub enum ArchiveError {
     Forbidden {
         /// What it was asked to do, as a verb phrase.
         action: &'static str,
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The archive takes no changes just now, whoever asks: a copy of another server, a file that cannot be written.
+    #[error("the archive is read-only, and could not {action}")]
+    ReadOnly {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// What the engine said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server is set up so that it does not take what an archive needs.
+    #[error("the server is not set up for an archive: it could not {action}")]
+    Setup {
+        /// What it was asked to do, as a verb phrase.
+        action: &'static str,
+        /// The setting that is in the way.
+        setting: Setting,
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },

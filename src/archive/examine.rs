@@ -55,6 +55,7 @@ pub fn examine(
     contents.sort_by(|a, b| a.3.cmp(&b.3));
     let total = contents.len();
     let mut reader = ContentReader::new(archive);
+    reader.expect(contents.iter().map(|(sha256, ..)| *sha256));
     let mut examination = Examination::default();
     for (sha256, size, tombstone, path) in contents {
         if let Err(error) = reader.read(&sha256, size, &mut io::sink()) {

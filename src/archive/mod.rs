@@ -36,12 +36,12 @@ pub use block::{BLOCK_SIZE, Block, BlockError, Codec};
 pub use chunk::{AVERAGE_PIECE, MAXIMUM_PIECE, MINIMUM_PIECE};
 pub(crate) use copying::item_with;
 pub use copying::{Approval, Batch, Copying, KnownContent, KnownItem, Purpose};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, Setting};
 pub use examine::{Damage, Examination, examine};
 pub use location::Location;
 pub use migration::schema;
 pub use model::{
-    ArtifactInfo, BlockInfo, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
+    ArtifactInfo, BlockInfo, Change, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
 };
 pub use objects::{ObjectPlace, ObjectPlaceKind, ObjectsError};

@@ -21,6 +21,28 @@ text_enum! {
     }
 }
 
+/// What a command is about to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Contents, items and events are added.
+    Store,
+    /// Items are given back: times are noted, and events added.
+    Restore,
+    /// The archive is marked as one whose place another one takes.
+    Supersede,
+}
+
+impl Change {
+    /// Returns what is done, as a verb phrase.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Store => "store anything",
+            Self::Restore => "record what is given back",
+            Self::Supersede => "be superseded",
+        }
+    }
+}
+
 /// Whether beginning an operation made an item's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemStatus {
@@ -126,6 +148,8 @@ pub struct ArtifactInfo {
     pub compressed_size: u64,
     /// When its bytes were destroyed.
     pub purged_at: Option<Timestamp>,
+    /// Its first segment, which is all that a small content has.
+    pub first: Option<Segment>,
 }
 
 /// The sizes of one block.

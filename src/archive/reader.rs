@@ -1,15 +1,18 @@
 //! Gives contents back from an archive, checked on the way.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::{Archive, ArchiveError, BlockError, SEGMENT_PAGE, Segment};
+use super::{Archive, ArchiveError, ArtifactInfo, BlockError, SEGMENT_PAGE, Segment};
 use crate::clock::Stopwatch;
 use crate::id::{Sha256, Sha256Hasher};
 
 /// How many decoded blocks are kept: neighbours in path order share blocks, and few are open at a time.
 const KEPT_BLOCKS: usize = 8;
+
+/// How many contents are looked up at a time, where it is known which ones will be read.
+const LOOK_AHEAD: usize = 512;
 
 /// How long giving back one content took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -68,9 +71,7 @@ impl ReadError {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Block { .. } | Self::Content { .. } => true,
-            Self::Archive { source, .. } => {
-                source.is_damage()
-            }
+            Self::Archive { source, .. } => source.is_damage(),
             Self::Missing { .. } | Self::Write { .. } => false,
         }
     }
@@ -78,8 +79,15 @@ impl ReadError {
 
 /// Reads contents from one archive, and keeps a few decoded blocks between contents: reading items in the order of
 /// their paths decodes each block once. Holds at most a dozen blocks' worth of memory.
+///
+/// Who will read many says so with [`expect`](Self::expect): an archive may be far away, and answers many questions in the
+/// time of one.
 pub struct ContentReader<'a> {
     archive: &'a mut dyn Archive,
+    /// What will be read, in this order, and has not been looked up.
+    expected: VecDeque<Sha256>,
+    /// What was looked up ahead of its time.
+    ahead: HashMap<Sha256, ArtifactInfo>,
     /// The most recently used block is last.
     kept: VecDeque<(Sha256, Arc<[u8]>)>,
 }
@@ -87,7 +95,13 @@ pub struct ContentReader<'a> {
 impl<'a> ContentReader<'a> {
     /// Returns a reader of `archive`.
     pub fn new(archive: &'a mut dyn Archive) -> Self {
-        Self { archive, kept: VecDeque::new() }
+        Self { archive, expected: VecDeque::new(), ahead: HashMap::new(), kept: VecDeque::new() }
+    }
+
+    /// Announces contents that will be read after those that were announced before, in this order. It is no mistake to leave
+    /// some out, or to read others.
+    pub fn expect(&mut self, contents: impl IntoIterator<Item = Sha256>) {
+        self.expected.extend(contents);
     }
 
     /// Returns the archive, for other questions between two contents.
@@ -104,6 +118,13 @@ impl<'a> ContentReader<'a> {
         let damaged = |damage| ReadError::Content { sha256, damage };
         let archive_failed = |source| ReadError::Archive { sha256, source };
         let total = Stopwatch::start();
+        let timings =
+            |write_ms: f64| ReadTimings { decompression_ms: (total.elapsed_ms() - write_ms).max(0.0), write_ms };
+        if let Some(segment) = self.whole(&sha256, size)? {
+            let mut assembly = Assembly::new(sha256, size);
+            self.append(&mut assembly, &[segment], out)?;
+            return Ok(timings(assembly.finish()?));
+        }
 
         let known = self.archive.find_artifacts(&[sha256]).map_err(archive_failed)?;
         let info = known.get(&sha256).ok_or(ReadError::Missing { sha256 })?;
@@ -124,8 +145,30 @@ impl<'a> ContentReader<'a> {
                 break;
             }
         }
-        let write_ms = assembly.finish()?;
-        Ok(ReadTimings { decompression_ms: (total.elapsed_ms() - write_ms).max(0.0), write_ms })
+        Ok(timings(assembly.finish()?))
+    }
+
+    /// Returns the one segment that makes the content, if that is known from a look ahead and its block, which is kept from
+    /// here on, is still there. All else is asked when a content is read: since the look ahead it may have been purged, or
+    /// its block rewritten.
+    fn whole(&mut self, sha256: &Sha256, size: u64) -> Result<Option<Segment>, ReadError> {
+        if !self.ahead.contains_key(sha256)
+            && let Some(position) = self.expected.iter().position(|expected| expected == sha256)
+        {
+            self.expected.drain(..position);
+            let next: Vec<Sha256> = self.expected.drain(..self.expected.len().min(LOOK_AHEAD)).collect();
+            // Whatever is wrong with one of them is told when that one is read.
+            self.ahead = self.archive.find_artifacts(&next).unwrap_or_default();
+        }
+        let first = self.ahead.get(sha256).filter(|info| info.size == size && info.purged_at.is_none());
+        let Some(segment) = first.and_then(|info| info.first).filter(|first| u64::from(first.length) == size) else {
+            return Ok(None);
+        };
+        match self.decoded(sha256, &segment) {
+            Ok(_) => Ok(Some(segment)),
+            Err(ReadError::Block { source: BlockError::Missing { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks that `segments` of blocks in this archive make the content with digest `sha256` and length `size`, which need

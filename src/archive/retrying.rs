@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{
-    AnyArchive, Archive, ArchiveError, ArtifactInfo, Batch, Block, BlockInfo, Copying, Counts, Event, ItemStatus,
-    KnownContent, KnownItem, NewArtifact, PendingOperation, Query, Segment, StoredItem,
+    AnyArchive, Archive, ArchiveError, ArtifactInfo, Batch, Block, BlockInfo, Change, Copying, Counts, Event,
+    ItemStatus, KnownContent, KnownItem, NewArtifact, PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -111,6 +111,10 @@ macro_rules! ask_through {
 
             fn backend(&self) -> &'static str {
                 self.archive.backend()
+            }
+
+            fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.check_change(change))
             }
 
             fn ping(&mut self) -> Result<(), ArchiveError> {

@@ -134,6 +134,7 @@ pub fn store_contents(
     let (contents, known) = store.finish();
     let archive = archive.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut reader = ContentReader::new(archive);
+    reader.expect(known.iter().map(|(sha256, _)| *sha256));
     for (sha256, size) in known {
         reader.read(&sha256, size, &mut io::sink())?;
     }

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, StoreContentsError};
+use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -185,10 +185,12 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::PythonArchive { .. } => {
             (Exit::Usage, Some("move it out of the way; taking archives of the Python tool over comes with `import`"))
         }
-        ArchiveError::NotAnArchive { .. }
-        | ArchiveError::ChangedMigration { .. }
-        | ArchiveError::Place { .. }
-        | ArchiveError::Engine { .. } => (Exit::Unreachable, None),
+        ArchiveError::NotAnArchive { .. } => {
+            (Exit::Unreachable, Some("name a file, a database or, on PostgreSQL, a schema that is the archive's alone"))
+        }
+        ArchiveError::ChangedMigration { .. } | ArchiveError::Place { .. } | ArchiveError::Engine { .. } => {
+            (Exit::Unreachable, None)
+        }
         ArchiveError::Unreachable { .. } => {
             (Exit::Unreachable, Some("see that the server runs and can be reached from here"))
         }
@@ -196,10 +198,38 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
             Exit::Unreachable,
             Some("check user and password: `git archive-tomb config-show` says where the URL is from"),
         ),
+        ArchiveError::LoginUnknown { .. } => (
+            Exit::Unreachable,
+            Some(
+                "give the account another password, or another kind of login: SCRAM or MD5 on PostgreSQL, \
+                 `mysql_native_password` on MariaDB (docs/configuration.md)",
+            ),
+        ),
         ArchiveError::Forbidden { .. } => (
             Exit::Unreachable,
             Some(
-                "have its administrator grant it, or use another user: `git archive-tomb config-show` says where the URL is from",
+                "use an account with the role that this takes, see docs/deployment.md (a reader's to restore, a writer's to \
+                 store, an administrator's for `init`): `git archive-tomb config-show` says where the URL is from",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::TrustFunctionCreators, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator run `SET GLOBAL log_bin_trust_function_creators = ON` (docs/deployment.md), \
+                 then `git archive-tomb init` again",
+            ),
+        ),
+        ArchiveError::Setup { setting: Setting::BinlogFormat, .. } => (
+            Exit::Unreachable,
+            Some(
+                "have the server's administrator set `binlog_format` to `MIXED`, its default, or `ROW` (docs/deployment.md)",
+            ),
+        ),
+        ArchiveError::ReadOnly { .. } => (
+            Exit::Unreachable,
+            Some(
+                "use the server that takes changes, or have it (or the file) made writable: \
+                 `git archive-tomb config-show` says where the archive's URL is from",
             ),
         ),
         ArchiveError::NoDatabase { .. } => {
@@ -228,26 +258,33 @@ fn objects_consequence(error: &ObjectsError) -> (Exit, Option<&'static str>) {
         }
         ObjectsError::InDatabase { .. } => (
             Exit::Usage,
-            Some("leave `storage.driver` at `db`, or move the bytes into a new archive with `git archive-tomb migrate --to <url> --storage <url>`"),
+            Some(
+                "leave `storage.driver` at `db`, or move the bytes into a new archive with `git archive-tomb migrate --to <url> --storage <url>`",
+            ),
         ),
         ObjectsError::Unprepared { .. } => {
             (Exit::Usage, Some("`git archive-tomb init` makes it the place of the archive's bytes"))
         }
-        ObjectsError::Absent { .. } => (
-            Exit::Unreachable,
-            Some("check the URL: `git archive-tomb config-show` says where `storage.url` is from"),
-        ),
+        ObjectsError::Absent { .. } => {
+            (Exit::Unreachable, Some("check the URL: `git archive-tomb config-show` says where `storage.url` is from"))
+        }
         ObjectsError::Foreign { .. } => (
             Exit::Usage,
-            Some("give each archive a prefix of its own: `git archive-tomb config-show` says where `storage.url` is from"),
+            Some(
+                "give each archive a prefix of its own: `git archive-tomb config-show` says where `storage.url` is from",
+            ),
         ),
         ObjectsError::Unusable { .. } => (
             Exit::Unreachable,
-            Some("check the URL, and the variables that begin with `AWS_`: `git archive-tomb config-show` says where `storage.url` is from"),
+            Some(
+                "check the URL, and the variables that begin with `AWS_`: `git archive-tomb config-show` says where `storage.url` is from",
+            ),
         ),
         ObjectsError::Refused { .. } => (
             Exit::Unreachable,
-            Some("check `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`, and what the bucket's policy allows"),
+            Some(
+                "check `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`, and what the bucket's policy allows",
+            ),
         ),
         ObjectsError::Unreachable { .. } => {
             (Exit::Unreachable, Some("see that the store can be reached from here, and check `AWS_ENDPOINT`"))
@@ -255,7 +292,9 @@ fn objects_consequence(error: &ObjectsError) -> (Exit, Option<&'static str>) {
         ObjectsError::Failed { .. } => (Exit::Unreachable, None),
         ObjectsError::Damaged { .. } => (
             Exit::Integrity,
-            Some("put the right object back, from a copy of the bucket or an older version; everything is then as before"),
+            Some(
+                "put the right object back, from a copy of the bucket or an older version; everything is then as before",
+            ),
         ),
     }
 }
@@ -436,6 +475,10 @@ impl From<StoreError> for CommandError {
                     archive => consequence(archive),
                 };
                 with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+            }
+            StoreError::Contents { source: StoreContentsError::Known(ref known), .. } if known.is_integrity() => {
+                Self::from_error(Exit::Integrity, &error)
+                    .hint("have the archive's administrator look at it: `git archive-tomb health-check --deep`")
             }
             StoreError::Changed { .. } => Self::from_error(Exit::Failed, &error).hint("try again"),
             StoreError::Contents { .. }

@@ -415,14 +415,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Refuses to begin what changes an archive that another one took the place of.
-    pub(crate) fn refuse_superseded(archive: &mut AnyArchive) -> Result<(), CommandError> {
-        match archive.superseded_by()? {
-            Some(by) => Err(ArchiveError::Superseded { by }.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Says what this run is about to do: each attempt that has to be repeated is recorded in the shape of `record`.
     /// Commands that only read do not say it and leave no record.
     pub(crate) fn act(&self, record: Record) {
@@ -637,9 +629,7 @@ pub(crate) fn store_secrets() -> impl Iterator<Item = String> {
 /// Returns what a URL of an object store means here: with the environment's credentials.
 pub(crate) fn object_place(url: &StoreUrl) -> ObjectPlace {
     let kind = match url.place() {
-        StorePlace::Bucket { name, prefix } => {
-            ObjectPlaceKind::Bucket { name: name.clone(), prefix: prefix.clone() }
-        }
+        StorePlace::Bucket { name, prefix } => ObjectPlaceKind::Bucket { name: name.clone(), prefix: prefix.clone() },
         StorePlace::Folder(folder) => ObjectPlaceKind::Folder(folder.clone()),
     };
     let settings = std::env::vars_os()

@@ -94,6 +94,11 @@ impl EvidenceFileName {
         &self.0
     }
 
+    /// Returns the second of its first record, as the name has it: in their order as text.
+    pub fn second(&self) -> &str {
+        self.0.split('-').next().unwrap_or_default()
+    }
+
     /// Returns whether a file whose bytes hash to `sha256` may have this name.
     pub fn matches(&self, sha256: &Sha256) -> bool {
         self.short() == sha256.short()

@@ -259,6 +259,7 @@ impl<'a> Folder<'a> {
             let page = reader.archive().contents_page(last)?;
             let Some(end) = page.last() else { return Ok((contents, purged, bytes)) };
             last = end.number;
+            reader.expect(page.iter().filter(|content| content.purged_at.is_none()).map(|content| content.sha256));
             for content in &page {
                 if content.purged_at.is_some() {
                     purged += 1;

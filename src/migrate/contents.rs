@@ -62,6 +62,7 @@ impl Copy<'_> {
             }
         }
         let mut reader = ContentReader::new(&mut *self.target);
+        reader.expect(there.iter().map(|content| content.sha256));
         let failed = there.iter().find_map(|content| {
             let read = reader.read(&content.sha256, content.size, &mut io::sink());
             read.err().map(|error| (*content, error))

@@ -221,6 +221,10 @@ impl Operation for InPlace<'_> {
             None => HashMap::new(),
         };
         let mut sources = Sources::new(context.repository, context.archive.as_deref_mut(), self.plan.only);
+        let visible = |item: &&PlannedRestore| {
+            stored.get(&item.wanted.tombstone).is_some_and(|stored| stored.is_visible_to(context.origin))
+        };
+        sources.expect(self.plan.items.iter().filter(visible).map(|item| item.wanted.sha256));
         let mut blobs = BlobWriter::new(context.repository, &self.scratch);
         let mut made = Vec::with_capacity(self.plan.items.len());
         for item in &self.plan.items {

@@ -159,6 +159,13 @@ impl<'a> Sources<'a> {
         Self { repository, archive: archive.map(|archive| ContentReader::new(archive as &mut dyn Archive)), only }
     }
 
+    /// Announces the contents that will be [written](Self::write) next, in this order, as far as they come from the archive.
+    pub fn expect(&mut self, contents: impl IntoIterator<Item = Sha256>) {
+        if let Some(archive) = self.archive.as_mut().filter(|_| self.only != Some(Source::History)) {
+            archive.expect(contents);
+        }
+    }
+
     /// Writes the bytes of `wanted` to `out`; `stored` is its item, if the archive has it.
     ///
     /// The digest is known only at the end: on an error, what `out` got is to be thrown away.

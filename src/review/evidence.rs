@@ -1,9 +1,11 @@
 //! Which evidence a change brings, read from git's objects and never from the working tree.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::change::literal;
 use crate::evidence::format::{Entry, EvidenceFileName, Facts, FileError, read};
 use crate::git::{Change, GitError, Repository, TreeEntry};
-use crate::id::ObjectId;
+use crate::id::{ObjectId, Sha256};
 use crate::item::{FileMode, RepoPath};
 use crate::places;
 
@@ -59,7 +61,7 @@ pub fn tracked(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
     let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
     let entries = repository.tracked_entries(&[literal(&folder)])?;
     let unconflicted = entries.iter().filter(|entry| entry.stage == 0);
-    Ok(sorted(unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect()))
+    Ok(sorted(repository, unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect()))
 }
 
 /// Returns the evidence files that a change adds, oldest first.
@@ -82,7 +84,7 @@ pub fn added(repository: &Repository, scope: Scope) -> Result<Vec<Evidence>, Git
                 }
                 found = others;
             }
-            Ok(sorted(found))
+            Ok(sorted(repository, found))
         }
         Scope::Range { from, to } => {
             let tree = |commit: &ObjectId| Ok::<_, GitError>(objects.commit(commit)?.tree);
@@ -96,13 +98,52 @@ pub fn added(repository: &Repository, scope: Scope) -> Result<Vec<Evidence>, Git
                     Err(error) => return Err(error),
                 }
             }
-            Ok(sorted(found))
+            Ok(sorted(repository, found))
         }
     }
 }
 
-/// Sorts by name, which is by time.
-fn sorted(mut found: Vec<Evidence>) -> Vec<Evidence> {
+/// Sorts by name, which is by the second, and what is of one second in the order in which it was made, as far as one file
+/// names another.
+fn sorted(repository: &Repository, mut found: Vec<Evidence>) -> Vec<Evidence> {
     found.sort();
-    found
+    let mut ordered = Vec::with_capacity(found.len());
+    for group in found.chunk_by(|a, b| a.name.second() == b.name.second()) {
+        if group.len() == 1 {
+            ordered.extend_from_slice(group);
+            continue;
+        }
+        let mut order = chained(repository, group);
+        ordered.append(&mut order);
+    }
+    ordered
+}
+
+/// Returns evidence of one second in the order in which it was made, else in that of the names. A file that cannot be read
+/// stands where its name puts it: whoever reads it will be told.
+fn chained(repository: &Repository, group: &[Evidence]) -> Vec<Evidence> {
+    let facts: Vec<Option<Facts>> = group.iter().map(|evidence| evidence.read(repository, |_| ()).ok()).collect();
+    let known = facts.iter().enumerate().filter_map(|(number, facts)| Some((facts.as_ref()?.sha256, number)));
+    let numbers: HashMap<Sha256, usize> = known.collect();
+    let mut followers = vec![Vec::new(); group.len()];
+    let mut waiting = vec![0_usize; group.len()];
+    for (number, facts) in facts.iter().enumerate() {
+        for earlier in facts.iter().flat_map(|facts| &facts.prev).filter_map(|sha256| numbers.get(sha256)) {
+            followers[*earlier].push(number);
+            waiting[number] += 1;
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..group.len()).filter(|number| waiting[*number] == 0).collect();
+    let mut order = Vec::with_capacity(group.len());
+    // It comes to an end with all of them: each is named by its digest, so no file names one that names it.
+    while let Some(number) = ready.pop_first() {
+        order.push(group[number].clone());
+        for follower in &followers[number] {
+            waiting[*follower] -= 1;
+            if waiting[*follower] == 0 {
+                ready.insert(*follower);
+            }
+        }
+    }
+    order
 }

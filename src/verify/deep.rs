@@ -38,19 +38,31 @@ pub fn deepen(
     let mut proven = HashSet::new();
     // One for all stubs, because neighbours share blocks.
     let mut reader = ContentReader::new(archive);
-    for found in stubs_among(repository, entries)? {
-        // What is no valid stub has been reported for what it is.
-        let StubContent::Stub(parsed) = found.content else { continue };
-        let path = found.entry.path.as_bytes();
-        match check_stub(&parsed.stub, &mut reader, origin)? {
-            None => drop(proven.insert(parsed.stub.tombstone)),
-            Some((rule, reason)) => {
-                let tombstone = parsed.stub.tombstone;
-                let hint = format!(
-                    "bring it back from git's history with `git archive-tomb restore {tombstone} --from history`, then archive it again"
-                );
-                let finding = Finding::error(rule, path, reason).tombstone(tombstone).hint(hint);
-                report.findings.push(finding);
+    // What is no valid stub has been reported for what it is.
+    let mut stubs = stubs_among(repository, entries)?.into_iter().filter_map(|found| match found.content {
+        StubContent::Stub(parsed) => Some((found.entry.path, parsed.stub)),
+        _ => None,
+    });
+    loop {
+        let batch: Vec<_> = stubs.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            break;
+        }
+        let tombstones: Vec<Tombstone> = batch.iter().map(|(_, stub)| stub.tombstone).collect();
+        let stored = reader.archive().items(&tombstones)?;
+        reader.expect(batch.iter().map(|(_, stub)| stub.sha256));
+        for (path, stub) in &batch {
+            let tombstone = stub.tombstone;
+            let stored = stored.get(&tombstone).filter(|stored| stored.is_visible_to(origin));
+            match check_stub(stub, stored, &mut reader) {
+                None => drop(proven.insert(tombstone)),
+                Some((rule, reason)) => {
+                    let hint = format!(
+                        "bring it back from git's history with `git archive-tomb restore {tombstone} --from history`, then archive it again"
+                    );
+                    let finding = Finding::error(rule, path.as_bytes(), reason).tombstone(tombstone).hint(hint);
+                    report.findings.push(finding);
+                }
             }
         }
     }
@@ -64,28 +76,23 @@ pub fn deepen(
 }
 
 /// Returns what is wrong with the archive's part of a stub.
-fn check_stub(
-    stub: &Stub,
-    reader: &mut ContentReader<'_>,
-    origin: &str,
-) -> Result<Option<(Rule, String)>, ArchiveError> {
-    let stored = reader.archive().item(&stub.tombstone)?.filter(|stored| stored.is_visible_to(origin));
+fn check_stub(stub: &Stub, stored: Option<&StoredItem>, reader: &mut ContentReader<'_>) -> Option<(Rule, String)> {
     let Some(stored) = stored else {
-        return Ok(Some((Rule::ArchiveMissing, "the archive has no such item".to_owned())));
+        return Some((Rule::ArchiveMissing, "the archive has no such item".to_owned()));
     };
     if stored.purged_at.is_some() {
         // The bytes are gone on purpose, and the events say why.
-        return Ok(None);
+        return None;
     }
-    if let Some(field) = differing_field(stub, &stored) {
-        return Ok(Some((Rule::ArchiveDrift, format!("the archive has another {field} for the item"))));
+    if let Some(field) = differing_field(stub, stored) {
+        return Some((Rule::ArchiveDrift, format!("the archive has another {field} for the item")));
     }
     match reader.read(&stub.sha256, stub.size, &mut io::sink()) {
-        Ok(_) => Ok(None),
+        Ok(_) => None,
         Err(error) if error.is_integrity() => {
-            Ok(Some((Rule::ArchiveDrift, format!("the archive's bytes do not match: {error}"))))
+            Some((Rule::ArchiveDrift, format!("the archive's bytes do not match: {error}")))
         }
-        Err(error) => Ok(Some((Rule::ArchiveMissing, format!("the archive does not give the bytes: {error}")))),
+        Err(error) => Some((Rule::ArchiveMissing, format!("the archive does not give the bytes: {error}"))),
     }
 }
 

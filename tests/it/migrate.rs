@@ -395,15 +395,6 @@ fn a_target_that_holds_something_else_is_refused_and_left_alone() {
         assert!(said.contains("no unfinished copy of archive"), "{said}");
         assert_eq!(digest(&other), before);
         other.tomb_ok(&["health-check"]);
-
-        let foreign = Database::new(*kind);
-        foreign.sql("CREATE TABLE mine (id INTEGER)");
-        if *kind == Kind::Sqlite {
-            // A file is one archive; a database on a server may have room for other tables.
-            let said = migrate(&repo, &foreign).exits(6).stderr_text();
-            assert!(said.contains("is not an archive"), "{said}");
-        }
-        foreign.sql("INSERT INTO mine VALUES (1)");
     }
     let itself = format!("sqlite:///{}", repo.path.join(".git/archive-tomb/archive.sqlite").display());
     for url in ["sqlite:///./.codex/archive.sqlite", &itself] {
@@ -411,6 +402,25 @@ fn a_target_that_holds_something_else_is_refused_and_left_alone() {
         assert!(said.contains("cannot be copied to itself"), "{said}");
     }
     repo.tomb_ok(&["health-check"]);
+}
+
+/// A URL is more easily mistyped than a database shared on purpose.
+#[test]
+fn an_archive_comes_to_be_in_nobodys_database_but_its_own() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.tomb_ok(&["init", "--no-hooks"]);
+    for kind in KINDS {
+        let database = Database::new(*kind);
+        database.sql("CREATE TABLE wordpress (id INTEGER); INSERT INTO wordpress VALUES (7)");
+        for run in [migrate(&repo, &database), repo.with(URL, database.url()).tomb(&["init", "--no-hooks"])] {
+            let error = run.exits(6).stderr_text();
+            assert!(error.contains("another program's "), "{kind:?}: {error}");
+            assert!(error.contains("hint: name a file, a database or, on PostgreSQL, a schema"), "{kind:?}: {error}");
+        }
+        database.sql("DROP TABLE wordpress");
+        repo.with(URL, database.url()).tomb_ok(&["init", "--no-hooks"]);
+    }
 }
 
 #[test]
@@ -452,7 +462,7 @@ fn large_contents_and_many_small_ones_move() {
     let world = World::new();
     let repo = world.init("project");
     for number in 0..3 {
-        repo.write(format!("large/{number}.bin"), noise(number, 20 << 20));
+        repo.write(format!("large/{number}.bin"), noise(number, 6 << 20));
     }
     for number in 0..1_000 {
         repo.write(format!("small/{}/{number}.py", number % 9), format!("value = {number}\n").repeat(number % 50));

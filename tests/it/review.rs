@@ -230,6 +230,38 @@ fn of_many_operations_the_newest_are_listed_and_cover_the_others() {
     assert!(text.contains("; 1 of them are covered by no digest below."), "{text}");
 }
 
+/// A second is long enough for many operations, and names tell no more of the time.
+#[test]
+fn operations_of_one_second_stand_in_the_order_in_which_they_were_made() {
+    let world = World::new();
+    let repo = world.sample("project");
+    let mut heads = Vec::new();
+    let mut made = Vec::new();
+    for number in 0..8_i64 {
+        // The clock is set back meanwhile, within the second.
+        let ts = Timestamp::from_millisecond(1_760_707_356_900 - number).unwrap();
+        let action = if number % 2 == 0 { Action::Restore } else { Action::Archive };
+        let mut record = Record::new(action, OperationId::generate(), ts);
+        record.actor = Some("Ann".to_owned());
+        record.set_path(&RepoPath::try_new(format!("file-{number}")).unwrap());
+        let file = NewEvidenceFile::build(vec![record], heads).unwrap();
+        repo.write(path_of(file.path().as_bytes()), file.bytes());
+        heads = vec![*file.sha256()];
+        made.push(file.sha256().to_string());
+    }
+    repo.git(&["add", "-A"]);
+    let files = |lines: Vec<serde_json::Value>| -> Vec<String> {
+        lines.iter().map(|line| line["file_sha256"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(files(repo.tomb_ok(&["pr-body", "--json"]).json()), made);
+    let text = body(&repo, &[]);
+    let places: Vec<usize> = made.iter().map(|digest| text.find(&**digest).unwrap()).collect();
+    assert!(places.is_sorted(), "{text}");
+    let text = repo.tomb_ok(&["evidence", "digest", "--staged"]).stdout_text();
+    let places: Vec<usize> = made.iter().filter_map(|digest| text.find(&**digest)).collect();
+    assert!(places.len() == made.len() && places.is_sorted(), "{text}");
+}
+
 #[test]
 fn without_a_range_the_branch_is_compared_with_where_it_goes() {
     let world = World::new();

@@ -7,7 +7,7 @@ use crate::archive::{
     Archive, ArchiveError, Event, Query, ReadError, StoreContentsError, StoreContentsOptions, store_contents,
 };
 use crate::evidence::record::Action;
-use crate::id::OperationId;
+use crate::id::{OperationId, Sha256};
 use crate::item::{Backend, Item};
 
 /// Statements, by the reason for which each is refused. The rows are those of [`with_held_item`]: the free item's content
@@ -18,6 +18,7 @@ const EVENTS: &str = "events are append-only";
 const BLOCK_IN_USE: &str = "the block is in use";
 const BLOCKS: &str = "blocks never change";
 const SEGMENTS: &str = "segments never change";
+const COMPLETE: &str = "the content is complete";
 const HELD_CONTENT: &str = "the content is under a legal hold";
 const CONTENT_IN_USE: &str = "the content is in use";
 const ARTIFACTS: &str = "artifacts never change";
@@ -52,6 +53,14 @@ const EVERYWHERE: Attempts = &[
             "UPDATE segment SET artifact_id = 1, position = 7 WHERE artifact_id = 2",
             "UPDATE segment SET artifact_id = 2, position = 7 WHERE artifact_id = 1",
             "INSERT INTO segment VALUES (2, 1, 1, 0, 5000)",
+        ],
+    ),
+    (
+        COMPLETE,
+        &[
+            "INSERT INTO segment VALUES (1, 1, 2, 0, 5000)",
+            "INSERT INTO segment VALUES (1, 1, 1, 0, 1)",
+            "INSERT INTO segment SELECT 1, position + 7, block_id, 0, 1 FROM segment WHERE artifact_id = 2",
         ],
     ),
     (
@@ -448,6 +457,8 @@ pub(in crate::archive) fn purged_content_is_known_as_purged_and_does_not_come_ba
     ] {
         client(sql).expect(sql);
     }
+    let back = client("INSERT INTO segment VALUES (1, 0, 2, 0, 5000)").expect_err("is purged");
+    assert!(back.contains(COMPLETE), "{back}");
     let mut archive = engine.open();
     assert!(archive.find_artifacts(&[free.sha256]).expect("looks")[&free.sha256].purged_at.is_some());
     assert!(archive.item(&free.tombstone).expect("looks").expect("stays").purged_at.is_some());
@@ -461,4 +472,16 @@ pub(in crate::archive) fn purged_content_is_known_as_purged_and_does_not_come_ba
     assert_eq!(archive.counts().expect("counts").retrievable, 1);
     let other = store(&mut *archive, &[noise(3, 5_000)]);
     assert!(other[0].new);
+}
+
+/// Who may write may also write what is wrong: it is found before anything relies on it.
+pub(in crate::archive) fn a_content_that_was_slipped_in_is_noticed_by_the_next_store<E: Database>() {
+    let engine = E::create();
+    let content = noise(9, 100);
+    let insert = "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES";
+    let row = format!("('{}', {}, '2026-01-01T00:00:00.000Z')", Sha256::of(&content), content.len());
+    engine.raw(&format!("{insert} {row}")).expect("is a row like others");
+    let source = Memory(vec![content]);
+    let refused = store_contents(&mut *engine.open(), &source, StoreContentsOptions::default(), &mut |_| ());
+    assert!(matches!(refused, Err(StoreContentsError::Known(_))), "{refused:?}");
 }

@@ -118,6 +118,8 @@ pub(in crate::archive) fn another_programs_tables_are_left_alone<E: Database>() 
         (&["CREATE TABLE migration (id INT, version INT)"], false),
         (&["CREATE TABLE migration (id INT)", "CREATE TABLE archive (id INT)"], false),
         (&["CREATE TABLE other (id INT)", "CREATE VIEW block AS SELECT id FROM other"], false),
+        // No name of ours, and still somebody's.
+        (&["CREATE TABLE other (id INT)"], false),
     ] {
         let engine = E::without_archive();
         for table in tables {
@@ -132,6 +134,15 @@ pub(in crate::archive) fn another_programs_tables_are_left_alone<E: Database>() 
             }
         }
         assert_alike(&engine.dump(), &before);
+    }
+}
+
+/// What comes to stand beside an archive is its owner's business.
+pub(in crate::archive) fn an_archive_with_tables_beside_it_stays_one<E: Database>() {
+    let engine = E::create();
+    engine.owner("CREATE TABLE other (id INT)").expect("makes a table");
+    for mode in MODES {
+        opened(&engine, mode).expect("opens");
     }
 }
 

@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Batch, ContentReader, ContentSource, Event, ItemState, ItemStatus, OpenMode,
-    Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, ItemState,
+    ItemStatus, OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
@@ -110,6 +110,7 @@ macro_rules! database_suite {
     ($engine:ty) => {
         $crate::archive::contract::contract_suite!($engine:
             a_client_changes_no_event_and_destroys_nothing_held
+            a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
             purged_content_is_known_as_purged_and_does_not_come_back
@@ -120,6 +121,7 @@ macro_rules! database_suite {
             a_failed_migration_leaves_a_usable_archive
             eight_programs_make_one_archive
             another_programs_tables_are_left_alone
+            an_archive_with_tables_beside_it_stays_one
             an_archive_made_by_hand_equals_one_made_by_init
             the_queries_of_the_python_tools_handbook_run
         );
@@ -630,12 +632,14 @@ pub(super) fn any_contents_come_back<E: Engine>() {
 }
 
 /// Returns every change that an archive may be asked for, by name.
-fn changes(item: &Item) -> Vec<(&'static str, Change)> {
+fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
     let op = OperationId::generate();
     let [archived, other] = [event(op, Action::Archive, Some(item)), event(op, Action::Recover, None)];
     let again = item.clone();
     let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
     vec![
+        ("check for a store", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Store))),
+        ("check for a restore", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Restore))),
         ("put", Box::new(|archive: &mut dyn Archive| archive.put(&[], &[]).map(|_| ()))),
         (
             "begin",
@@ -655,7 +659,7 @@ fn changes(item: &Item) -> Vec<(&'static str, Change)> {
     ]
 }
 
-type Change = Box<dyn Fn(&mut dyn Archive) -> Result<(), ArchiveError>>;
+type Changing = Box<dyn Fn(&mut dyn Archive) -> Result<(), ArchiveError>>;
 
 pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
     let engine = E::create();
@@ -664,6 +668,9 @@ pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
     let (op, by) = (OperationId::generate(), "0199f1a2-0000-4000-8000-000000000001");
     archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
 
+    for change in [Change::Store, Change::Restore, Change::Supersede] {
+        archive.check_change(change).expect("takes changes");
+    }
     // A last look that finds something leaves everything as it is.
     archive.supersede(by, &mut || None).expect("looks");
     assert_eq!(archive.superseded_by().expect("asks"), None);
@@ -682,6 +689,11 @@ pub(super) fn a_superseded_archive_refuses_every_change<E: Engine>() {
         let refused = change(&mut *archive);
         assert!(matches!(refused, Err(ArchiveError::Superseded { by: other }) if other == by), "{name}");
     }
+    // Not even bytes that nobody would use.
+    let block = Block::encode(b"late", Sha256::of(b"late"), 3).expect("compresses");
+    let refused = archive.put(std::slice::from_ref(&block), &[]);
+    assert!(matches!(refused, Err(ArchiveError::Superseded { .. })));
+    assert!(archive.find_blocks(&[block.raw_sha256]).expect("looks").is_empty());
     assert_eq!(archive.counts().expect("counts").events, events);
     assert_eq!(state(&mut *archive, &item), ItemState::Pending);
     assert_eq!(read(&mut *archive, &item.sha256, item.size).expect("reads"), b"content");

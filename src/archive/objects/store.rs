@@ -84,9 +84,8 @@ impl ObjectBlocks {
             }
             ObjectPlaceKind::Folder(folder) => {
                 // Only so is it known to be a folder: the crate would make what is missing.
-                let found = std::fs::metadata(folder).and_then(|found| {
-                    if found.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
-                });
+                let found = std::fs::metadata(folder)
+                    .and_then(|found| if found.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) });
                 found.map_err(|error| unusable(error.into()))?;
                 let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(plain(error)))?;
                 (Arc::new(store.with_fsync(true)), Path::default(), Some(folder.clone()))
@@ -295,10 +294,8 @@ fn bucket(name: &str, place: &ObjectPlace) -> Result<AmazonS3Builder, String> {
         ..BackoffConfig::default()
     };
     let retry = RetryConfig { backoff, max_retries: 2, retry_timeout: ANSWER };
-    let mut builder = AmazonS3Builder::new()
-        .with_http_connector(Connector::default())
-        .with_client_options(options)
-        .with_retry(retry);
+    let mut builder =
+        AmazonS3Builder::new().with_http_connector(Connector::default()).with_client_options(options).with_retry(retry);
     for (variable, value) in &place.settings {
         // Others that begin so are for other programs.
         if let Ok(key) = variable.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {

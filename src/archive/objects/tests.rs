@@ -81,7 +81,8 @@ const BUCKET: &str = "tomb-tests";
 /// Returns the address of the test server.
 fn server() -> String {
     let variable = "ARCHIVE_TOMB_TEST_S3";
-    let url = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names no server: run the tests by scripts/test"));
+    let url =
+        std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names no server: run the tests by scripts/test"));
     url.strip_prefix("http://").expect("is a URL").to_owned()
 }
 
@@ -206,8 +207,6 @@ impl<P: TestPlace> Engine for Sqlite<P> {
         Box::new(self.try_open(Some(&self.objects.place()), OpenMode::Existing).expect("opens"))
     }
 }
-
-
 
 /// Makes a test of each behaviour of objects for one kind of place.
 macro_rules! objects_suite {
@@ -360,7 +359,8 @@ fn an_archive_and_its_objects_belong_together<P: TestPlace>() {
     let stored = store(&mut *ours.open(), &[b"ours".to_vec()])[0];
     for mode in [OpenMode::Existing, OpenMode::CreateIfMissing, OpenMode::CreateOrMigrate] {
         assert!(matches!(ours.refused(None, mode), ObjectsError::NotConfigured));
-        let Err(ObjectsError::Foreign { archive, .. }) = Err::<(), _>(ours.refused(Some(&theirs.objects.place()), mode))
+        let Err(ObjectsError::Foreign { archive, .. }) =
+            Err::<(), _>(ours.refused(Some(&theirs.objects.place()), mode))
         else {
             panic!("takes what belongs to another one");
         };
@@ -556,7 +556,9 @@ fn an_answer_without_end_is_not_heard_out() {
         let counted = Arc::clone(&sent);
         let error = with_server(move |mut line| {
             read_head(&line);
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: 99999999999\r\nETag: \"x\"\r\nLast-Modified: Thu, 20 Nov 2025 17:18:26 GMT\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: 99999999999\r\nETag: \"x\"\r\nLast-Modified: Thu, 20 Nov 2025 17:18:26 GMT\r\n\r\n"
+            );
             let _ = line.write_all(head.as_bytes());
             let piece = [b'x'; 65_536];
             while line.write_all(&piece).is_ok() {

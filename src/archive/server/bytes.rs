@@ -26,9 +26,12 @@ pub(super) fn find_artifacts(
 ) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
     let failed = failed("look for contents");
     let sql = format!(
-        "SELECT a.content_sha256, a.size_bytes, {}, {} FROM artifact a WHERE a.content_sha256 IN (…)",
+        "SELECT a.content_sha256, a.size_bytes, {}, {}, {}, s.offset, s.length
+         FROM artifact a LEFT JOIN segment s ON s.artifact_id = a.id AND s.position = 0
+         LEFT JOIN block b ON b.id = s.block_id WHERE a.content_sha256 IN (…)",
         compressed_size(connection.dialect().integer),
-        text("a.purged_at")
+        text("a.purged_at"),
+        text("b.raw_sha256")
     );
     let mut found = HashMap::with_capacity(contents.len());
     in_groups(contents.iter().map(|sha256| sha256.to_string().into()), &sql, |sql, values| {
@@ -39,6 +42,14 @@ pub(super) fn find_artifacts(
                 size: length(row.integer(1).map_err(failed)?, "artifact.size_bytes")?,
                 compressed_size: length(row.integer(2).map_err(failed)?, "segment.length")?,
                 purged_at: purged_at.map(|text| parse(&text, "artifact.purged_at")).transpose()?,
+                first: match row.optional_text(4).map_err(failed)? {
+                    None => None,
+                    Some(block) => Some(Segment {
+                        block: parse(&block, "block.raw_sha256")?,
+                        offset: length(row.integer(5).map_err(failed)?, "segment.offset")?,
+                        length: length(row.integer(6).map_err(failed)?, "segment.length")?,
+                    }),
+                },
             };
             found.insert(sha256, info);
         }
@@ -118,7 +129,7 @@ pub(super) fn put_artifacts(
     });
     let rows = rows.collect::<Result<Vec<[Value<'_>; 3]>, ArchiveError>>()?;
     let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES …";
-    insert_rows(connection, sql, &rows).map_err(failed)?;
+    insert_rows(connection, sql, rows).map_err(failed)?;
     let segments: Vec<_> = fresh.iter().map(|artifact| (artifact.sha256, &artifact.segments[..])).collect();
     put_segments(connection, &segments)?;
     Ok(added)
@@ -143,7 +154,7 @@ pub(super) fn put_segments(
         }
     }
     // Without the names of the columns: `offset` is a word of the language, and quoted in different ways.
-    insert_rows(connection, "INSERT INTO segment VALUES …", &rows).map_err(failed("store contents"))
+    insert_rows(connection, "INSERT INTO segment VALUES …", rows).map_err(failed("store contents"))
 }
 
 /// Returns the ids of the rows of those of `contents` that have one.

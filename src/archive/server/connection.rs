@@ -39,10 +39,14 @@ pub(super) struct Dialect {
     pub insert_new: &'static str,
     /// … and what ends it.
     pub unless_there: &'static str,
+    /// Lets an insertion give numbers of rows, which the server leaves out of account.
+    pub own_numbers: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
     /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.
     pub columns: &'static str,
+    /// Asks for one table or view of the schema, whoever made it, but for what an extension brings.
+    pub any_table: &'static str,
     /// Runs before a migration.
     pub begin_migration: &'static [&'static str],
     /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the
@@ -62,6 +66,20 @@ pub(super) enum Value<'a> {
     OptionalInteger(Option<i64>),
     Boolean(bool),
     Bytes(Option<&'a [u8]>),
+}
+
+impl Value<'_> {
+    /// Returns how many bytes it has in a statement, or a few more.
+    pub(super) fn length(&self) -> usize {
+        // What tells a value's type and length, and the longest number.
+        const FRAME: usize = 16;
+        FRAME
+            + match self {
+                Self::Text(text) => text.as_deref().map_or(0, str::len),
+                Self::Bytes(bytes) => bytes.map_or(0, <[u8]>::len),
+                Self::Integer(_) | Self::OptionalInteger(_) | Self::Boolean(_) => 0,
+            }
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {

@@ -170,7 +170,7 @@ fn add_contents(
     });
     let rows = rows.collect::<Result<Vec<[Value<'_>; 4]>, ArchiveError>>()?;
     let sql = "INSERT INTO artifact (content_sha256, size_bytes, created_at, purged_at) VALUES …";
-    insert_rows(connection, sql, &rows).map_err(failed("take in contents"))?;
+    insert_rows(connection, sql, rows).map_err(failed("take in contents"))?;
     let segments: Vec<_> = fresh.iter().map(|(content, segments)| (content.sha256, &segments[..])).collect();
     put_segments(connection, &segments)
 }
@@ -214,7 +214,7 @@ fn set_items(connection: &mut dyn Connection, items: &[KnownItem]) -> Result<(),
     }
     write_labels(connection, &labelled)?;
     let sql = "INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at) VALUES …";
-    insert_rows(connection, sql, &approvals).map_err(failed("take in approvals"))
+    insert_rows(connection, sql, approvals).map_err(failed("take in approvals"))
 }
 
 /// Makes row `id` as it is in the other archive, without labels and approvals.

@@ -19,11 +19,10 @@ pub(super) fn insert(connection: &mut dyn Connection, events: &[Event]) -> Resul
     let fresh: Vec<&Event> = events.iter().filter(|event| known.insert(event.digest)).collect();
     let tombstones: HashSet<Tombstone> = fresh.iter().filter_map(|event| event.tombstone).collect();
     let items = super::items::row_ids(connection, tombstones.iter())?;
-    let mut rows: Vec<[Value<'_>; 8]> = Vec::with_capacity(fresh.len());
-    for event in fresh {
+    let rows = fresh.into_iter().map(|event| -> [Value<'_>; 8] {
         debug_assert_eq!(event.digest, Sha256::of(event.line.as_bytes()), "an event's digest is its line's");
         let item = event.tombstone.and_then(|tombstone| items.get(&tombstone).copied());
-        rows.push([
+        [
             event.digest.to_string().into(),
             event.op.to_string().into(),
             event.action.as_str().into(),
@@ -32,14 +31,10 @@ pub(super) fn insert(connection: &mut dyn Connection, events: &[Event]) -> Resul
             event.tombstone.map(|tombstone| tombstone.to_string()).into(),
             event.created_at.to_string().into(),
             event.line.as_str().into(),
-        ]);
-    }
+        ]
+    });
     let sql = "INSERT INTO event (digest, op, action, actor, item_id, tombstone_id, created_at, line) VALUES …";
-    // Long lines go a few at a time, so that no statement is longer than what a server takes by default.
-    for rows in rows.chunks(PAGE / 4) {
-        insert_rows(connection, sql, rows).map_err(failed)?;
-    }
-    Ok(())
+    insert_rows(connection, sql, rows).map_err(failed)
 }
 
 /// Hands the events of `tombstone` to `visit`, each checked against its digest.

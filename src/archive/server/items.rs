@@ -23,9 +23,6 @@ const PAGE: usize = 256;
 /// How many bytes of a path are read, more than it may have.
 const LONGEST_PATH: usize = 4097;
 
-/// How many items one statement inserts: few enough that no statement is longer than what a server takes by default.
-const ITEMS_PER_INSERT: usize = 64;
-
 /// What is known of a row before it is written.
 struct Standing {
     id: i64,
@@ -162,41 +159,37 @@ pub(super) fn insert_items(
     let sql = "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind,
         language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by, archived_at, op, origin,
         state, restored_at) VALUES …";
-    for items in items.chunks(ITEMS_PER_INSERT) {
-        let rows = items.iter().map(|NewRow { item, op, origin, state, restored_at }| {
-            let path = match std::str::from_utf8(item.path.as_bytes()) {
-                Ok(text) => text.into(),
-                Err(_) => quote::quote(item.path.as_bytes()),
-            };
-            [
-                item.tombstone.to_string().into(),
-                artifacts[&item.sha256].into(),
-                item.repo.as_str().into(),
-                Value::Text(Some(path)),
-                item.path.as_bytes().into(),
-                item.commit.to_string().into(),
-                item.object.to_string().into(),
-                item.mode.as_str().into(),
-                item.kind.as_str().into(),
-                (&item.language).into(),
-                (&item.mime).into(),
-                item.reason.as_str().into(),
-                metadata(item).into(),
-                item.dirty.into(),
-                item.legal_hold.into(),
-                item.delete_after.map(|date| date.to_string()).into(),
-                item.archived_by.as_str().into(),
-                item.archived_at.to_string().into(),
-                op.to_string().into(),
-                (*origin).into(),
-                state.as_str().into(),
-                restored_at.map(|time| time.to_string()).into(),
-            ]
-        });
-        let rows: Vec<[Value<'_>; 22]> = rows.collect();
-        insert_rows(connection, sql, &rows).map_err(failed)?;
-    }
-    Ok(())
+    let rows = items.iter().map(|NewRow { item, op, origin, state, restored_at }| -> [Value<'_>; 22] {
+        let path = match std::str::from_utf8(item.path.as_bytes()) {
+            Ok(text) => text.into(),
+            Err(_) => quote::quote(item.path.as_bytes()),
+        };
+        [
+            item.tombstone.to_string().into(),
+            artifacts[&item.sha256].into(),
+            item.repo.as_str().into(),
+            Value::Text(Some(path)),
+            item.path.as_bytes().into(),
+            item.commit.to_string().into(),
+            item.object.to_string().into(),
+            item.mode.as_str().into(),
+            item.kind.as_str().into(),
+            (&item.language).into(),
+            (&item.mime).into(),
+            item.reason.as_str().into(),
+            metadata(item).into(),
+            item.dirty.into(),
+            item.legal_hold.into(),
+            item.delete_after.map(|date| date.to_string()).into(),
+            item.archived_by.as_str().into(),
+            item.archived_at.to_string().into(),
+            op.to_string().into(),
+            (*origin).into(),
+            state.as_str().into(),
+            restored_at.map(|time| time.to_string()).into(),
+        ]
+    });
+    insert_rows(connection, sql, rows).map_err(failed)
 }
 
 pub(super) fn metadata(item: &Item) -> String {
@@ -260,17 +253,9 @@ pub(super) fn write_labels(connection: &mut dyn Connection, items: &[(i64, &Item
             referents.push([(*id).into(), position.into(), kind.as_str().into(), value.as_str().into()]);
         }
     }
-    // A label may be long; the record that carries all of an item's has at most 64 KiB.
-    for rows in tags.chunks(ITEMS_PER_INSERT) {
-        let rows: &[[Value<'_>; 3]] = rows;
-        insert_rows(connection, "INSERT INTO tag (item_id, position, tag) VALUES …", rows).map_err(failed)?;
-    }
-    let sql = "INSERT INTO referent (item_id, position, ref_type, ref_value) VALUES …";
-    for rows in referents.chunks(ITEMS_PER_INSERT) {
-        let rows: &[[Value<'_>; 4]] = rows;
-        insert_rows(connection, sql, rows).map_err(failed)?;
-    }
-    Ok(())
+    insert_rows(connection, "INSERT INTO tag (item_id, position, tag) VALUES …", tags).map_err(failed)?;
+    insert_rows(connection, "INSERT INTO referent (item_id, position, ref_type, ref_value) VALUES …", referents)
+        .map_err(failed)
 }
 
 pub(super) fn seal(connection: &mut dyn Connection, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {

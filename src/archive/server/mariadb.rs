@@ -9,7 +9,8 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ WRITE"],
+    // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
+    begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"],
     begin_read: &[
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -17,9 +18,11 @@ pub(super) static DIALECT: Dialect = Dialect {
     // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
     insert_new: "INSERT IGNORE",
     unless_there: "",
+    own_numbers: "",
     integer: "SIGNED",
     columns: "SELECT table_name, column_name FROM information_schema.columns
       WHERE table_schema = DATABASE() AND table_name IN (…)",
+    any_table: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1",
     // It commits at every change of the schema, so a transaction would promise what it does not keep.
     begin_migration: &[],
     lock_migration: "SELECT CAST(COALESCE(GET_LOCK(CONCAT('git-archive-tomb.', LEFT(DATABASE(), 40)), 60), 0) AS SIGNED)",

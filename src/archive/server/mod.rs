@@ -15,8 +15,8 @@ use sqlx::mysql::MySqlDatabaseError;
 use super::migration::{Migration, migrations};
 use super::objects::{Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, OpenMode,
-    PendingOperation, Query, Segment, StoredItem,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying as _, Counts, Event, ItemStatus,
+    NewArtifact, OpenMode, PendingOperation, Query, Segment, Setting, StoredItem,
 };
 use crate::causes::in_one_line;
 use crate::clock::Timestamp;
@@ -32,6 +32,7 @@ mod events;
 mod items;
 mod mariadb;
 mod postgres;
+mod rights;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,12 @@ use schema::Found;
 /// How many values of one kind a query asks for at a time.
 const VALUES_PER_QUERY: usize = 512;
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts at most.
 const ROWS_PER_INSERT: usize = 256;
+
+/// How many bytes of values one statement inserts at most, a single row aside, which has little more than a block does.
+/// Servers refuse a statement that is longer than what they were told to take: MariaDB 16 MiB where nobody says less.
+const BYTES_PER_INSERT: usize = 1 << 20;
 
 /// Which kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +249,8 @@ enum Refusal {
     Login,
     NoDatabase,
     Forbidden,
+    ReadOnly,
+    Setup(Setting),
     Conflict,
     Gone,
     Schema,
@@ -258,6 +265,10 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         (Some(1049), _) | (None, "3D000") => Refusal::NoDatabase,
         // No right: to the database, a table, a column, an administrator's statement, a routine.
         (Some(1044 | 1142 | 1143 | 1227 | 1370), _) | (None, "42501") => Refusal::Forbidden,
+        // A replica, a server or a transaction that only reads; storage that does.
+        (Some(1290 | 1792 | 1836), _) | (None, "25006") => Refusal::ReadOnly,
+        (Some(1419), _) => Refusal::Setup(Setting::TrustFunctionCreators),
+        (Some(1665), _) => Refusal::Setup(Setting::BinlogFormat),
         // Lock wait timeout, deadlock, changed since it was read, too many connections (of all, of this user); serialization
         // failure, deadlock, lock not available, too many connections.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226), _) | (None, "40001" | "40P01" | "55P03" | "53300") => {
@@ -282,15 +293,39 @@ fn cannot_connect(address: &Address, error: sqlx::Error) -> ArchiveError {
     let refusal = error.as_database_error().map(refusal);
     // Certificates and settings do not mend themselves.
     let passing = matches!(&error, sqlx::Error::Io(error) if is_passing(error));
+    if let Some(reason) = unknown_login(&error) {
+        return ArchiveError::LoginUnknown { archive, source: reason.into() };
+    }
     let source = plain(error);
     match refusal {
         Some(Refusal::Login | Refusal::Forbidden) => ArchiveError::LoginRefused { archive, source },
         Some(Refusal::NoDatabase) => ArchiveError::NoDatabase { archive, source },
         Some(Refusal::Conflict) => ArchiveError::Busy { source },
         Some(Refusal::Gone) => ArchiveError::Unreachable { archive, source },
-        Some(Refusal::Schema | Refusal::Other) => ArchiveError::Engine { action: "let us in", source },
+        Some(Refusal::ReadOnly | Refusal::Setup(_) | Refusal::Schema | Refusal::Other) => {
+            ArchiveError::Engine { action: "let us in", source }
+        }
         None if passing => ArchiveError::Unreachable { archive, source },
         None => ArchiveError::Insecure { archive, source },
+    }
+}
+
+/// Returns why the driver could not do what the server asks of a login, if that is what it says. Its own words may have a
+/// character of the password in them.
+fn unknown_login(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Configuration(reason) if reason.to_string().contains("saslprep") => {
+            let reason = "user or password has a character that a login by SCRAM takes in no prescribed form (RFC 4013): \
+                          an emoji, a control character, a letter that is younger than the year 2002";
+            Some(reason.to_owned())
+        }
+        sqlx::Error::Protocol(reason) => {
+            let kinds = ["authentication plugin: ", "authentication method: "];
+            let (_, rest) = kinds.iter().find_map(|kind| reason.split_once(kind))?;
+            let name: String = rest.split_whitespace().next()?.escape_debug().take(64).collect();
+            Some(format!("the server asks for a login by `{name}`, which this program does not know"))
+        }
+        _ => None,
     }
 }
 
@@ -316,6 +351,8 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
         match (refusal, &error) {
             (Some(Refusal::Conflict), _) => ArchiveError::Busy { source: plain(error) },
             (Some(Refusal::Forbidden), _) => ArchiveError::Forbidden { action, source: plain(error) },
+            (Some(Refusal::ReadOnly), _) => ArchiveError::ReadOnly { action, source: plain(error) },
+            (Some(Refusal::Setup(setting)), _) => ArchiveError::Setup { action, setting, source: plain(error) },
             (Some(Refusal::Schema), _) => damaged(format!("its tables are not as an archive's ({})", plain(error))),
             (Some(Refusal::Gone), _)
             | (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
@@ -372,20 +409,32 @@ fn placeholders(count: usize) -> String {
     marks
 }
 
-/// Inserts rows, in groups: `sql` has `VALUES …` where they go.
+/// Inserts rows, in groups of so many rows and bytes: `sql` has `VALUES …` where they go.
 fn insert_rows<'v, const WIDTH: usize>(
     connection: &mut dyn Connection,
     sql: &str,
-    rows: &[[Value<'v>; WIDTH]],
+    rows: impl IntoIterator<Item = [Value<'v>; WIDTH]>,
 ) -> Result<(), sqlx::Error> {
-    for group in rows.chunks(ROWS_PER_INSERT) {
+    let mut rows = rows.into_iter().peekable();
+    while let Some(first) = rows.next() {
+        let mut bytes = length_of(&first);
+        let mut values = Vec::from(first);
+        while values.len() < ROWS_PER_INSERT * WIDTH {
+            let Some(row) = rows.next_if(|row| bytes + length_of(row) <= BYTES_PER_INSERT) else { break };
+            bytes += length_of(&row);
+            values.extend(row);
+        }
         let row = format!("({}), ", placeholders(WIDTH));
-        let mut tuples = row.repeat(group.len());
+        let mut tuples = row.repeat(values.len() / WIDTH);
         tuples.truncate(tuples.len() - 2);
-        let values: Vec<Value<'v>> = group.iter().flatten().cloned().collect();
         connection.execute(&sql.replace("VALUES …", &format!("VALUES {tuples}")), &values)?;
     }
     Ok(())
+}
+
+/// Returns how many bytes a row adds to a statement.
+fn length_of(row: &[Value<'_>]) -> usize {
+    row.iter().map(Value::length).sum()
 }
 
 impl Archive for ServerArchive {
@@ -397,6 +446,19 @@ impl Archive for ServerArchive {
         self.address.kind.backend().as_str()
     }
 
+    fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
+        let action = change.describe();
+        let begin = |connection: &mut dyn Connection| connection.dialect().begin_write;
+        let superseded_by = self.transaction(action, begin, |connection| {
+            rights::check(connection, change)?;
+            copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")
+        })?;
+        match superseded_by {
+            Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
+            _ => Ok(()),
+        }
+    }
+
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
             connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
@@ -404,14 +466,18 @@ impl Archive for ServerArchive {
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_artifacts(connection, contents))
+        self.ask(|connection| bytes::find_artifacts(connection, contents))
     }
 
     fn find_blocks(&mut self, raw: &[Sha256]) -> Result<HashMap<Sha256, BlockInfo>, ArchiveError> {
-        self.read(|connection| bytes::find_blocks(connection, raw))
+        self.ask(|connection| bytes::find_blocks(connection, raw))
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        // Looked at again under the lock; here it keeps blocks that nobody will use from being written.
+        if let Some(by) = self.superseded_by()? {
+            return Err(ArchiveError::Superseded { by });
+        }
         let store = self.blocks.clone();
         let blocks = put_first(self, &store, blocks)?;
         self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
@@ -484,7 +550,7 @@ impl Archive for ServerArchive {
     }
 
     fn find_events(&mut self, digests: &[Sha256]) -> Result<HashSet<Sha256>, ArchiveError> {
-        self.read(|connection| events::find(connection, digests))
+        self.ask(|connection| events::find(connection, digests))
     }
 
     fn counts(&mut self) -> Result<Counts, ArchiveError> {

@@ -9,18 +9,25 @@ use super::address::{Address, Host, Tls};
 use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
+    // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
+    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED"],
     begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
+    own_numbers: "OVERRIDING USER VALUE",
     integer: "BIGINT",
     columns: "SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
       WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
         AND c.relname IN (…)",
+    any_table: "SELECT c.relname::text FROM pg_catalog.pg_class c
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1",
     // Whatever the database's default is: what another program made while it was waited for must be seen.
-    begin_migration: &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"],
+    begin_migration: &["BEGIN ISOLATION LEVEL READ COMMITTED"],
     // The key is the bytes `ATmb` and the schema: archives in other schemas of the database are none of its business.
     lock_migration: "SELECT CAST(1 AS BIGINT) FROM (
       SELECT pg_advisory_xact_lock(1096052066, hashtext(current_schema()))) AS locked",

@@ -26,7 +26,7 @@ const TABLES: &[&str] = &[
 /// The columns by which our table `migration`, the first one that is made, differs from other programs' tables.
 const MARKS: [&str; 3] = ["version", "sha256", "program"];
 
-const OTHER_TABLES: &str = "it has another program's tables of the same names";
+const OTHER_TABLES: &str = "it has another program's tables";
 
 /// How many migrations are looked at: more than there will be, and few enough for any answer.
 const MIGRATIONS: usize = 1024;
@@ -59,14 +59,15 @@ pub(super) fn inspect(
     let has = |table: &str| columns.iter().any(|(name, _)| name == table);
     let has_column = |table: &str, column: &str| columns.contains(&(table.to_owned(), column.to_owned()));
     if !MARKS.iter().all(|column| has_column("migration", column)) {
-        // The Python tool's archive, and whatever else has tables of our names, is left alone.
-        return match columns.is_empty() {
-            true => Ok(Found::None),
-            false if has_column("artifact", "blob_bytes") => {
-                Err(ArchiveError::PythonArchive { archive: archive.to_owned() })
-            }
-            false => Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES }),
-        };
+        // The Python tool's archive, and whatever else somebody has tables for, is left alone, also where no name is ours:
+        // an address is more easily mistyped than a database shared on purpose.
+        if has_column("artifact", "blob_bytes") {
+            return Err(ArchiveError::PythonArchive { archive: archive.to_owned() });
+        }
+        if !connection.query(connection.dialect().any_table, &[]).map_err(failed)?.is_empty() {
+            return Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES });
+        }
+        return Ok(Found::None);
     }
     if !has("archive") {
         return Ok(Found::None);

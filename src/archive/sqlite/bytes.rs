@@ -20,19 +20,33 @@ pub(super) fn find_artifacts(
     contents: &[Sha256],
 ) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
     let failed = engine_error("look for contents");
-    let sql = format!("SELECT size_bytes, {COMPRESSED_SIZE}, purged_at FROM artifact a WHERE content_sha256 = ?1");
+    let sql = format!(
+        "SELECT size_bytes, {COMPRESSED_SIZE}, purged_at, b.raw_sha256, s.\"offset\", s.length
+         FROM artifact a LEFT JOIN segment s ON s.artifact_id = a.id AND s.position = 0 LEFT JOIN block b ON b.id = s.block_id
+         WHERE content_sha256 = ?1"
+    );
     let transaction = connection.unchecked_transaction().map_err(failed)?;
     let mut statement = transaction.prepare_cached(&sql).map_err(failed)?;
     let mut found = HashMap::new();
     for sha256 in contents {
         let row = statement.query_row([sha256.to_string()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
+            let first = match row.get::<_, Option<String>>(3)? {
+                Some(block) => Some((block, row.get(4)?, row.get(5)?)),
+                None => None,
+            };
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?, first))
         });
-        if let Some((size, compressed_size, purged_at)) = row.optional().map_err(failed)? {
+        if let Some((size, compressed_size, purged_at, first)) = row.optional().map_err(failed)? {
             let purged_at = purged_at.map(|text| parse(&text, "artifact.purged_at")).transpose()?;
             let size = length(size, "artifact.size_bytes")?;
             let compressed_size = length(compressed_size, "segment.length")?;
-            found.insert(*sha256, ArtifactInfo { size, compressed_size, purged_at });
+            let first = match first {
+                Some((block, offset, length)) => {
+                    Some(Segment { block: parse(&block, "block.raw_sha256")?, offset, length })
+                }
+                None => None,
+            };
+            found.insert(*sha256, ArtifactInfo { size, compressed_size, purged_at, first });
         }
     }
     Ok(found)
@@ -161,11 +175,7 @@ pub(super) fn segments(connection: &Connection, content: &Sha256, from: u64) -> 
     Ok(segments)
 }
 
-pub(super) fn block(
-    connection: &Connection,
-    store: &Blocks,
-    raw: &Sha256,
-) -> Result<Option<Block>, ArchiveError> {
+pub(super) fn block(connection: &Connection, store: &Blocks, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
     let failed = engine_error("read a block");
     let mut statement = connection
         .prepare_cached(

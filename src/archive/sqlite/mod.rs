@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::migration::{Migration, migrations};
 use super::objects::{Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Counts, Event, ItemStatus, NewArtifact, PendingOperation,
-    Query, Segment, StoredItem,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact,
+    PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::fs::{network_filesystem, parent_of, sync_dir};
@@ -242,6 +242,7 @@ fn engine_error(action: &'static str) -> impl Fn(rusqlite::Error) -> ArchiveErro
             ArchiveError::Damaged { what: format!("SQLite reports `{error}`") }
         }
         Some(ErrorCode::TooBig) => ArchiveError::Damaged { what: "a value longer than any of an archive's".to_owned() },
+        Some(ErrorCode::ReadOnly) => ArchiveError::ReadOnly { action, source: Box::new(error) },
         Some(_) => ArchiveError::Engine { action, source: Box::new(error) },
         // Not from SQLite but from reading a column: the value has the wrong type or form.
         None => ArchiveError::Damaged { what: format!("a value cannot be read (`{error}`)") },
@@ -270,6 +271,17 @@ impl Archive for SqliteArchive {
         "sqlite"
     }
 
+    fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
+        if self.connection.is_readonly(MAIN_DB).map_err(engine_error("say whether it can be written"))? {
+            let source = "the file cannot be written".into();
+            return Err(ArchiveError::ReadOnly { action: change.describe(), source });
+        }
+        match copying::superseded_by(&self.connection)? {
+            Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
+            _ => Ok(()),
+        }
+    }
+
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))
     }
@@ -284,6 +296,12 @@ impl Archive for SqliteArchive {
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
         let store = self.blocks.clone();
+        // Looked at again under the lock; here it keeps objects that nobody will use from being written.
+        if store.is_some()
+            && let Some(by) = copying::superseded_by(&self.connection)?
+        {
+            return Err(ArchiveError::Superseded { by });
+        }
         let blocks = put_first(self, &store, blocks)?;
         bytes::put(self.write()?, &blocks, artifacts)
     }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use clap::Args;
-use git_archive_tomb::archive::{Event, Location, OpenMode};
+use git_archive_tomb::archive::{Change, Event, Location, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::{ArchiveUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
@@ -98,6 +98,10 @@ fn copy(
         return Err(MigrateError::Same.into());
     }
     let mut source = session.open_archive(OpenMode::Existing)?;
+    // Before the copy comes to be. A source that is marked already needs no further mark.
+    if source.superseded_by()?.is_none() {
+        source.check_change(Change::Supersede).map_err(MigrateError::Source)?;
+    }
     let mut lock = session.open_archive(OpenMode::Existing)?;
     let mut target = session.open_at(target, OpenMode::CreateOrMigrate)?.map_err(MigrateError::Target)?;
     let (from, to) = (source.id().to_owned(), target.id().to_owned());

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use bstr::ByteVec;
 use clap::{Args, ValueEnum};
-use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, OpenMode};
+use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
 use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
@@ -270,7 +270,7 @@ impl RestoreRun {
         }
         match session.try_open_archive(OpenMode::Existing)? {
             Ok(mut archive) => {
-                Session::refuse_superseded(&mut *archive)?;
+                archive.check_change(Change::Restore)?;
                 Ok(Some(archive))
             }
             Err(ArchiveError::Missing { .. }) => Ok(None),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteVec};
 use clap::Args;
-use git_archive_tomb::archive::{OpenMode, Progress as StoreProgress, StoreContentsOptions};
+use git_archive_tomb::archive::{Change, OpenMode, Progress as StoreProgress, StoreContentsOptions};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::id::{ObjectId, Sha256, Tombstone};
@@ -250,7 +250,7 @@ fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcome, CommandE
     let missing = default && session.places.archive().symlink_metadata().is_err();
     let mode = if default { OpenMode::CreateIfMissing } else { OpenMode::Existing };
     let mut archive = session.open_archive(mode)?;
-    Session::refuse_superseded(&mut *archive)?;
+    archive.check_change(Change::Store)?;
     if missing {
         session.output.say(format_args!("made the archive {}", session.shown_archive()?));
     }

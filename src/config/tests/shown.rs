@@ -18,9 +18,7 @@ fn show_begins_with_the_python_tools_lines() {
 #[test]
 fn show_tells_secrets_in_debug_only() {
     let config = sources()
-        .file(
-            "[backend]\nurl = \"postgres://u:canary@h/db\"\n[storage]\ndriver = \"object\"\nurl = \"s3://bucket\"",
-        )
+        .file("[backend]\nurl = \"postgres://u:canary@h/db\"\n[storage]\ndriver = \"object\"\nurl = \"s3://bucket\"")
         .load();
     let json = |reveal| {
         show::entries(&config, reveal).map(|entry| serde_json::to_string(&entry).expect("is JSON")).collect::<Vec<_>>()

@@ -74,12 +74,7 @@ impl Machine {
             }
             Kind::Mariadb => {
                 let mut mariadbd = program(self.kind, "mariadbd");
-                mariadbd.args([
-                    "--no-defaults",
-                    "--bind-address=127.0.0.1",
-                    "--skip-log-bin",
-                    "--performance-schema=0",
-                ]);
+                mariadbd.args(["--no-defaults", "--bind-address=127.0.0.1", "--performance-schema=0"]);
                 // To the system at every commit: there it survives the server.
                 mariadbd.args(["--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync"]);
                 mariadbd.args([

@@ -1,9 +1,12 @@
 //! Archives on real servers: every command as on SQLite, and what goes wrong on the way to a server.
 
+mod binlog;
 mod faults;
 mod hostile;
+mod init;
 mod logins;
 mod machine;
+mod packets;
 mod proxy;
 mod secrets;
 mod story;

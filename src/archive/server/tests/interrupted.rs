@@ -84,3 +84,11 @@ fn an_archive_in_another_schema_is_one_by_itself() {
     assert!(matches!(public, ArchiveError::Missing { .. }), "{public:?}");
     database.administrate(&format!("ALTER ROLE {name} RESET ALL"));
 }
+
+/// What an extension brings into a schema, as many a provider's do, makes it nobody's.
+#[test]
+fn a_schema_with_an_extension_in_it_is_empty() {
+    let database = Place::new(Kind::Postgres);
+    database.owner().run("CREATE EXTENSION pg_stat_statements").expect("is part of the server's package");
+    database.open(OpenMode::CreateOrMigrate, migrations(Backend::Postgres)).expect("makes an archive");
+}
