@@ -18,7 +18,7 @@ mod line;
 #[cfg(feature = "net")]
 mod store;
 #[cfg(all(test, feature = "net"))]
-mod tests;
+pub(in crate::archive) mod tests;
 
 pub use error::ObjectsError;
 #[cfg(feature = "net")]

@@ -9,6 +9,7 @@ use crate::archive::contract::{self, Client, Database, Engine};
 use crate::redact::UrlParts;
 
 mod interrupted;
+mod objects;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {
