@@ -373,7 +373,7 @@ fn a_store_that_is_down_is_out_of_reach_and_tried_again_if_that_is_asked_for() {
     }
     let down = down
         .with("CODEX_ARCHIVE_RETRY_ENABLED", "true")
-        .with("CODEX_ARCHIVE_RETRY_MAX_ATTEMPTS", "2")
+        .with("CODEX_ARCHIVE_RETRY_MAX", "2")
         .with("CODEX_ARCHIVE_RETRY_INITIAL_DELAY", "0");
     down.tomb(&["store", "README.md"]).exits(6);
     let log = std::fs::read_to_string(repo.path.join(".git/archive-tomb/archive_ops.jsonl")).unwrap();

@@ -78,8 +78,7 @@ impl ObjectBlocks {
         let runtime = runtime.map_err(|error| unusable(error.into()))?;
         let (store, prefix, folder): (Arc<dyn ObjectStore>, _, _) = match &place.kind {
             ObjectPlaceKind::Bucket { name, prefix } => {
-                let builder = bucket(name, place).map_err(|error| unusable(error.into()))?;
-                let store = builder.build().map_err(|error| unusable(plain(error)))?;
+                let store = bucket(name, place).build().map_err(|error| unusable(plain(&error)))?;
                 (Arc::new(store), Path::parse(prefix).map_err(|error| unusable(error.into()))?, None)
             }
             ObjectPlaceKind::Folder(folder) => {
@@ -87,7 +86,7 @@ impl ObjectBlocks {
                 let found = std::fs::metadata(folder)
                     .and_then(|found| if found.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) });
                 found.map_err(|error| unusable(error.into()))?;
-                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(plain(error)))?;
+                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(plain(&error)))?;
                 (Arc::new(store.with_fsync(true)), Path::default(), Some(folder.clone()))
             }
         };
@@ -133,7 +132,7 @@ impl ObjectBlocks {
     }
 
     fn path(&self, name: &str) -> Path {
-        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.prefix.clone(), Path::join)
     }
 
     fn path_of(&self, codec: Codec, stored_sha256: &Sha256) -> Path {
@@ -192,9 +191,10 @@ impl ObjectBlocks {
         }
         // It was there before, and is not what its name says: what was cut off, or lost with a machine's power.
         self.replace(&path, block.stored.clone()).await.map_err(failed)?;
-        match self.is_there(&path, block).await? {
-            true => Ok(()),
-            false => Err(self.damaged(&path, "it was not read back as it was written")),
+        if self.is_there(&path, block).await? {
+            Ok(())
+        } else {
+            Err(self.damaged(&path, "it was not read back as it was written"))
         }
     }
 
@@ -220,12 +220,12 @@ impl ObjectBlocks {
         let store = self.shown.clone();
         match error {
             // Where something was to be written, only the bucket itself can be missing.
-            NotFound { .. } => ObjectsError::Unusable { store, source: plain(error) },
+            NotFound { .. } => ObjectsError::Unusable { store, source: plain(&error) },
             PermissionDenied { .. } | Unauthenticated { .. } => {
-                ObjectsError::Refused { store, action, source: plain(error) }
+                ObjectsError::Refused { store, action, source: plain(&error) }
             }
-            error if may_pass(&error) => ObjectsError::Unreachable { store, source: plain(error) },
-            error => ObjectsError::Failed { store, action, source: plain(error) },
+            error if may_pass(&error) => ObjectsError::Unreachable { store, source: plain(&error) },
+            error => ObjectsError::Failed { store, action, source: plain(&error) },
         }
     }
 }
@@ -279,7 +279,7 @@ enum Unread {
 }
 
 /// Returns what connects to a bucket.
-fn bucket(name: &str, place: &ObjectPlace) -> Result<AmazonS3Builder, String> {
+fn bucket(name: &str, place: &ObjectPlace) -> AmazonS3Builder {
     // The client asks for the process's choice, and there is one cryptography library here to choose from. Where
     // somebody chose before, that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -302,7 +302,7 @@ fn bucket(name: &str, place: &ObjectPlace) -> Result<AmazonS3Builder, String> {
             builder = builder.with_config(key, value.expose_secret());
         }
     }
-    Ok(builder.with_bucket_name(name))
+    builder.with_bucket_name(name)
 }
 
 /// Returns whether it may pass that a store did not answer.
@@ -316,7 +316,7 @@ fn may_pass(error: &object_store::Error) -> bool {
         }
         // An I/O error passes over what it holds when it is asked for its source.
         let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || held.is_some_and(|held| held.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() || held.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) {
             // Certificates do not mend themselves.
             return false;
         }
@@ -330,8 +330,8 @@ const LONGEST_SAYING: usize = 300;
 
 /// Returns what an error says at its root: every level of the crate's errors repeats those below, and some say the whole
 /// of a server's answer.
-fn plain(error: object_store::Error) -> Box<dyn Error + Send + Sync> {
-    let mut root: &(dyn Error + 'static) = &error;
+fn plain(error: &object_store::Error) -> Box<dyn Error + Send + Sync> {
+    let mut root: &(dyn Error + 'static) = error;
     while let Some(source) = root.source() {
         root = source;
     }

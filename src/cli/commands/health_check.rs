@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
     let (mut lines, url) = (show::backend_lines(config, reveal), show::url(config, reveal));
     let objects = config.storage.object_store.as_ref().map(ToString::to_string);
     if let Some(objects) = &objects {
-        lines += &format!("Objects: {objects}\n");
+        lines = format!("{lines}Objects: {objects}\n");
     }
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::HealthCheck, OperationId::generate(), Timestamp::now());
