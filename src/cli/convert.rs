@@ -286,9 +286,12 @@ fn objects_consequence(error: &ObjectsError) -> (Exit, Option<&'static str>) {
                 "check `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`, and what the bucket's policy allows",
             ),
         ),
-        ObjectsError::Unreachable { .. } => {
-            (Exit::Unreachable, Some("see that the store can be reached from here, and check `AWS_ENDPOINT`"))
-        }
+        ObjectsError::Unreachable { .. } => (
+            Exit::Unreachable,
+            Some(
+                "see that the store can be reached from here, and check `AWS_ENDPOINT`; without `AWS_ACCESS_KEY_ID` the machine's own role is asked for",
+            ),
+        ),
         ObjectsError::Failed { .. } => (Exit::Unreachable, None),
         ObjectsError::Damaged { .. } => (
             Exit::Integrity,

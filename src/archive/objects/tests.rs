@@ -8,6 +8,7 @@ use super::*;
 use crate::archive::contract::{self, Engine, noise, read, store};
 use crate::archive::{BLOCK_SIZE, BlockError, ReadError, SqliteArchive, StoreContentsOptions, store_contents};
 use crate::fs::parent_of;
+use crate::id::OperationId;
 use crate::retry::Class;
 
 /// Where the objects of a test are.
@@ -472,6 +473,37 @@ fn a_bucket_that_is_missing_is_not_made() {
     let engine = Sqlite::<Bucket>::create();
     let error = engine.refused(Some(&place), OpenMode::Existing);
     assert!(matches!(error, ObjectsError::Absent { .. }), "{error:?}");
+}
+
+/// The recipe of `docs/archive.md`, run as it stands there.
+#[cfg(unix)]
+#[test]
+fn a_file_is_restored_from_objects_by_the_documented_recipe_alone() {
+    use std::process::Command;
+
+    let there = |name: &str| Command::new(name).arg("--version").output().is_ok();
+    if !["sqlite3", "zstd", "sha256sum"].into_iter().all(there) {
+        return;
+    }
+    let text = include_str!("../../../docs/archive.md");
+    let recipe = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a recipe");
+    let engine = Sqlite::<Folder>::create();
+    fs::write(engine.folder.path().join("recipe.sh"), recipe).expect("writes");
+    let mut large = noise(5, 2_000_000);
+    large.extend(b"and text\n".repeat(200_000));
+    for (name, content) in [("large", large), ("small", b"small\n".to_vec()), ("empty", Vec::new())] {
+        let mut archive = engine.open();
+        let item = contract::item(&mut *archive, name.as_bytes(), &content);
+        archive.begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
+        let output = Command::new("sh")
+            .current_dir(engine.folder.path())
+            .args(["recipe.sh", "archive.sqlite", &item.tombstone.to_string(), name])
+            .arg(engine.objects.0.path())
+            .output()
+            .expect("runs");
+        assert!(output.status.success(), "{output:?}");
+        assert!(fs::read(engine.folder.path().join(name)).expect("reads") == content);
+    }
 }
 
 /// Opens an archive whose objects are on a server that treats every connection in this way, and returns what comes of it.
