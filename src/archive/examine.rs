@@ -3,10 +3,19 @@
 use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
+use std::slice::Chunks;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use super::{Archive, ArchiveError, ContentReader, Query, ReadError};
+use super::reader::LOOK_AHEAD;
+use super::{AnyArchive, ArchiveError, ContentReader, Pool, Query, ReadError, StoredItem};
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
+
+/// How many runs of contents each thread reads, if they are even: the fewer, the longer the last ones may keep one thread
+/// busy alone; the more, the more often neighbours are parted.
+const RUNS_PER_THREAD: usize = 4;
 
 /// What an examination came to.
 #[derive(Debug, Default)]
@@ -15,6 +24,15 @@ pub struct Examination {
     pub read: usize,
     /// Those that did not come out as they went in, each by one of its items.
     pub damaged: Vec<Damage>,
+}
+
+/// A content that is to be read, and an item that has it.
+#[derive(Clone)]
+struct Chosen {
+    sha256: Sha256,
+    size: u64,
+    tombstone: Tombstone,
+    path: RepoPath,
 }
 
 /// A content that did not come out as it went in.
@@ -28,41 +46,83 @@ pub struct Damage {
     pub error: ReadError,
 }
 
-/// Reads and hashes every content that clone `origin` sees and that was not purged, or `sample` of them, chosen at random.
-/// `progress` is told the number that are done and the number that are chosen.
+/// Reads and hashes every content that clone `origin` sees and that was not purged, or `sample` of them, chosen at random,
+/// with as many threads as `pool` has handles to lend. `progress` is told the number that are done and the number that are
+/// chosen.
 ///
 /// Memory grows with the number of contents, not with their sizes.
 pub fn examine(
-    archive: &mut dyn Archive,
+    pool: &Pool<'_>,
     origin: &str,
     sample: Option<usize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examination, ArchiveError> {
-    let query = Query { origin: Some(origin.to_owned()), ..Query::default() };
-    let mut contents: Vec<(Sha256, u64, Tombstone, RepoPath)> = Vec::new();
-    let mut seen = HashSet::new();
-    archive.list(&query, &mut |stored| {
-        let item = stored.item;
-        if stored.purged_at.is_none() && seen.insert(item.sha256) {
-            contents.push((item.sha256, item.size, item.tombstone, item.path));
-        }
-        ControlFlow::Continue(())
-    })?;
+    let mut contents = contents(&mut *pool.lend()?, origin)?;
     if let Some(sample) = sample {
         contents = fastrand::choose_multiple(contents, sample);
     }
-    // Neighbours share blocks, and the reader keeps the last ones.
-    contents.sort_by(|a, b| a.3.cmp(&b.3));
+    // Neighbours share blocks, and a reader keeps the last ones.
+    contents.sort_by(|a, b| a.path.cmp(&b.path));
     let total = contents.len();
-    let mut reader = ContentReader::new(archive);
-    reader.expect(contents.iter().map(|(sha256, ..)| *sha256));
+    let run = (total / (pool.limit() * RUNS_PER_THREAD)).clamp(1, LOOK_AHEAD);
+    let runs = Mutex::new(contents.chunks(run));
     let mut examination = Examination::default();
-    for (sha256, size, tombstone, path) in contents {
-        if let Err(error) = reader.read(&sha256, size, &mut io::sink()) {
-            examination.damaged.push(Damage { tombstone, path, error });
+    thread::scope(|scope| {
+        let (sender, outcomes) = sync_channel(LOOK_AHEAD);
+        for _ in 0..pool.limit().min(total.div_ceil(run)) {
+            let (sender, runs) = (sender.clone(), &runs);
+            scope.spawn(move || {
+                if let Err(error) = read_runs(pool, runs, &sender) {
+                    // Nobody listens any more where another one failed before.
+                    let _ = sender.send(Err(error));
+                }
+            });
         }
-        examination.read += 1;
-        progress(examination.read, total);
-    }
+        drop(sender);
+        // Where it ends early the channel closes, and the threads stop.
+        for outcome in outcomes {
+            examination.damaged.extend(outcome?);
+            examination.read += 1;
+            progress(examination.read, total);
+        }
+        Ok::<(), ArchiveError>(())
+    })?;
+    examination.damaged.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(examination)
+}
+
+/// Reads runs of contents until there are none, and sends what became of each content.
+fn read_runs(
+    pool: &Pool<'_>,
+    runs: &Mutex<Chunks<'_, Chosen>>,
+    sender: &SyncSender<Result<Option<Damage>, ArchiveError>>,
+) -> Result<(), ArchiveError> {
+    let mut archive = pool.lend()?;
+    let mut reader = ContentReader::new(&mut *archive);
+    loop {
+        let next = runs.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some(run) = next else { return Ok(()) };
+        reader.expect(run.iter().map(|chosen| chosen.sha256));
+        for Chosen { sha256, size, tombstone, path } in run {
+            let read = reader.read(sha256, *size, &mut io::sink());
+            let damage = read.err().map(|error| Damage { tombstone: *tombstone, path: path.clone(), error });
+            if sender.send(Ok(damage)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Returns the contents that clone `origin` sees and that were not purged, each once.
+fn contents(archive: &mut AnyArchive, origin: &str) -> Result<Vec<Chosen>, ArchiveError> {
+    let query = Query { origin: Some(origin.to_owned()), ..Query::default() };
+    let mut contents = Vec::new();
+    let mut seen = HashSet::new();
+    archive.list(&query, &mut |StoredItem { item, purged_at, .. }| {
+        if purged_at.is_none() && seen.insert(item.sha256) {
+            contents.push(Chosen { sha256: item.sha256, size: item.size, tombstone: item.tombstone, path: item.path });
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(contents)
 }

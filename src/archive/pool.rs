@@ -29,6 +29,18 @@ impl<'a> Pool<'a> {
         Self { open: Box::new(open), limit: limit.max(1), handles: Mutex::default(), returned: Condvar::new() }
     }
 
+    /// Adds a handle that is open already.
+    #[must_use]
+    pub fn with(self, archive: Box<AnyArchive>) -> Self {
+        self.handles().idle.push(archive);
+        self
+    }
+
+    /// Returns how many handles it lends at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Lends a handle; waits while all are lent. A thread that has one must not ask for another.
     pub fn lend(&self) -> Result<Lent<'_, 'a>, ArchiveError> {
         let mut handles = self.handles();

@@ -105,6 +105,17 @@ pub enum StoreContentsError {
     Archive(#[from] ArchiveError),
 }
 
+impl StoreContentsError {
+    /// Returns whether the archive gave back something else than it was given.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Block(_) => true,
+            Self::Known(error) => error.is_integrity(),
+            Self::Source { .. } | Self::Changed { .. } | Self::Archive(_) => false,
+        }
+    }
+}
+
 /// Stores everything `source` has and returns what became of each content, in the source's order.
 ///
 /// On return everything is durable and has been read back, what the archive had before included: the caller may remove

@@ -125,6 +125,9 @@ impl From<MigrateError> for CommandError {
             ),
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+            MigrateError::Kept { .. } => {
+                (Exit::Governance, "destroy the bytes in the old archive first, as was decided")
+            }
         };
         Self::from_error(exit, &error).hint(hint)
     }
@@ -479,7 +482,7 @@ impl From<StoreError> for CommandError {
                 };
                 with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
             }
-            StoreError::Contents { source: StoreContentsError::Known(ref known), .. } if known.is_integrity() => {
+            StoreError::Contents { ref source, .. } if source.is_integrity() => {
                 Self::from_error(Exit::Integrity, &error)
                     .hint("have the archive's administrator look at it: `git archive-tomb health-check --deep`")
             }

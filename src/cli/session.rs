@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Event, Location, ObjectPlace, ObjectPlaceKind, OnRetry, OpenMode, Retry, StoredItem,
+    AnyArchive, ArchiveError, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry, StoredItem,
     open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
@@ -352,6 +352,19 @@ impl<'a> Session<'a> {
         Ok(archive)
     }
 
+    /// Returns what lends handles of the archive, which must exist, to as many threads as may work at the same time.
+    pub(crate) fn pool(&self) -> Result<Pool<'static>, CommandError> {
+        let archive = self.archive()?;
+        let (config, location, on_retry) = (self.config()?, self.archive_location()?, self.on_retry()?);
+        let policy = config.retry.policy();
+        let objects = config.storage.object_store.as_ref().map(object_place);
+        let open = move || {
+            let open = || location.open(objects.as_ref(), OpenMode::Existing);
+            open_retrying(policy, Box::new(on_retry.clone()), open)
+        };
+        Ok(Pool::new(config.batch.max_concurrent, open).with(archive))
+    }
+
     /// Opens the archive; `None` if there is none, or one whose making was stopped.
     pub(crate) fn archive_if_any(&self) -> Result<Option<Box<AnyArchive>>, CommandError> {
         match self.try_open_archive(OpenMode::Existing)? {
@@ -403,7 +416,7 @@ impl<'a> Session<'a> {
         if mode != OpenMode::Existing && *location == Location::File(self.places.archive()) {
             self.places.create()?;
         }
-        Ok(open_retrying(self.config()?.retry.policy(), self.on_retry()?, || location.open(objects, mode)))
+        Ok(open_retrying(self.config()?.retry.policy(), Box::new(self.on_retry()?), || location.open(objects, mode)))
     }
 
     /// Warns who reads an archive that another one took the place of: what came since is there and not here.
@@ -423,10 +436,10 @@ impl<'a> Session<'a> {
 
     /// Returns what tells the log and the operations log of attempts that failed and are made again. The last one of them
     /// carries how long they took together.
-    fn on_retry(&self) -> Result<Box<OnRetry<'static>>, CommandError> {
+    fn on_retry(&self) -> Result<impl Fn(Retry<'_>) + Clone + Send + Sync + 'static, CommandError> {
         let (log, acting) = (self.operations_log()?, self.acting.borrow().clone());
         let (backend, metrics) = (self.config()?.url.backend().as_str(), self.config()?.performance);
-        Ok(Box::new(move |retry| {
+        Ok(move |retry: Retry<'_>| {
             let action = acting.as_ref().map(|record| record.action.as_str());
             let (attempt, level, error, duration_ms) = match retry {
                 Retry::Again { attempt, delay, error } => {
@@ -460,7 +473,7 @@ impl<'a> Session<'a> {
             if let Err(error) = append_record(&log, &record) {
                 warn!("cannot record it: {error}");
             }
-        }))
+        })
     }
 
     /// Appends a record to the operations log and, where there is an archive, to its events.

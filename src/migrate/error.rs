@@ -52,6 +52,18 @@ pub enum MigrateError {
         /// When.
         purged_at: Timestamp,
     },
+    /// A content was purged, and the source still, or again, has its bytes.
+    #[error(
+        "content `{sha256}` was purged at {purged_at}, says {evidence}, and the archive that is to be copied has its bytes"
+    )]
+    Kept {
+        /// The content.
+        sha256: Sha256,
+        /// When.
+        purged_at: Timestamp,
+        /// What tells of it: an evidence file, or an event of the archive.
+        evidence: String,
+    },
     /// The two do not hold the same in the end.
     #[error("the copy holds something else than its source: digest `{target_digest}` and not `{source_digest}`")]
     Differ {

@@ -5,6 +5,7 @@
 
 mod contents;
 mod error;
+mod purges;
 
 use std::collections::HashMap;
 use std::io;
@@ -16,6 +17,7 @@ use crate::fault;
 use crate::id::Tombstone;
 
 pub use error::MigrateError;
+pub use purges::Purges;
 
 /// How far a migration has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +53,11 @@ pub struct Archives<'a> {
 
 /// Copies `archives.source` to `archives.target`, and marks the source as superseded. `record` makes the event that both
 /// get, of the facts that both hold before it.
+///
+/// What `purges` knows as purged is not copied: a source that still has the bytes is refused.
 pub fn migrate(
     archives: Archives<'_>,
+    purges: &Purges,
     record: &mut dyn FnMut(&Facts) -> Event,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Migrated, MigrateError> {
@@ -68,6 +73,7 @@ pub fn migrate(
     if mark.is_some() && target.superseded_by().map_err(MigrateError::Target)?.is_none() {
         return Ok(Migrated { facts: facts_of(target).map_err(MigrateError::Target)?, event: None });
     }
+    purges.refuse(source)?;
     target.begin_copy(&of).map_err(MigrateError::Target)?;
     fault::point("copy-marked");
     let mut copy = Copy { source, target, of, verified: 0, bytes: 0, events: 0, migrated: None, progress };
@@ -75,7 +81,8 @@ pub fn migrate(
 
     let (mut looked, mut appended) = (None, None);
     let mut last_look = || {
-        let compared = copy.run().and_then(|()| copy.compare());
+        // Somebody may have stored it again meanwhile, here as before.
+        let compared = copy.run().and_then(|()| purges.refuse(copy.source)).and_then(|()| copy.compare());
         let event = compared.as_ref().ok().map(&mut *record);
         (looked, appended) = (Some(compared), event.clone());
         event
@@ -158,11 +165,18 @@ impl Copy<'_> {
             if let Some(event) = events.iter().rfind(|event| event.action == Action::Migrate) {
                 self.migrated = Some(event.clone());
             }
+            self.refuse_purged(&events)?;
             self.take_in(&Batch { events, ..Batch::default() })?;
             fault::point("copy-events");
             self.events = last;
             (self.progress)(Progress::Events(last));
         }
+    }
+
+    /// Fails where an event tells of a purge and the source has the bytes.
+    fn refuse_purged(&mut self, events: &[Event]) -> Result<(), MigrateError> {
+        let purges = Purges::in_events(events);
+        if purges.is_empty() { Ok(()) } else { purges.refuse(self.source) }
     }
 
     fn take_in(&mut self, batch: &Batch) -> Result<(), MigrateError> {

@@ -1,6 +1,6 @@
 //! Which evidence a change brings, read from git's objects and never from the working tree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::change::literal;
 use crate::evidence::format::{Entry, EvidenceFileName, Facts, FileError, read};
@@ -62,6 +62,35 @@ pub fn tracked(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
     let entries = repository.tracked_entries(&[literal(&folder)])?;
     let unconflicted = entries.iter().filter(|entry| entry.stage == 0);
     Ok(sorted(repository, unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect()))
+}
+
+/// Returns the evidence files of the index, of HEAD and of every reference. Along a history evidence only grows, so the
+/// tips have it all.
+pub fn everywhere(repository: &Repository) -> Result<BTreeSet<Evidence>, GitError> {
+    let objects = repository.objects();
+    let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
+    let mut found = BTreeSet::new();
+    if !repository.is_bare() {
+        found.extend(tracked(repository)?);
+    }
+    let tips = repository.references("refs/")?.into_iter().map(|reference| reference.id);
+    let mut seen = HashSet::new();
+    for tip in tips.chain(repository.head()?.commit()) {
+        // A reference may lead to something else than a commit.
+        let Some(commit) = objects.peel_to_commit(&tip)? else { continue };
+        let Some(entry) = objects.entry(&commit.tree, &folder)? else { continue };
+        if !seen.insert(entry.id) {
+            continue;
+        }
+        for entry in objects.walk_folder(&commit.tree, &folder)? {
+            match entry {
+                Ok((path, entry)) => found.extend(Evidence::new(&path, &entry)),
+                Err(GitError::InvalidPath(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the evidence files that a change adds, oldest first.

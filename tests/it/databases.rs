@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use git_archive_tomb::archive::{AnyArchive, Location, OpenMode};
 use git_archive_tomb::redact::SecretUrl;
 
+use crate::common::{Run, assert_dropped};
+
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -65,7 +67,8 @@ impl Drop for Database {
     fn drop(&mut self) {
         if self.kind != Kind::Sqlite && !std::thread::panicking() {
             let force = if self.kind == Kind::Postgres { " WITH (FORCE)" } else { "" };
-            client(self.kind, &server(self.kind).unwrap(), &format!("DROP DATABASE {}{force}", self.name));
+            let drop = format!("DROP DATABASE {}{force}", self.name);
+            assert_dropped(&try_client(self.kind, &server(self.kind).unwrap(), &drop));
         }
     }
 }
@@ -82,6 +85,11 @@ fn server(kind: Kind) -> Option<String> {
 }
 
 fn client(kind: Kind, url: &str, sql: &str) {
+    let done = try_client(kind, url, sql);
+    assert_eq!(done.code, Some(0), "{sql}: {done}");
+}
+
+fn try_client(kind: Kind, url: &str, sql: &str) -> Run {
     let mut command = if kind == Kind::Postgres {
         let mut command = Command::new("psql");
         command
@@ -99,8 +107,7 @@ fn client(kind: Kind, url: &str, sql: &str) {
         command.env("MYSQL_PWD", password);
         command
     };
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    Run::from(command.output().unwrap())
 }
 
 /// Opens the archive in a database.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{Repo, Run, World};
+use crate::common::{Repo, Run, World, assert_dropped};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -104,8 +104,12 @@ impl Deployment {
     }
 
     fn administrate(&self, database: &str, sql: &str) {
+        self.try_administrate(database, sql).exits(0);
+    }
+
+    fn try_administrate(&self, database: &str, sql: &str) -> Run {
         let sql = sql.replace("tomb", &self.prefix);
-        self.run(&self.user, &self.password, database, &sql).exits(0);
+        self.run(&self.user, &self.password, database, &sql)
     }
 
     fn as_account(&self, account: &str, sql: &str) -> Run {
@@ -138,7 +142,9 @@ impl Drop for Deployment {
         }
         let (force, account) = if self.kind == Kind::Postgres { ("WITH (FORCE)", "ROLE") } else { ("", "USER") };
         for database in ["tombs", "tombs_restored"] {
-            self.administrate(self.home(), &format!("DROP DATABASE IF EXISTS {database} {force};"));
+            assert_dropped(
+                &self.try_administrate(self.home(), &format!("DROP DATABASE IF EXISTS {database} {force};")),
+            );
         }
         self.administrate(self.home(), &format!("DROP {account} IF EXISTS tomb_admin, tomb_writer, tomb_reader;"));
     }

@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use git_archive_tomb::archive::{
-    AnyArchive, ContentReader, ContentSource, Event, ItemState, Location, OpenMode, Query, Retry, StoreContentsOptions,
-    examine, open_retrying, store_contents,
+    AnyArchive, ContentReader, ContentSource, Event, ItemState, Location, OpenMode, Pool, Query, Retry,
+    StoreContentsOptions, examine, open_retrying, store_contents,
 };
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record};
@@ -389,7 +389,8 @@ fn sixteen_processes_leave_one_of_each() {
             }
         }
         assert_eq!(items, archived.len());
-        let examined = examine(&mut *archive, "nobody", None, &mut |_, _| ()).unwrap();
+        let pool = Pool::new(2, || Ok(open(&database, OpenMode::Existing)));
+        let examined = examine(&pool, "nobody", None, &mut |_, _| ()).unwrap();
         assert!(examined.damaged.is_empty(), "{:?}", examined.damaged);
         let counts = archive.counts().unwrap();
         assert_eq!(counts.items, counts.retrievable);

@@ -296,6 +296,25 @@ fn what_is_no_evidence_file_among_the_evidence_stops_nobody() {
     repo.tomb_ok(&["restore", "docs/old.md"]);
 }
 
+/// Who may write may also put in what is wrong, for a content that somebody is going to store.
+#[test]
+fn a_content_that_was_slipped_into_the_archive_is_not_relied_on() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.tomb_ok(&["init", "--no-hooks"]);
+    let content = repo.read("docs/old.md");
+    let sha256 = git_archive_tomb::id::Sha256::of(&content);
+    let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
+    let row =
+        "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES (?1, ?2, '2026-01-01T00:00:00.000Z')";
+    archive.execute(row, (sha256.to_string(), u32::try_from(content.len()).unwrap())).unwrap();
+    let before = repo.look();
+    let error = repo.tomb(&["store", "docs"]).exits(5).stderr_text();
+    assert!(error.contains("hint: have the archive's administrator look at it"), "{error}");
+    assert_eq!(repo.look(), before);
+    assert_nothing_unfinished(&repo);
+}
+
 #[test]
 fn a_restored_file_is_as_private_as_the_user_wants() {
     use std::os::unix::fs::PermissionsExt;

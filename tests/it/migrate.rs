@@ -3,7 +3,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use git_archive_tomb::clock::Timestamp;
+use git_archive_tomb::evidence::record::{Action, Record, Status};
+use git_archive_tomb::evidence::writer::NewEvidenceFile;
 use git_archive_tomb::fault::{COPYING_POINTS, VARIABLE};
+use git_archive_tomb::id::OperationId;
+use git_archive_tomb::item::RepoPath;
 
 use crate::common::{Repo, Run, World};
 use crate::databases::{Database, KINDS, Kind};
@@ -377,6 +382,70 @@ fn what_was_purged_since_and_what_others_wrote_keep_a_copy_from_completion() {
     let said = migrate(&repo, &target).exits(5).stderr_text();
     assert!(said.contains("the copy does not give back content `"), "{said}");
     repo.tomb_ok(&["health-check"]);
+}
+
+/// An archive that was brought back from an older backup has what was purged since; evidence of any reference still tells.
+#[test]
+fn what_evidence_of_any_reference_or_an_event_calls_purged_is_not_copied() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.tomb_ok(&["store", "docs", "src"]);
+    repo.commit_all("archive");
+    let stored = repo.tomb_ok(&["list", "--path", "docs/old.md", "--json"]).json().remove(0);
+    let mut record = Record::new(Action::Purge, OperationId::generate(), Timestamp::now());
+    record.actor = Some("Ann <ann@example.org>".to_owned());
+    record.status = Some(Status::Done);
+    record.tombstone = Some(stored["tombstone"].as_str().unwrap().parse().unwrap());
+    record.sha256 = Some(stored["sha256"].as_str().unwrap().parse().unwrap());
+    record.set_path(&RepoPath::try_new("docs/old.md").unwrap());
+
+    // On a branch that is not checked out.
+    let file = NewEvidenceFile::build(vec![record.clone()], Vec::new()).unwrap();
+    let path = file.path();
+    let path = std::str::from_utf8(path.as_bytes()).unwrap();
+    repo.git(&["checkout", "-q", "-b", "aside"]);
+    repo.write(path, file.bytes());
+    repo.commit_all("purge");
+    repo.git(&["checkout", "-q", "main"]);
+    let target = Database::new(Kind::Sqlite);
+    let said = migrate(&repo, &target).exits(4).stderr_text();
+    assert!(said.contains(&format!("says {path}, and the archive that is to be copied has its bytes")), "{said}");
+    assert_eq!(repo.with(URL, target.url()).tomb_ok(&["list"]).stdout_text(), "");
+    repo.tomb_ok(&["health-check"]);
+
+    // Nobody but an event tells, and then that too is forgotten.
+    repo.git(&["branch", "-q", "-D", "aside"]);
+    let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
+    let event = git_archive_tomb::archive::Event::from_record(&record).unwrap();
+    archive
+        .execute(
+            "INSERT INTO event (digest, op, action, created_at, line, tombstone_id) VALUES (?1, ?2, 'PURGE', ?3, ?4, ?5)",
+            [
+                event.digest.to_string(),
+                record.op.to_string(),
+                record.ts.to_string(),
+                event.line.clone(),
+                record.tombstone.unwrap().to_string(),
+            ],
+        )
+        .unwrap();
+    let said = migrate(&repo, &target).exits(4).stderr_text();
+    assert!(said.contains("says an event of the archive, and the archive"), "{said}");
+
+    // Once the bytes are gone, it moves, and they stay away.
+    tamper(
+        &repo,
+        &format!(
+            "DELETE FROM segment WHERE artifact_id = (SELECT id FROM artifact WHERE content_sha256 = '{0}');
+             UPDATE artifact SET purged_at = '2026-03-01T00:00:00.000Z' WHERE content_sha256 = '{0}'",
+            record.sha256.unwrap()
+        ),
+    );
+    let fresh = Database::new(Kind::Sqlite);
+    migrate(&repo, &fresh).exits(0);
+    let moved = repo.with(URL, fresh.url());
+    assert!(moved.tomb(&["cat", "docs/old.md"]).exits(4).stderr_text().contains("purged"));
+    moved.tomb_ok(&["cat", "src/keep.py"]);
 }
 
 #[test]

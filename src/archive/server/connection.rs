@@ -45,8 +45,8 @@ pub(super) struct Dialect {
     pub integer: &'static str,
     /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.
     pub columns: &'static str,
-    /// Asks for one table or view of the schema, whoever made it, but for what an extension brings.
-    pub any_table: &'static str,
+    /// Asks for one table or view of the schema that is `NOT IN (…)`, but for what an extension brings.
+    pub other_table: &'static str,
     /// Runs before a migration.
     pub begin_migration: &'static [&'static str],
     /// Waits for the lock that keeps others from migrating this archive: one row with 1, or another number where the

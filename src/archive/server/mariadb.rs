@@ -22,7 +22,8 @@ pub(super) static DIALECT: Dialect = Dialect {
     integer: "SIGNED",
     columns: "SELECT table_name, column_name FROM information_schema.columns
       WHERE table_schema = DATABASE() AND table_name IN (…)",
-    any_table: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1",
+    other_table: "SELECT table_name FROM information_schema.tables
+      WHERE table_schema = DATABASE() AND table_name NOT IN (…) LIMIT 1",
     // It commits at every change of the schema, so a transaction would promise what it does not keep.
     begin_migration: &[],
     lock_migration: "SELECT CAST(COALESCE(GET_LOCK(CONCAT('git-archive-tomb.', LEFT(DATABASE(), 40)), 60), 0) AS SIGNED)",

@@ -21,8 +21,8 @@ pub(super) static DIALECT: Dialect = Dialect {
       WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
         AND c.relname IN (…)",
-    any_table: "SELECT c.relname::text FROM pg_catalog.pg_class c
-      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    other_table: "SELECT c.relname::text FROM pg_catalog.pg_class c
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN (…)
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
         AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1",

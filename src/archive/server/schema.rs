@@ -64,7 +64,13 @@ pub(super) fn inspect(
         if has_column("artifact", "blob_bytes") {
             return Err(ArchiveError::PythonArchive { archive: archive.to_owned() });
         }
-        if !connection.query(connection.dialect().any_table, &[]).map_err(failed)?.is_empty() {
+        let mut is_used = !columns.is_empty();
+        // Not those of our names, which another program may have begun to make since.
+        in_groups(TABLES.iter().map(|table| (*table).into()), connection.dialect().other_table, |sql, values| {
+            is_used |= !connection.query(sql, values).map_err(failed)?.is_empty();
+            Ok(())
+        })?;
+        if is_used {
             return Err(ArchiveError::NotAnArchive { archive: archive.to_owned(), reason: OTHER_TABLES });
         }
         return Ok(Found::None);

@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::archive::contract::{self, Database, Engine, noise};
-use crate::archive::{BLOCK_SIZE, ContentReader, StoreContentsOptions, store_contents};
+use crate::archive::{BLOCK_SIZE, ContentReader, ReadError, StoreContentsOptions, store_contents};
 
 struct Sqlite {
     folder: tempfile::TempDir,
@@ -244,6 +244,38 @@ fn damage_in_any_table_is_noticed() {
             tombstones.iter().try_for_each(|tombstone| archive.events(tombstone, &mut |_| ControlFlow::Continue(())))
         });
         assert!(matches!(noticed, Err(ArchiveError::Damaged { .. })), "{damage}: {noticed:?}");
+    }
+}
+
+/// Between the look-up and the reading of a content its bytes may move to another block, or be destroyed.
+#[test]
+fn what_moved_after_it_was_looked_up_is_found_again() {
+    let purge = format!("UPDATE artifact SET purged_at = '{}'; DELETE FROM segment", Timestamp::now());
+    let moves = [
+        ("UPDATE segment SET block_id = (SELECT max(id) FROM block), offset = 3", true),
+        (&*purge, false),
+        ("DELETE FROM segment; DELETE FROM artifact", false),
+    ];
+    for (change, comes_back) in moves {
+        let engine = Sqlite::create();
+        let mut archive = engine.open();
+        let other = contract::store(&mut *archive, &[b"other".to_vec()])[0];
+        let content = b"content".to_vec();
+        let stored = contract::store(&mut *archive, std::slice::from_ref(&content))[0];
+        let larger = [b"aaa", &content[..]].concat();
+        let larger = Block::encode(&larger, Sha256::of(&larger), 3).expect("compresses");
+        archive.put(&[larger], &[]).expect("stores");
+        let mut reader = ContentReader::new(&mut *archive);
+        reader.expect([other.sha256, stored.sha256]);
+        reader.read(&other.sha256, other.size, &mut io::sink()).expect("reads");
+        damage_by_force(&engine, &format!("{change}; DELETE FROM block WHERE id = 2"));
+        let mut bytes = Vec::new();
+        match reader.read(&stored.sha256, stored.size, &mut bytes) {
+            Ok(_) => assert!(comes_back && bytes == content, "{change}"),
+            Err(ReadError::Archive { source: ArchiveError::Purged { .. }, .. }) => assert_eq!(change, purge),
+            Err(ReadError::Missing { .. }) => assert!(change.contains("DELETE FROM artifact")),
+            Err(error) => panic!("{change}: {error:?}"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `health-check`: reaches the archive.
 
 use clap::Args;
-use git_archive_tomb::archive::{AnyArchive, Counts, Event, Examination, examine};
+use git_archive_tomb::archive::{Counts, Event, Examination, Pool, examine};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
@@ -49,11 +49,13 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
     record.backend = Some(config.url.backend().as_str().to_owned());
     session.act(record.clone());
     let metrics = config.performance;
-    let reached = session.archive().and_then(|mut archive| {
+    let reached = session.pool().and_then(|pool| {
+        let mut archive = pool.lend()?;
         archive.ping()?;
         let counts = archive.counts()?;
+        drop(archive);
         let examined = if arguments.deep || arguments.sample.is_some() {
-            Some(examine_with_bar(&mut *archive, arguments.sample, session)?)
+            Some(examine_with_bar(&pool, arguments.sample, session)?)
         } else {
             None
         };
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
         record.count = Some(counts.retrievable);
         record.duration_ms = metrics.total(watch.elapsed_ms());
         let event = Event::from_record(&record).map_err(|error| CommandError::from_error(Exit::Failed, &error))?;
-        archive.append_events(&[event])?;
+        pool.lend()?.append_events(&[event])?;
         Ok(Found { counts, examined })
     });
     if let Err(error) = &reached {
@@ -140,13 +142,13 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
 
 /// Reads and hashes contents, with a bar on a terminal.
 fn examine_with_bar(
-    archive: &mut AnyArchive,
+    pool: &Pool<'_>,
     sample: Option<usize>,
     session: &Session<'_>,
 ) -> Result<Examination, CommandError> {
     let origin = session.known_origin()?;
     let mut bar = None;
-    let examination = examine(archive, &origin, sample, &mut |done, total| {
+    let examination = examine(pool, &origin, sample, &mut |done, total| {
         let bar = bar.get_or_insert_with(|| Progress::count("reading", total as u64, session.output.quiet));
         bar.set(done as u64);
     })?;

@@ -9,7 +9,7 @@ use git_archive_tomb::config::{ArchiveUrl, StoreUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::Facts;
 use git_archive_tomb::id::OperationId;
-use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, migrate};
+use git_archive_tomb::migrate::{Archives, MigrateError, Migrated, Progress as Step, Purges, migrate};
 use git_archive_tomb::redact::Redactor;
 
 use super::export::summary;
@@ -122,6 +122,10 @@ fn copy(
     let objects = storage.map(object_place);
     let opened = session.open_with(&target.location, objects.as_ref(), OpenMode::CreateOrMigrate)?;
     let mut target = opened.map_err(MigrateError::Target)?;
+    let purges = Purges::of(&session.repository)?;
+    for file in &purges.broken {
+        session.output.warn(format_args!("{file} is no intact evidence: what it says of purges is not known"));
+    }
     let (from, to) = (source.id().to_owned(), target.id().to_owned());
     let counts = source.counts()?;
     let metrics = session.config()?.performance;
@@ -158,7 +162,7 @@ fn copy(
         bar.set(done);
     };
     let archives = Archives { source: &mut *source, lock: &mut *lock, target: &mut *target };
-    let migrated = migrate(archives, &mut make_event, &mut progress)?;
+    let migrated = migrate(archives, &purges, &mut make_event, &mut progress)?;
     Ok((from, to, migrated))
 }
 

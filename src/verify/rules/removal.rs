@@ -32,7 +32,7 @@ pub(in crate::verify) fn check(
     fixtures: &HashSet<RepoPath>,
     outcome: &mut Outcome,
 ) -> Result<(), GitError> {
-    let mut in_tree = None;
+    let (mut in_tree, mut left_out) = (None, None);
     let mut reported: HashSet<(&RepoPath, Tombstone)> = HashSet::new();
     for edge in &step.edges {
         check_newer(step, edge, fixtures, outcome)?;
@@ -57,7 +57,11 @@ pub(in crate::verify) fn check(
             // An attribute makes no fixture of a stub that is proven where it stands, however early it came.
             let record = stubs::proof(checker, edge.snapshot, gone.path, gone.old, &mut outcome.gaps)?;
             if (!is_exempt || record.is_some()) && reported.insert((gone.path, gone.stub.tombstone)) {
-                outcome.findings.push(Finding { record, ..finding(step, &gone) });
+                if gone.is_replaced && left_out.is_none() {
+                    left_out = Some(returned_in_own_index(checker, step, outcome)?);
+                }
+                let evidence = left_out.as_ref().and_then(|left_out| left_out.get(&gone.stub.tombstone));
+                outcome.findings.push(Finding { record, ..finding(step, &gone, evidence) });
             }
         }
     }
@@ -216,10 +220,17 @@ fn not_elsewhere<'s>(
     Ok(gone)
 }
 
-fn finding(step: &Step<'_>, gone: &Gone<'_>) -> Finding {
+/// Returns the finding for a stub that is gone; `left_out` is the evidence of its restore that the commit leaves behind.
+fn finding(step: &Step<'_>, gone: &Gone<'_>, left_out: Option<&RepoPath>) -> Finding {
     let Gone { path, stub, is_replaced, .. } = gone;
     let undo = step.undo(path);
-    let finding = if *is_replaced {
+    let finding = if let (Some(own), Some(evidence), true) = (&step.own_index, left_out, is_replaced) {
+        let reason = format!(
+            "other bytes stand where a stub stood, and this commit leaves the evidence that its item was restored, which \
+             is staged, behind: {evidence}"
+        );
+        Finding::error(Rule::StubRemoved, path.as_bytes(), reason).hint(own.command.clone())
+    } else if *is_replaced {
         let reason = "other bytes stand where a stub stood, and no evidence says that its item was restored or purged";
         Finding::error(Rule::StubRemoved, path.as_bytes(), reason).hint(format!(
             "bring the stub back with `{undo}`; to edit the file, first `git archive-tomb restore {}`",
@@ -259,6 +270,31 @@ fn returned_on(checker: &Checker<'_>, edge: &Edge<'_>, outcome: &mut Outcome) ->
         let reading = checker.read_evidence(&touched.path, &new.entry, &mut outcome.gaps)?;
         if let Some(Reading::Intact(evidence)) = reading {
             returned.extend(&evidence.returned);
+        }
+    }
+    Ok(returned)
+}
+
+/// Returns what the evidence says was restored or purged that the repository's own index has and the commit lacks.
+fn returned_in_own_index(
+    checker: &Checker<'_>,
+    step: &Step<'_>,
+    outcome: &mut Outcome,
+) -> Result<HashMap<Tombstone, RepoPath>, GitError> {
+    let mut returned = HashMap::new();
+    let Some(own) = &step.own_index else { return Ok(returned) };
+    let mut evidence = Vec::new();
+    own.snapshot.walk(b"", &mut |path, entry| {
+        if names::evidence_top(path.as_bytes()).is_some() {
+            evidence.push((path, entry));
+        }
+    })?;
+    for (path, entry) in evidence {
+        if step.child.entry(&path)? == Some(entry) {
+            continue;
+        }
+        if let Some(Reading::Intact(read)) = checker.read_evidence(&path, &entry, &mut outcome.gaps)? {
+            returned.extend(read.returned.iter().map(|tombstone| (*tombstone, path.clone())));
         }
     }
     Ok(returned)

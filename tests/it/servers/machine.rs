@@ -155,7 +155,8 @@ pub(super) fn give_to_server(kind: Kind, path: &Path) {
     }
 }
 
-fn me() -> String {
+/// Returns who runs the tests.
+pub(super) fn me() -> String {
     String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().to_owned()
 }
 

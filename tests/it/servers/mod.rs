@@ -16,7 +16,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::Repo;
+use crate::common::{Repo, Run, assert_dropped};
 
 /// Which kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +97,16 @@ impl Login {
     /// Runs SQL, which must succeed, and returns what it printed.
     #[track_caller]
     fn sql(&self, sql: &str) -> String {
+        let done = self.try_sql(sql);
+        assert_eq!(done.code, Some(0), "{sql}: {done}");
+        String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Runs SQL.
+    fn try_sql(&self, sql: &str) -> Run {
         let mut client = self.client();
         client.args([if self.kind == Kind::Postgres { "-c" } else { "-e" }, sql]);
-        let done = client.stdin(Stdio::null()).output().unwrap();
-        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
+        Run::from(client.stdin(Stdio::null()).output().unwrap())
     }
 
     /// Opens a session that stays.
@@ -204,7 +209,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let force = if self.login.kind == Kind::Postgres { " WITH (FORCE)" } else { "" };
-            self.administrator.sql(&format!("DROP DATABASE {}{force}", self.login.database));
+            assert_dropped(&self.administrator.try_sql(&format!("DROP DATABASE {}{force}", self.login.database)));
         }
     }
 }

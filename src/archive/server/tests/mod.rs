@@ -9,7 +9,9 @@ use crate::archive::contract::{self, Client, Database, Engine};
 use crate::redact::UrlParts;
 
 mod interrupted;
+mod nodes;
 mod objects;
+mod trips;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {
@@ -38,12 +40,11 @@ impl Place {
 
     fn administrate(&self, sql: &str) {
         let administrator = SecretUrl::new(&server(self.kind));
-        let mut attempts = 0;
-        while let Err(error) = self.connect(&administrator).run(sql) {
-            // MariaDB removes the files of dropped tables later, and may find a database's folder not empty yet.
-            attempts += 1;
-            assert!(sql.starts_with("DROP DATABASE") && attempts < 20, "{sql}: {error}");
-            std::thread::sleep(std::time::Duration::from_millis(50));
+        if let Err(error) = self.connect(&administrator).run(sql) {
+            // MariaDB sets a table's triggers aside while it makes another one (`segment.TRG-`) and, where others do the
+            // same in other databases, may forget to remove that: the empty database stays, for as long as its server.
+            let is_left = sql.starts_with("DROP DATABASE") && error.to_string().contains("1010");
+            assert!(is_left, "{sql}: {error}");
         }
     }
 
