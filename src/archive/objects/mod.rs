@@ -25,7 +25,12 @@ pub use error::ObjectsError;
 use store::ObjectBlocks;
 
 /// Keeps the stored bytes of blocks.
+///
+/// Each method first sees that the objects are this archive's, once; what needs no bytes does not need the store.
 pub(super) trait BlockStore: fmt::Debug + Send + Sync {
+    /// Sees that the store can be reached, and has this archive's objects.
+    fn ping(&self) -> Result<(), ArchiveError>;
+
     /// Makes the stored bytes of `blocks` durable and reads them back.
     fn put(&self, blocks: &[&Block]) -> Result<(), ArchiveError>;
 
@@ -95,18 +100,23 @@ pub(super) fn attach(
         Some(place) if !kept && mode == OpenMode::Existing => {
             Err(ObjectsError::Unprepared { store: place.url.clone() }.into())
         }
-        Some(place) => attach_place(archive, place, kept),
+        Some(place) => attach_place(archive, place, kept, mode),
     }
 }
 
 #[cfg(feature = "net")]
-fn attach_place(archive: &mut dyn Keeper, place: &ObjectPlace, kept: bool) -> Result<Blocks, ArchiveError> {
-    let store = ObjectBlocks::new(place)?;
-    if kept {
-        store.check_mark(archive.id())?;
-    } else {
+fn attach_place(
+    archive: &mut dyn Keeper,
+    place: &ObjectPlace,
+    kept: bool,
+    mode: OpenMode,
+) -> Result<Blocks, ArchiveError> {
+    let store = ObjectBlocks::new(place, archive.id())?;
+    if kept && mode != OpenMode::Existing {
+        store.ping()?;
+    } else if !kept {
         // First the mark: with the row first, a stop would leave an archive whose objects are nowhere to be found.
-        store.mark(archive.id())?;
+        store.mark()?;
         archive.keep_objects()?;
         if !archive.keeps_objects()? {
             return Err(ObjectsError::InDatabase { store: place.url.clone() }.into());
@@ -116,7 +126,7 @@ fn attach_place(archive: &mut dyn Keeper, place: &ObjectPlace, kept: bool) -> Re
 }
 
 #[cfg(not(feature = "net"))]
-fn attach_place(_: &mut dyn Keeper, place: &ObjectPlace, _: bool) -> Result<Blocks, ArchiveError> {
+fn attach_place(_: &mut dyn Keeper, place: &ObjectPlace, _: bool, _: OpenMode) -> Result<Blocks, ArchiveError> {
     Err(ArchiveError::NotBuiltIn { archive: place.url.clone() })
 }
 
@@ -131,7 +141,9 @@ pub(super) fn put_first<'b>(
     let digests: Vec<Sha256> = blocks.iter().map(|block| block.raw_sha256).collect();
     let known = archive.find_blocks(&digests)?;
     let fresh: Vec<&Block> = blocks.iter().filter(|block| !known.contains_key(&block.raw_sha256)).collect();
-    store.put(&fresh)?;
+    if !fresh.is_empty() {
+        store.put(&fresh)?;
+    }
     Ok(NewBlocks { blocks: fresh, outside: true })
 }
 
@@ -146,6 +158,11 @@ impl<'b> NewBlocks<'b> {
     pub(super) fn rows(&self) -> impl Iterator<Item = (&'b Block, Option<&'b [u8]>)> {
         self.blocks.iter().map(|block| (*block, (!self.outside).then_some(&block.stored[..])))
     }
+}
+
+/// Sees that `store` can be reached, if there is one.
+pub(super) fn ping(store: &Blocks) -> Result<(), ArchiveError> {
+    store.as_ref().map_or(Ok(()), |store| store.ping())
 }
 
 /// Returns the stored bytes of a block that is in `store`.

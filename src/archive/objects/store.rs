@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -51,6 +52,10 @@ pub(super) struct ObjectBlocks {
     shown: String,
     /// The folder, where it is one.
     folder: Option<PathBuf>,
+    /// The id of the archive whose objects these are to be.
+    archive: String,
+    /// Whether they were seen to be.
+    checked: AtomicBool,
     /// With a thread of its own: it has to notice that a server ends an idle connection.
     runtime: Option<Runtime>,
 }
@@ -71,7 +76,8 @@ impl Drop for ObjectBlocks {
 }
 
 impl ObjectBlocks {
-    pub(super) fn new(place: &ObjectPlace) -> Result<Self, ObjectsError> {
+    /// Returns the objects at `place`, which are to be those of `archive`.
+    pub(super) fn new(place: &ObjectPlace, archive: &str) -> Result<Self, ObjectsError> {
         let shown = place.url.trim_end_matches('/').to_owned();
         let unusable = |source: Box<dyn Error + Send + Sync>| ObjectsError::Unusable { store: shown.clone(), source };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -90,25 +96,30 @@ impl ObjectBlocks {
                 (Arc::new(store.with_fsync(true)), Path::default(), Some(folder.clone()))
             }
         };
-        Ok(Self { store, prefix, shown, folder, runtime: Some(runtime) })
+        let (archive, checked) = (archive.to_owned(), AtomicBool::new(false));
+        Ok(Self { store, prefix, shown, folder, archive, checked, runtime: Some(runtime) })
     }
 
-    /// Makes the objects here those of `archive`, unless they are another one's.
-    pub(super) fn mark(&self, archive: &str) -> Result<(), ObjectsError> {
-        match self.check_mark(archive) {
+    /// Makes the objects here this archive's, unless they are another one's.
+    pub(super) fn mark(&self) -> Result<(), ObjectsError> {
+        match self.check_mark() {
             Err(ObjectsError::Absent { .. }) => {}
             checked => return checked,
         }
         let path = self.path(MARK);
         self.run(async {
-            let mark = format!("{MARK_FORMAT}\n{archive}\n");
+            let mark = format!("{MARK_FORMAT}\n{}\n", self.archive);
             self.create(&path, mark.into_bytes()).await.map_err(|error| self.failure("take the mark", error))
         })?;
-        self.check_mark(archive)
+        self.check_mark()
     }
 
-    /// Checks that the objects here are those of `archive`.
-    pub(super) fn check_mark(&self, archive: &str) -> Result<(), ObjectsError> {
+    /// Checks that the objects here are this archive's, unless that was seen before.
+    fn check(&self) -> Result<(), ObjectsError> {
+        if self.checked.load(Ordering::Relaxed) { Ok(()) } else { self.check_mark() }
+    }
+
+    fn check_mark(&self) -> Result<(), ObjectsError> {
         let path = self.path(MARK);
         let store = || self.shown.clone();
         let found = self.run(self.read(&path, LONGEST_MARK)).map_err(|unread| match unread {
@@ -121,7 +132,10 @@ impl ObjectBlocks {
         let known = lines.next() == Some(MARK_FORMAT);
         let id = lines.next().filter(|_| known).and_then(|line| line.parse::<uuid::Uuid>().ok());
         match id {
-            Some(id) if id.to_string() == archive => Ok(()),
+            Some(id) if id.to_string() == self.archive => {
+                self.checked.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Some(id) => Err(ObjectsError::Foreign { store: store(), archive: id.to_string() }),
             None => Err(self.damaged(&path, "it is no mark of an archive that this program knows")),
         }
@@ -231,12 +245,18 @@ impl ObjectBlocks {
 }
 
 impl BlockStore for ObjectBlocks {
+    fn ping(&self) -> Result<(), ArchiveError> {
+        Ok(self.check_mark()?)
+    }
+
     fn put(&self, blocks: &[&Block]) -> Result<(), ArchiveError> {
+        self.check()?;
         let puts = stream::iter(blocks).map(|block| self.put_one(block)).buffer_unordered(AT_ONCE);
         Ok(self.run(puts.try_collect::<()>())?)
     }
 
     fn get(&self, codec: Codec, stored_sha256: &Sha256) -> Result<Vec<u8>, ArchiveError> {
+        self.check()?;
         let path = self.path_of(codec, stored_sha256);
         let bytes = self.run(self.read(&path, BLOCK_SIZE)).map_err(|unread| match unread {
             Unread::TooLong => self.damaged(&path, "it is longer than 1 MiB"),
@@ -246,6 +266,7 @@ impl BlockStore for ObjectBlocks {
     }
 
     fn delete(&self, codec: Codec, stored_sha256: &Sha256) -> Result<(), ArchiveError> {
+        self.check()?;
         let path = self.path_of(codec, stored_sha256);
         match self.run(self.store.delete(&path)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

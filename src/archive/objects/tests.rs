@@ -185,7 +185,7 @@ impl<P: TestPlace> Sqlite<P> {
 
     /// Opens with these objects, expecting that they are refused.
     fn refused(&self, place: Option<&ObjectPlace>, mode: OpenMode) -> ObjectsError {
-        match self.try_open(place, mode) {
+        match self.try_open(place, mode).and_then(|mut archive| archive.ping()) {
             Err(ArchiveError::Objects(error)) => error,
             other => panic!("{other:?}"),
         }
@@ -373,6 +373,13 @@ fn an_archive_and_its_objects_belong_together<P: TestPlace>() {
             assert!(matches!(ours.refused(Some(&nowhere.place()), mode), ObjectsError::Damaged { .. }));
         }
     }
+    // No use of bytes gets by.
+    let mut archive = ours.try_open(Some(&theirs.objects.place()), OpenMode::Existing).expect("opens");
+    assert!(archive.counts().is_ok_and(|counts| counts.artifacts == 1));
+    assert!(read(&mut archive, &stored.sha256, stored.size).is_err());
+    let source = contract::Memory(vec![b"more".to_vec()]);
+    store_contents(&mut archive, &source, StoreContentsOptions::default(), &mut |_| ()).expect_err("is refused");
+    assert_eq!(theirs.objects.names(), ["archive"]);
     // A copy of all objects is as good.
     let copy = P::new();
     for name in ours.objects.names() {
@@ -411,13 +418,14 @@ fn two_archives_that_race_for_a_prefix_do_not_share_it<P: TestPlace>() {
     });
     assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
     for (engine, won) in engines.iter().zip(won) {
-        assert_eq!(engine.try_open(Some(&place), OpenMode::Existing).is_ok(), won);
+        let reached = engine.try_open(Some(&place), OpenMode::Existing).and_then(|mut archive| archive.ping());
+        assert_eq!(reached.is_ok(), won);
     }
 }
 
 fn only_what_is_deleted_is_gone<P: TestPlace>() {
     let engine = Sqlite::<P>::create();
-    let objects = ObjectBlocks::new(&engine.objects.place()).expect("connects");
+    let objects = ObjectBlocks::new(&engine.objects.place(), engine.open().id()).expect("connects");
     let mut blocks = Vec::new();
     // The second one's stored bytes are the first one's: their names still differ.
     let text = b"over and over\n".repeat(1_000);

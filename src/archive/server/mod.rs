@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::migration::{Migration, migrations};
-use super::objects::{Blocks, Keeper, ObjectPlace, attach, put_first};
+use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying as _, Counts, Event, ItemStatus,
     NewArtifact, OpenMode, PendingOperation, Query, Segment, Setting, StoredItem,
@@ -462,7 +462,8 @@ impl Archive for ServerArchive {
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
             connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
-        })
+        })?;
+        objects::ping(&self.blocks)
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {

@@ -17,7 +17,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::migration::{Migration, migrations};
-use super::objects::{Blocks, Keeper, ObjectPlace, attach, put_first};
+use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact,
     PendingOperation, Query, Segment, StoredItem,
@@ -283,7 +283,8 @@ impl Archive for SqliteArchive {
     }
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
-        self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))
+        self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))?;
+        objects::ping(&self.blocks)
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {

@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Resul
 
 /// Makes the archive, or brings an older one up to date.
 fn prepare_archive(session: &Session<'_>) -> Result<(), CommandError> {
-    let (verb, archive) = match session.try_open_archive(OpenMode::Existing)? {
+    let (verb, mut archive) = match session.try_open_archive(OpenMode::Existing)? {
         Ok(archive) => ("uses", archive),
         Err(ArchiveError::Missing { .. }) => ("made", session.open_archive(OpenMode::CreateOrMigrate)?),
         Err(ArchiveError::Older { .. }) => ("migrated", session.open_archive(OpenMode::CreateOrMigrate)?),
@@ -72,6 +72,7 @@ fn prepare_archive(session: &Session<'_>) -> Result<(), CommandError> {
         }
         Err(error) => return Err(error.into()),
     };
+    archive.ping()?;
     session.output.say(format_args!("{verb} the archive {} ({})", session.shown_archive()?, archive.id()));
     Ok(())
 }
