@@ -346,6 +346,9 @@ impl From<SourceError> for CommandError {
             SourceError::Archive { source, .. } if source.is_integrity() => {
                 (Exit::Integrity, Some("git's own history may still have it: add `--from history`"))
             }
+            SourceError::Archive {
+                source: ReadError::Archive { source: ArchiveError::Objects(error), .. }, ..
+            } => objects_consequence(error),
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
             SourceError::Nowhere { incomplete: true, .. } => (
