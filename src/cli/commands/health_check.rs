@@ -38,11 +38,10 @@ struct Found {
 pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let reveal = if session.global.debug { Reveal::Whole } else { Reveal::Redacted };
     let config = session.config()?;
-    let (mut lines, url) = (show::backend_lines(config, reveal), show::url(config, reveal));
+    let url = show::url(config, reveal);
     let objects = config.storage.object_store.as_ref().map(ToString::to_string);
-    if let Some(objects) = &objects {
-        lines = format!("{lines}Objects: {objects}\n");
-    }
+    let lines = show::backend_lines(config, reveal);
+    let lines = objects.iter().fold(lines, |lines, objects| format!("{lines}Objects: {objects}\n"));
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::HealthCheck, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
