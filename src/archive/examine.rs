@@ -86,7 +86,7 @@ pub fn examine(
             examination.read += 1;
             progress(examination.read, total);
         }
-        Ok(())
+        Ok::<(), ArchiveError>(())
     })?;
     examination.damaged.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(examination)

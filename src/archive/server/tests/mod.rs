@@ -10,6 +10,7 @@ use crate::redact::UrlParts;
 
 mod interrupted;
 mod nodes;
+mod objects;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {
