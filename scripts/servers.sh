@@ -1,4 +1,4 @@
-# Sourced by scripts/test: the database servers that the tests talk to, throwaway instances of their own.
+# Sourced by scripts/test: the servers that the tests talk to, throwaway instances of their own.
 # shellcheck shell=bash
 
 # Installs the servers that are neither here nor named by a variable. Debian's packages would start services of their own.
@@ -70,6 +70,23 @@ start_mariadb() {
     export ARCHIVE_TOMB_TEST_MARIADB="mariadb://tester:secret-of-the-tests@127.0.0.1:$port/mysql"
 }
 
+# Starts an S3 server with nothing in it likewise, and names it in ARCHIVE_TOMB_TEST_S3.
+start_s3() {
+    [[ -z ${ARCHIVE_TOMB_TEST_S3:-} ]] || return 0
+    local port waited=0
+    port=$(free_port)
+    target/test-tools/venv/bin/moto_server --host 127.0.0.1 --port "$port" >"$SERVERS/s3.log" 2>&1 &
+    STOP_S3=$!
+    until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        if ((++waited > 600)) || ! kill -0 "$STOP_S3" 2>/dev/null; then
+            tail -n 20 "$SERVERS/s3.log" >&2
+            return 1
+        fi
+        sleep 0.05
+    done
+    export ARCHIVE_TOMB_TEST_S3="http://127.0.0.1:$port"
+}
+
 # Returns a port that nobody listens on.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -82,6 +99,7 @@ start_servers() {
     trap stop_servers EXIT
     start_postgres
     start_mariadb
+    start_s3
 }
 
 stop_servers() {
@@ -89,6 +107,10 @@ stop_servers() {
     if [[ -n ${STOP_MARIADB:-} ]]; then
         kill "$STOP_MARIADB" 2>/dev/null || true
         wait "$STOP_MARIADB" 2>/dev/null || true
+    fi
+    if [[ -n ${STOP_S3:-} ]]; then
+        kill "$STOP_S3" 2>/dev/null || true
+        wait "$STOP_S3" 2>/dev/null || true
     fi
     rm -rf "$SERVERS"
 }

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS archive (
   singleton     BIGINT PRIMARY KEY CHECK (singleton = 1),
   id            VARCHAR(36) NOT NULL, -- a random (version 4) UUID
   created_at    VARCHAR(32) NOT NULL,
+  driver        VARCHAR(8) NOT NULL DEFAULT 'db' CHECK (driver IN ('db', 'object')), -- where the bytes of blocks are
   superseded_by VARCHAR(36)           -- the id of the archive that this one was migrated to
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
@@ -45,8 +46,8 @@ CREATE TABLE IF NOT EXISTS block (
                 CHECK (stored_sha256 REGEXP '^[0-9a-f]{64}$'),
   stored_size   BIGINT NOT NULL,
   codec         VARCHAR(8) NOT NULL CHECK (codec IN ('zstd', 'none')),
-  bytes         MEDIUMBLOB NOT NULL,
-  CHECK (stored_size = OCTET_LENGTH(bytes) AND stored_size <= raw_size)
+  bytes         MEDIUMBLOB,           -- NULL: in the object store
+  CHECK (stored_size BETWEEN 1 AND raw_size AND (bytes IS NULL OR OCTET_LENGTH(bytes) = stored_size))
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE IF NOT EXISTS segment (

@@ -15,6 +15,7 @@ CREATE TABLE archive (
   singleton     BIGINT PRIMARY KEY CHECK (singleton = 1),
   id            TEXT NOT NULL,       -- a random (version 4) UUID
   created_at    TEXT NOT NULL,
+  driver        TEXT NOT NULL DEFAULT 'db' CHECK (driver IN ('db', 'object')), -- where the bytes of blocks are
   superseded_by TEXT                 -- the id of the archive that this one was migrated to
 );
 
@@ -37,9 +38,9 @@ CREATE TABLE block (
   raw_sha256    TEXT COLLATE "C" NOT NULL UNIQUE CHECK (raw_sha256 ~ '^[0-9a-f]{64}$'),
   raw_size      BIGINT NOT NULL CHECK (raw_size BETWEEN 1 AND 1048576),
   stored_sha256 TEXT COLLATE "C" NOT NULL CHECK (stored_sha256 ~ '^[0-9a-f]{64}$'),
-  stored_size   BIGINT NOT NULL CHECK (stored_size = octet_length(bytes) AND stored_size <= raw_size),
+  stored_size   BIGINT NOT NULL CHECK (stored_size BETWEEN 1 AND raw_size),
   codec         TEXT NOT NULL CHECK (codec IN ('zstd', 'none')),
-  bytes         BYTEA NOT NULL
+  bytes         BYTEA CHECK (bytes IS NULL OR octet_length(bytes) = stored_size) -- NULL: in the object store
 );
 
 -- The bytes do not compress any further: keep them out of line and leave them alone.

@@ -15,6 +15,7 @@ CREATE TABLE archive (
   singleton     INTEGER PRIMARY KEY CHECK (singleton = 1),
   id            TEXT NOT NULL,       -- a random (version 4) UUID
   created_at    TEXT NOT NULL,
+  driver        TEXT NOT NULL DEFAULT 'db' CHECK (driver IN ('db', 'object')), -- where the bytes of blocks are
   superseded_by TEXT                 -- the id of the archive that this one was migrated to
 ) STRICT;
 
@@ -40,9 +41,9 @@ CREATE TABLE block (
   raw_sha256    TEXT NOT NULL UNIQUE CHECK (length(raw_sha256) = 64 AND raw_sha256 NOT GLOB '*[^0-9a-f]*'),
   raw_size      INTEGER NOT NULL CHECK (raw_size BETWEEN 1 AND 1048576),
   stored_sha256 TEXT NOT NULL CHECK (length(stored_sha256) = 64 AND stored_sha256 NOT GLOB '*[^0-9a-f]*'),
-  stored_size   INTEGER NOT NULL CHECK (stored_size = length(bytes) AND stored_size <= raw_size),
+  stored_size   INTEGER NOT NULL CHECK (stored_size BETWEEN 1 AND raw_size),
   codec         TEXT NOT NULL CHECK (codec IN ('zstd', 'none')),
-  bytes         BLOB NOT NULL
+  bytes         BLOB CHECK (bytes IS NULL OR length(bytes) = stored_size) -- NULL: in the object store
 ) STRICT;
 
 CREATE TABLE segment (

@@ -37,7 +37,7 @@ pub trait Archive: Copying + Send {
     /// [`Change::Supersede`], [`ArchiveError::Superseded`].
     fn check_change(&mut self, change: Change) -> Result<(), ArchiveError>;
 
-    /// Asks the engine for a sign of life, in one short round trip.
+    /// Asks the engine for a sign of life, and what keeps its bytes, in one short round trip each.
     fn ping(&mut self) -> Result<(), ArchiveError>;
 
     /// Returns what is known of those of `contents` that are in the archive, purged ones included.

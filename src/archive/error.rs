@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use super::ObjectsError;
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::retry::Class;
@@ -240,6 +241,9 @@ pub enum ArchiveError {
         /// What the engine said.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The objects that keep the archive's bytes cannot be used, or not as they are.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// The engine failed.
     #[error("the archive could not {action}")]
     Engine {
@@ -251,11 +255,21 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
+    /// Returns whether what the archive holds is at fault, rather than its reach.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::MissingBlock { .. } => true,
+            Self::Objects(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Returns whether the same may succeed when it is tried again.
     pub fn class(&self) -> Class {
         match self {
             Self::Busy { .. } | Self::Unreachable { .. } | Self::Lost { .. } => Class::Transient,
             Self::Place { source, .. } if source.kind() == io::ErrorKind::Interrupted => Class::Transient,
+            Self::Objects(error) => error.class(),
             _ => Class::Permanent,
         }
     }

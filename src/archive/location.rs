@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "net")]
 use super::server::{Kind, ServerArchive};
-use super::{AnyArchive, ArchiveError, OpenMode, SqliteArchive};
+use super::{AnyArchive, ArchiveError, ObjectPlace, OpenMode, SqliteArchive};
 use crate::redact::SecretUrl;
 
 /// Where an archive is. It prints as people may see it.
@@ -20,14 +20,15 @@ pub enum Location {
 }
 
 impl Location {
-    /// Opens the archive that is there. With [`OpenMode::CreateIfMissing`] only a missing file comes to be.
-    pub fn open(&self, mode: OpenMode) -> Result<Box<AnyArchive>, ArchiveError> {
+    /// Opens the archive that is there, which keeps the bytes of its blocks at `objects`, if that is some place, else in its
+    /// database. With [`OpenMode::CreateIfMissing`] only a missing file comes to be.
+    pub fn open(&self, objects: Option<&ObjectPlace>, mode: OpenMode) -> Result<Box<AnyArchive>, ArchiveError> {
         match self {
-            Self::File(path) => Ok(Box::new(SqliteArchive::open(path, mode)?)),
+            Self::File(path) => Ok(Box::new(SqliteArchive::open_at(path, objects, mode)?)),
             #[cfg(feature = "net")]
-            Self::Postgres(url) => Ok(Box::new(ServerArchive::open(Kind::Postgres, url, mode)?)),
+            Self::Postgres(url) => Ok(Box::new(ServerArchive::open(Kind::Postgres, url, objects, mode)?)),
             #[cfg(feature = "net")]
-            Self::Mariadb(url) => Ok(Box::new(ServerArchive::open(Kind::Mariadb, url, mode)?)),
+            Self::Mariadb(url) => Ok(Box::new(ServerArchive::open(Kind::Mariadb, url, objects, mode)?)),
             #[cfg(not(feature = "net"))]
             Self::Postgres(url) | Self::Mariadb(url) => {
                 Err(ArchiveError::NotBuiltIn { archive: url.redacted().to_owned() })

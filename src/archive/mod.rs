@@ -7,6 +7,7 @@
 //!
 //! * [`Archive`] is what a database engine promises; `sqlite` is the embedded one, `server` (feature `net`) speaks to
 //!   PostgreSQL and MariaDB. [`Location`] says which one, and opens it.
+//! * `objects` keeps the bytes of an archive's blocks outside of its database.
 //! * `block`, `chunk`, `writer` and `reader` turn contents into blocks and back, the same for every engine.
 
 mod backend;
@@ -20,6 +21,7 @@ mod examine;
 mod location;
 mod migration;
 mod model;
+mod objects;
 mod pool;
 mod query;
 mod reader;
@@ -42,6 +44,7 @@ pub use model::{
     ArtifactInfo, BlockInfo, Change, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
     Segment, StoredItem,
 };
+pub use objects::{ObjectPlace, ObjectPlaceKind, ObjectsError};
 pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};

@@ -71,9 +71,7 @@ impl ReadError {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Block { .. } | Self::Content { .. } => true,
-            Self::Archive { source, .. } => {
-                matches!(source, ArchiveError::Damaged { .. } | ArchiveError::MissingBlock { .. })
-            }
+            Self::Archive { source, .. } => source.is_damage(),
             Self::Missing { .. } | Self::Write { .. } => false,
         }
     }

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use git_archive_tomb::archive::{ArchiveError, ReadError, Setting, StoreContentsError};
+use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -245,10 +245,63 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
             (Exit::Integrity, None)
         }
+        ArchiveError::Objects(error) => objects_consequence(error),
         ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
         ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
+    }
+}
+
+/// Returns how a command ends that an archive's objects failed, and what to do about it.
+fn objects_consequence(error: &ObjectsError) -> (Exit, Option<&'static str>) {
+    match error {
+        ObjectsError::NotConfigured => {
+            (Exit::Usage, Some("set `storage.driver` to `object` and `storage.url` to where the archive's objects are"))
+        }
+        ObjectsError::InDatabase { .. } => (
+            Exit::Usage,
+            Some(
+                "leave `storage.driver` at `db`, or move the bytes into a new archive with `git archive-tomb migrate --to <url> --storage <url>`",
+            ),
+        ),
+        ObjectsError::Unprepared { .. } => {
+            (Exit::Usage, Some("`git archive-tomb init` makes it the place of the archive's bytes"))
+        }
+        ObjectsError::Absent { .. } => {
+            (Exit::Unreachable, Some("check the URL: `git archive-tomb config-show` says where `storage.url` is from"))
+        }
+        ObjectsError::Foreign { .. } => (
+            Exit::Usage,
+            Some(
+                "give each archive a prefix of its own: `git archive-tomb config-show` says where `storage.url` is from",
+            ),
+        ),
+        ObjectsError::Unusable { .. } => (
+            Exit::Unreachable,
+            Some(
+                "check the URL, and the variables that begin with `AWS_`: `git archive-tomb config-show` says where `storage.url` is from",
+            ),
+        ),
+        ObjectsError::Refused { .. } => (
+            Exit::Unreachable,
+            Some(
+                "check `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`, and what the bucket's policy allows",
+            ),
+        ),
+        ObjectsError::Unreachable { .. } => (
+            Exit::Unreachable,
+            Some(
+                "see that the store can be reached from here, and check `AWS_ENDPOINT`; without `AWS_ACCESS_KEY_ID` the machine's own role is asked for",
+            ),
+        ),
+        ObjectsError::Failed { .. } => (Exit::Unreachable, None),
+        ObjectsError::Damaged { .. } => (
+            Exit::Integrity,
+            Some(
+                "put the right object back, from a copy of the bucket or an older version; everything is then as before",
+            ),
+        ),
     }
 }
 
@@ -293,6 +346,9 @@ impl From<SourceError> for CommandError {
             SourceError::Archive { source, .. } if source.is_integrity() => {
                 (Exit::Integrity, Some("git's own history may still have it: add `--from history`"))
             }
+            SourceError::Archive {
+                source: ReadError::Archive { source: ArchiveError::Objects(error), .. }, ..
+            } => objects_consequence(error),
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
             SourceError::Nowhere { incomplete: true, .. } => (

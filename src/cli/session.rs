@@ -9,13 +9,15 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Event, Location, OpenMode, Pool, Retry, StoredItem, open_retrying,
+    AnyArchive, ArchiveError, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry, StoredItem,
+    open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::index_entries_of;
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::config::{
-    self, ArchiveUrl, Backend, Config, ConfigFile, GitConfigEntry, Place, Sources, TRUST_KEY, environment,
+    self, ArchiveUrl, Backend, Config, ConfigFile, GitConfigEntry, Place, Sources, StorePlace, StoreUrl, TRUST_KEY,
+    environment,
 };
 use git_archive_tomb::evidence::log::OperationsLog;
 use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Status};
@@ -27,6 +29,7 @@ use git_archive_tomb::log::{Log, Sink};
 use git_archive_tomb::operation::git_dir_of;
 use git_archive_tomb::places::{CODEX, CONFIGURATION, LINKS, Places, PlacesError};
 use git_archive_tomb::quote::{quote, unquote};
+use git_archive_tomb::redact::Redactor;
 use git_archive_tomb::restore::{Located, Target, locate};
 use git_archive_tomb::stub::Templates;
 use tracing::{debug, info, warn};
@@ -123,12 +126,16 @@ impl<'a> Session<'a> {
             git: self.git_config_entries()?,
         };
         let (config, warnings) = Config::load(&sources)?;
-        talk::hide(config.redactor());
+        let mut redactor = config.redactor();
+        if config.storage.object_store.is_some() {
+            store_secrets().for_each(|secret| redactor.add_secret(&secret));
+        }
+        talk::hide(redactor.clone());
         git_archive_tomb::fault::panic_point(config.url.expose());
         for warning in warnings {
             self.output.warn(warning);
         }
-        self.start_log(&config)?;
+        self.start_log(&config, redactor)?;
         Ok(self.config.get_or_init(|| config))
     }
 
@@ -211,7 +218,7 @@ impl<'a> Session<'a> {
     }
 
     /// Starts the log on standard error and, if one is configured, in a file.
-    fn start_log(&self, config: &Config) -> Result<(), CommandError> {
+    fn start_log(&self, config: &Config, redactor: Redactor) -> Result<(), CommandError> {
         let logging = &config.logging;
         let level = logging.level.adjusted(self.global.quiet, self.global.verbose);
         let stderr = std::io::stderr();
@@ -224,7 +231,7 @@ impl<'a> Session<'a> {
             })?;
             sinks.push(sink);
         }
-        let subscriber = tracing_subscriber::registry().with(Log::new(sinks, config.redactor()));
+        let subscriber = tracing_subscriber::registry().with(Log::new(sinks, redactor));
         // It is set once a run; a second time would be a bug without consequences.
         let _ = tracing::subscriber::set_global_default(subscriber);
         Ok(())
@@ -350,7 +357,11 @@ impl<'a> Session<'a> {
         let archive = self.archive()?;
         let (config, location, on_retry) = (self.config()?, self.archive_location()?, self.on_retry()?);
         let policy = config.retry.policy();
-        let open = move || open_retrying(policy, Box::new(on_retry.clone()), || location.open(OpenMode::Existing));
+        let objects = config.storage.object_store.as_ref().map(object_place);
+        let open = move || {
+            let open = || location.open(objects.as_ref(), OpenMode::Existing);
+            open_retrying(policy, Box::new(on_retry.clone()), open)
+        };
         Ok(Pool::new(config.batch.max_concurrent, open).with(archive))
     }
 
@@ -391,10 +402,21 @@ impl<'a> Session<'a> {
         location: &Location,
         mode: OpenMode,
     ) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
+        let objects = self.config()?.storage.object_store.as_ref().map(object_place);
+        self.open_with(location, objects.as_ref(), mode)
+    }
+
+    /// Opens the archive at `location`, whose bytes are at `objects` if that is some place, with the same patience.
+    pub(crate) fn open_with(
+        &self,
+        location: &Location,
+        objects: Option<&ObjectPlace>,
+        mode: OpenMode,
+    ) -> Result<Result<Box<AnyArchive>, ArchiveError>, CommandError> {
         if mode != OpenMode::Existing && *location == Location::File(self.places.archive()) {
             self.places.create()?;
         }
-        Ok(open_retrying(self.config()?.retry.policy(), Box::new(self.on_retry()?), || location.open(mode)))
+        Ok(open_retrying(self.config()?.retry.policy(), Box::new(self.on_retry()?), || location.open(objects, mode)))
     }
 
     /// Warns who reads an archive that another one took the place of: what came since is there and not here.
@@ -603,6 +625,32 @@ pub(crate) fn describe_unfinished(unfinished: &Unfinished) -> String {
         ),
         Err(error) => format!("operation {} was stopped half-way, and {error}", unfinished.id),
     }
+}
+
+/// What the names of variables begin with that are for object stores.
+const STORE_VARIABLES: &str = "AWS_";
+
+/// Returns the values in the environment that give access to object stores: what nobody needs to read in a message.
+pub(crate) fn store_secrets() -> impl Iterator<Item = String> {
+    let secret = |name: &str| ["KEY", "TOKEN"].iter().any(|word| name.contains(word));
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(move |(name, _)| name.starts_with(STORE_VARIABLES) && secret(name))
+        .map(|(_, value)| value)
+}
+
+/// Returns what a URL of an object store means here: with the environment's credentials.
+pub(crate) fn object_place(url: &StoreUrl) -> ObjectPlace {
+    let kind = match url.place() {
+        StorePlace::Bucket { name, prefix } => ObjectPlaceKind::Bucket { name: name.clone(), prefix: prefix.clone() },
+        StorePlace::Folder(folder) => ObjectPlaceKind::Folder(folder.clone()),
+    };
+    let settings = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(STORE_VARIABLES))
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    ObjectPlace { url: url.to_string(), kind, settings }
 }
 
 /// Returns an archive's place as people may see it.

@@ -305,8 +305,7 @@ impl Findings {
     /// Refuses an object store that is nowhere. A URL without use is none of our business.
     fn check_store(&mut self, settings: &BTreeMap<&'static str, Setting>) {
         let (driver, url) = (&settings["storage.driver"], &settings["storage.url"]);
-        let no_url = matches!(&url.value, Value::StoreUrl(url) if url.expose().is_empty());
-        if driver.value == Value::Word("object") && no_url {
+        if driver.value == Value::Word("object") && url.value == Value::StoreUrl(None) {
             self.errors.push(ConfigError::StoreUrlMissing { origin: driver.origin.clone() });
         }
     }

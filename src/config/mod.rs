@@ -30,11 +30,11 @@ pub use origin::Origin;
 pub use schema::{GIT_SECTION, KEYS, Key, Kind};
 pub use template::template;
 pub use trust::{TRUST_KEY, TrustCause, TrustReason, needs_trust, trust_digest};
-pub use url::{ArchiveUrl, DEFAULT_ARCHIVE, DEFAULT_OPERATIONS_LOG, Place, UrlError};
+pub use url::{ArchiveUrl, DEFAULT_ARCHIVE, DEFAULT_OPERATIONS_LOG, Place, StorePlace, StoreUrl, UrlError};
 pub use value::{Value, format_duration, parse_duration};
 
 use crate::log;
-use crate::redact::{Redactor, SecretUrl};
+use crate::redact::Redactor;
 use crate::retry::Policy;
 use crate::stub::Style;
 
@@ -182,7 +182,7 @@ pub struct Storage {
     /// The zstd level of `doctor --repack`, 1 to 22.
     pub repack_level: i32,
     /// The object store that keeps the bytes; `None`: the database does.
-    pub object_store: Option<SecretUrl>,
+    pub object_store: Option<StoreUrl>,
 }
 
 impl Config {
@@ -200,9 +200,6 @@ impl Config {
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::new();
         redactor.add_url(self.url.as_secret());
-        if let Some(store) = &self.storage.object_store {
-            redactor.add_url(store);
-        }
         redactor
     }
 
@@ -264,7 +261,7 @@ impl Config {
             storage: Storage {
                 level: values.integer("storage.level"),
                 repack_level: values.integer("storage.repack_level"),
-                object_store: (*values.get("storage.driver") == Value::Word("object")).then(|| store.clone()),
+                object_store: store.clone().filter(|_| *values.get("storage.driver") == Value::Word("object")),
             },
             settings,
         }

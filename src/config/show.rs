@@ -39,7 +39,6 @@ pub fn text(config: &Config, reveal: Reveal) -> String {
     for setting in config.settings() {
         let value = match (&setting.value, reveal) {
             (Value::ArchiveUrl(url), Reveal::Whole) => format!("\"{}\"", printable(url.expose())),
-            (Value::StoreUrl(url), Reveal::Whole) => format!("\"{}\"", printable(url.expose())),
             (value, _) => value.to_string(),
         };
         let _ = writeln!(text, "{} = {value}  # {}", setting.key.name, setting.origin);
@@ -69,7 +68,6 @@ pub fn entries(config: &Config, reveal: Reveal) -> impl Iterator<Item = Entry<'_
 
 fn json_value(value: &Value, reveal: Reveal) -> serde_json::Value {
     let url = |url: &crate::redact::SecretUrl| match reveal {
-        _ if url.expose().is_empty() => "".into(),
         Reveal::Whole => url.expose().into(),
         Reveal::Redacted => url.redacted().into(),
     };
@@ -81,7 +79,7 @@ fn json_value(value: &Value, reveal: Reveal) -> serde_json::Value {
         Value::Word(word) => (*word).into(),
         Value::Path(path) => path.as_str().into(),
         Value::ArchiveUrl(archive) => url(archive.as_secret()),
-        Value::StoreUrl(store) => url(store),
+        Value::StoreUrl(store) => store.as_ref().map_or_else(String::new, ToString::to_string).into(),
         Value::Unset => serde_json::Value::Null,
     }
 }

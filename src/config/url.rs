@@ -53,6 +53,14 @@ pub enum UrlError {
         /// What is wrong, as a fragment.
         reason: &'static str,
     },
+    /// It does not have the form of an object store's.
+    #[error("`{url}` is no URL of an object store: {reason}")]
+    Store {
+        /// The URL without its secrets.
+        url: String,
+        /// What is wrong, as a fragment.
+        reason: &'static str,
+    },
     /// Its scheme is none of a known backend.
     #[error("unsupported archive backend `{scheme}`, expected sqlite, postgres or mariadb")]
     Unsupported {
@@ -109,6 +117,76 @@ impl std::fmt::Display for ArchiveUrl {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.url.fmt(formatter)
     }
+}
+
+/// A URL that leads to an object store. It has no secrets: those come from elsewhere, and a URL with a login is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    text: String,
+    place: StorePlace,
+}
+
+/// Where objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// In a bucket of S3, or of what speaks its protocol.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What the names of all objects begin with, without slashes at its ends; may be empty.
+        prefix: String,
+    },
+    /// In a folder.
+    Folder(PathBuf),
+}
+
+impl StoreUrl {
+    /// Parses a URL such as `s3://bucket/prefix` or `file:///srv/tomb`.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let refused = |reason| UrlError::Store { url: SecretUrl::new(text).redacted().to_owned(), reason };
+        let place = store_place(text).map_err(refused)?;
+        Ok(Self { text: text.to_owned(), place })
+    }
+
+    /// Returns where it leads.
+    pub fn place(&self) -> &StorePlace {
+        &self.place
+    }
+}
+
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+fn store_place(text: &str) -> Result<StorePlace, UrlFault> {
+    if let Some(path) = text.strip_prefix("file://") {
+        if !path.starts_with('/') {
+            return Err("an absolute path follows `file://`");
+        }
+        if !is_sqlite_path(path) || path.contains(char::is_control) {
+            return Err("its path has a control character, `?`, `#`, `;`, `=`, `&` or `%`");
+        }
+        return Ok(StorePlace::Folder(path.into()));
+    }
+    let Some(rest) = text.strip_prefix("s3://") else { return Err("it begins with neither `s3://` nor `file://`") };
+    if rest.contains('@') {
+        return Err("it has a login, which belongs into `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`");
+    }
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if !(3..=63).contains(&name.len()) || !plain(name) || name.starts_with('.') {
+        return Err("the name of a bucket follows `s3://`: 3 to 63 letters, digits, `-`, `_` and `.`");
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    if prefix.len() > 512 {
+        return Err("its path is longer than 512 bytes");
+    }
+    if !prefix.is_empty() && !prefix.split('/').all(|part| plain(part) && !matches!(part, "" | "." | "..")) {
+        return Err("its path has an empty part, `.`, `..`, or other than letters, digits, `-`, `_` and `.`");
+    }
+    Ok(StorePlace::Bucket { name: name.to_owned(), prefix: prefix.to_owned() })
 }
 
 /// Returns the place that `rest`, what follows `sqlite://`, leads to.

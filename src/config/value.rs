@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::schema::Kind;
-use super::url::{ArchiveUrl, UrlError};
-use crate::redact::{MASK, Redactor, SecretUrl};
+use super::url::{ArchiveUrl, StoreUrl, UrlError};
+use crate::redact::{MASK, Redactor};
 
 /// A value as its layer wrote it.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub enum Value {
     /// The URL of an archive.
     ArchiveUrl(ArchiveUrl),
     /// The URL of an object store; empty for none.
-    StoreUrl(SecretUrl),
+    StoreUrl(Option<StoreUrl>),
     /// A key without a value and without a default.
     Unset,
 }
@@ -117,11 +117,8 @@ impl Value {
             }
             Kind::StoreUrl => {
                 let text = raw.text().ok_or_else(wrong_type)?;
-                if text.is_empty() || text.contains("://") {
-                    Ok(Self::StoreUrl(SecretUrl::new(text)))
-                } else {
-                    Err(wrong_value(SecretUrl::new(text).redacted()))
-                }
+                let url = if text.is_empty() { Ok(None) } else { StoreUrl::parse(text).map(Some) };
+                url.map(Self::StoreUrl).map_err(Mistake::Url)
             }
         }
     }
@@ -235,8 +232,8 @@ impl fmt::Display for Value {
             Self::Word(word) => write!(formatter, "\"{word}\""),
             Self::Path(path) => write!(formatter, "{path:?}"),
             Self::ArchiveUrl(url) => write!(formatter, "\"{url}\""),
-            Self::StoreUrl(url) if url.expose().is_empty() => formatter.write_str("\"\""),
-            Self::StoreUrl(url) => write!(formatter, "\"{url}\""),
+            Self::StoreUrl(None) => formatter.write_str("\"\""),
+            Self::StoreUrl(Some(url)) => write!(formatter, "\"{url}\""),
             Self::Unset => formatter.write_str("(not set)"),
         }
     }

@@ -143,7 +143,12 @@ impl Copy<'_> {
             let known = self.target.find_blocks(&digests).map_err(MigrateError::Target)?;
             for (sha256, digest) in group.iter().filter(|(_, block)| !known.contains_key(block)) {
                 let (sha256, digest) = (*sha256, *digest);
-                let block = self.source.block(&digest).map_err(MigrateError::Source)?;
+                let block = match self.source.block(&digest) {
+                    Err(source) if source.is_damage() => {
+                        return Err(self.damaged(sha256, ReadError::Archive { sha256, source }));
+                    }
+                    block => block.map_err(MigrateError::Source)?,
+                };
                 let checked = block.ok_or(BlockError::Missing { block: digest }).and_then(|block| {
                     block.decode()?;
                     Ok(block)

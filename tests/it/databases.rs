@@ -117,5 +117,5 @@ pub(crate) fn open(database: &Database, mode: OpenMode) -> Box<AnyArchive> {
         Kind::Postgres => Location::Postgres(SecretUrl::new(&database.url)),
         Kind::Mariadb => Location::Mariadb(SecretUrl::new(&database.url)),
     };
-    location.open(mode).unwrap()
+    location.open(None, mode).unwrap()
 }

@@ -272,7 +272,7 @@ fn one_of_the_many() {
             say("retry", &error.to_string());
         }
     };
-    let archive = open_retrying(policy, Box::new(on_retry), || location.open(OpenMode::Existing)).unwrap();
+    let archive = open_retrying(policy, Box::new(on_retry), || location.open(None, OpenMode::Existing)).unwrap();
     // What the test harness has begun to print ends here.
     io::Write::write_all(&mut io::stdout(), b"\n").unwrap();
     // Two have one origin, as linked working trees do.

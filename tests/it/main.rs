@@ -30,6 +30,8 @@ mod listing;
 mod main_job;
 mod messages;
 mod migrate;
+#[cfg(feature = "net")]
+mod objects;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

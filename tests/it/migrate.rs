@@ -48,7 +48,7 @@ pub(crate) fn damage(repo: &Repo<'_>) {
     );
 }
 
-fn digest(repo: &Repo<'_>) -> String {
+pub(crate) fn digest(repo: &Repo<'_>) -> String {
     repo.tomb_ok(&["export", "--digest"]).stdout_text().trim().to_owned()
 }
 
@@ -57,7 +57,7 @@ fn migrate(repo: &Repo<'_>, to: &Database) -> Run {
 }
 
 /// Makes a repository whose archive has items in every state, with everything that an item can have.
-fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
+pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
     let repo = world.sample(name);
     for number in 0..40 {
         repo.write(format!("many/{number}.txt"), format!("line {number}\n").repeat(number));

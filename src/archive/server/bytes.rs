@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::connection::{Connection, Value, text};
 use super::{damaged, failed, in_groups, insert_rows, length, parse};
+use crate::archive::objects::{self, Blocks, NewBlocks};
 use crate::archive::{ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockInfo, NewArtifact, SEGMENT_PAGE, Segment};
 use crate::clock::Timestamp;
 use crate::id::Sha256;
@@ -78,8 +79,8 @@ pub(super) fn find_blocks(
 }
 
 /// Writes those blocks that are not there, each by itself: a block is whole or absent, and no row refers to it yet.
-pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &[Block]) -> Result<(), ArchiveError> {
-    let digests: Vec<Sha256> = blocks.iter().map(|block| block.raw_sha256).collect();
+pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &NewBlocks<'_>) -> Result<(), ArchiveError> {
+    let digests: Vec<Sha256> = blocks.rows().map(|(block, _)| block.raw_sha256).collect();
     let known = find_blocks(connection, &digests)?;
     let dialect = connection.dialect();
     let sql = format!(
@@ -87,14 +88,14 @@ pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &[Block]) -> R
          VALUES (?, ?, ?, ?, ?, ?) {}",
         dialect.insert_new, dialect.unless_there
     );
-    for block in blocks.iter().filter(|block| !known.contains_key(&block.raw_sha256)) {
+    for (block, bytes) in blocks.rows().filter(|(block, _)| !known.contains_key(&block.raw_sha256)) {
         let values = [
             block.raw_sha256.to_string().into(),
             i64::from(block.raw_size).into(),
             block.stored_sha256.to_string().into(),
-            i64::try_from(block.stored.len()).expect("a block is short").into(),
+            i64::from(block.info().stored_size).into(),
             block.codec.as_str().into(),
-            block.stored.as_slice().into(),
+            bytes.into(),
         ];
         connection.execute(&sql, &values).map_err(failed("store a block"))?;
     }
@@ -208,23 +209,29 @@ pub(super) fn segments(
     Ok(segments)
 }
 
-pub(super) fn block(connection: &mut dyn Connection, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+pub(super) fn block(
+    connection: &mut dyn Connection,
+    store: &Blocks,
+    raw: &Sha256,
+) -> Result<Option<Block>, ArchiveError> {
     let failed = failed("read a block");
     let sql = format!(
         "SELECT raw_size, {}, {},
-           CASE WHEN OCTET_LENGTH(bytes) <= {BLOCK_SIZE} AND raw_size <= {BLOCK_SIZE} THEN bytes END
+           CASE WHEN OCTET_LENGTH(bytes) <= {BLOCK_SIZE} AND raw_size <= {BLOCK_SIZE} THEN bytes END,
+           CASE WHEN bytes IS NULL THEN 'object' ELSE 'db' END
          FROM block WHERE raw_sha256 = ?",
         text("stored_sha256"),
         text("codec")
     );
     let rows = connection.query(&sql, &[raw.to_string().into()]).map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let stored = row.optional_bytes(3).map_err(failed)?;
-    Ok(Some(Block {
-        raw_sha256: *raw,
-        raw_size: length(row.integer(0).map_err(failed)?, "block.raw_size")?,
-        stored_sha256: parse(&row.text(1).map_err(failed)?, "block.stored_sha256")?,
-        codec: parse(&row.text(2).map_err(failed)?, "block.codec")?,
-        stored: stored.ok_or_else(|| damaged(format!("block `{raw}` is longer than 1 MiB")))?,
-    }))
+    let raw_size = length(row.integer(0).map_err(failed)?, "block.raw_size")?;
+    let stored_sha256 = parse(&row.text(1).map_err(failed)?, "block.stored_sha256")?;
+    let codec = parse(&row.text(2).map_err(failed)?, "block.codec")?;
+    let stored = match row.optional_bytes(3).map_err(failed)? {
+        Some(stored) => stored,
+        None if row.text(4).map_err(failed)? == "object" => objects::get(store, codec, &stored_sha256)?,
+        None => return Err(damaged(format!("block `{raw}` is longer than 1 MiB"))),
+    };
+    Ok(Some(Block { raw_sha256: *raw, raw_size, stored_sha256, codec, stored }))
 }

@@ -65,7 +65,7 @@ pub(super) enum Value<'a> {
     Integer(i64),
     OptionalInteger(Option<i64>),
     Boolean(bool),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 impl Value<'_> {
@@ -76,7 +76,7 @@ impl Value<'_> {
         FRAME
             + match self {
                 Self::Text(text) => text.as_deref().map_or(0, str::len),
-                Self::Bytes(bytes) => bytes.len(),
+                Self::Bytes(bytes) => bytes.map_or(0, <[u8]>::len),
                 Self::Integer(_) | Self::OptionalInteger(_) | Self::Boolean(_) => 0,
             }
     }
@@ -120,6 +120,12 @@ impl From<bool> for Value<'_> {
 
 impl<'a> From<&'a [u8]> for Value<'a> {
     fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Some(bytes))
+    }
+}
+
+impl<'a> From<Option<&'a [u8]>> for Value<'a> {
+    fn from(bytes: Option<&'a [u8]>) -> Self {
         Self::Bytes(bytes)
     }
 }

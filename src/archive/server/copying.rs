@@ -7,6 +7,7 @@ use super::connection::{Connection, Value};
 use super::items::{NewRow, insert_items, metadata, row_ids, select, write_labels};
 use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
 use crate::archive::copying::PAGE;
+use crate::archive::objects::put_first;
 use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
 use crate::id::{Sha256, Tombstone};
 
@@ -107,11 +108,13 @@ impl Copying for ServerArchive {
     }
 
     fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
+        let store = self.blocks.clone();
+        let blocks = put_first(self, &store, &batch.blocks)?;
         self.lock("take in what is copied", |connection, mark| {
             if mark.as_deref() != Some(of) {
                 return Err(ArchiveError::NotACopy { of: of.to_owned() });
             }
-            put_blocks(connection, &batch.blocks)?;
+            put_blocks(connection, &blocks)?;
             add_contents(connection, &batch.contents)?;
             set_items(connection, &batch.items)?;
             events::insert(connection, &batch.events)

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::migration::{Migration, migrations};
+use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying as _, Counts, Event, ItemStatus,
     NewArtifact, OpenMode, PendingOperation, Query, Segment, Setting, StoredItem,
@@ -73,6 +74,8 @@ pub(super) struct ServerArchive {
     id: String,
     /// `None` after it broke; the next question makes another one.
     connection: Option<Box<dyn Connection>>,
+    /// What keeps the bytes of blocks, if the database does not.
+    blocks: Blocks,
 }
 
 impl ServerArchive {
@@ -80,15 +83,26 @@ impl ServerArchive {
     ///
     /// [`OpenMode::CreateIfMissing`] is for archives that come to be by themselves, which those on servers never do: it
     /// means the same here as [`OpenMode::Existing`].
-    pub(super) fn open(kind: Kind, url: &SecretUrl, mode: OpenMode) -> Result<Self, ArchiveError> {
-        Self::open_with(kind, url, mode, migrations(kind.backend()))
+    ///
+    /// The bytes of its blocks are at `objects`, if that is some place.
+    pub(super) fn open(
+        kind: Kind,
+        url: &SecretUrl,
+        objects: Option<&ObjectPlace>,
+        mode: OpenMode,
+    ) -> Result<Self, ArchiveError> {
+        let mut archive = Self::open_with(kind, url, mode, migrations(kind.backend()))?;
+        // As with the archive itself: on servers nothing comes to be by itself.
+        let mode = if mode == OpenMode::CreateIfMissing { OpenMode::Existing } else { mode };
+        archive.blocks = attach(&mut archive, objects, mode)?;
+        Ok(archive)
     }
 
     fn open_with(kind: Kind, url: &SecretUrl, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {
         let address = Address::parse(kind, url)?;
         let mut connection = connect(&address)?;
         let id = prepare(&mut *connection, &address, mode, migrations)?;
-        Ok(Self { address, id, connection: Some(connection) })
+        Ok(Self { address, id, connection: Some(connection), blocks: None })
     }
 
     /// Asks the server something outside of a transaction.
@@ -162,6 +176,30 @@ impl ServerArchive {
             self.connection = None;
         }
         result
+    }
+}
+
+impl Keeper for ServerArchive {
+    fn keeps_objects(&mut self) -> Result<bool, ArchiveError> {
+        let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("driver"));
+        let failed = failed("say where its bytes are");
+        let rows = self.ask(|connection| connection.query(&sql, &[]).map_err(failed))?;
+        let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
+        Ok(row.text(0).map_err(failed)? == "object")
+    }
+
+    fn has_blocks(&mut self) -> Result<bool, ArchiveError> {
+        let sql = "SELECT id FROM block LIMIT 1";
+        let rows = self.ask(|connection| connection.query(sql, &[]).map_err(failed("look for blocks")))?;
+        Ok(!rows.is_empty())
+    }
+
+    fn keep_objects(&mut self) -> Result<(), ArchiveError> {
+        let action = "say where its bytes are";
+        self.write(action, |connection| {
+            let sql = "UPDATE archive SET driver = 'object' WHERE singleton = 1 AND NOT EXISTS (SELECT 1 FROM block)";
+            connection.execute(sql, &[]).map(|_| ()).map_err(failed(action))
+        })
     }
 }
 
@@ -421,7 +459,8 @@ impl Archive for ServerArchive {
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
             connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
-        })
+        })?;
+        objects::ping(&self.blocks)
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
@@ -439,7 +478,9 @@ impl Archive for ServerArchive {
         {
             return Err(ArchiveError::Superseded { by });
         }
-        self.ask(|connection| bytes::put_blocks(connection, blocks))?;
+        let store = self.blocks.clone();
+        let blocks = put_first(self, &store, blocks)?;
+        self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
         self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
     }
 
@@ -448,7 +489,8 @@ impl Archive for ServerArchive {
     }
 
     fn block(&mut self, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
-        self.ask(|connection| bytes::block(connection, raw))
+        let store = self.blocks.clone();
+        self.ask(|connection| bytes::block(connection, &store, raw))
     }
 
     fn begin(&mut self, op: OperationId, origin: &str, items: &[Item]) -> Result<Vec<ItemStatus>, ArchiveError> {

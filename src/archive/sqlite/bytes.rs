@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
 use super::{damaged, engine_error, parse};
+use crate::archive::objects::{self, Blocks, NewBlocks};
 use crate::archive::{ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockInfo, NewArtifact, SEGMENT_PAGE, Segment};
 use crate::clock::Timestamp;
 use crate::id::Sha256;
@@ -69,7 +70,7 @@ pub(super) fn find_blocks(connection: &Connection, raw: &[Sha256]) -> Result<Has
 
 pub(super) fn put(
     transaction: Transaction<'_>,
-    blocks: &[Block],
+    blocks: &NewBlocks<'_>,
     artifacts: &[NewArtifact],
 ) -> Result<HashSet<Sha256>, ArchiveError> {
     let failed = engine_error("store contents");
@@ -104,20 +105,21 @@ pub(super) fn put(
 }
 
 /// Adds those blocks that are not there.
-pub(super) fn put_blocks(transaction: &Transaction<'_>, blocks: &[Block]) -> Result<(), ArchiveError> {
+pub(super) fn put_blocks(transaction: &Transaction<'_>, blocks: &NewBlocks<'_>) -> Result<(), ArchiveError> {
     let failed = engine_error("store blocks");
     let mut find = transaction.prepare_cached(FIND_BLOCK).map_err(failed)?;
     let mut add = transaction
         .prepare_cached(
             "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
-             VALUES (?1, ?2, ?3, length(?5), ?4, ?5)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .map_err(failed)?;
-    for block in blocks {
+    for (block, bytes) in blocks.rows() {
         let raw_sha256 = block.raw_sha256.to_string();
         if row_id(&mut find, &raw_sha256)?.is_none() {
-            let stored_sha256 = block.stored_sha256.to_string();
-            add.execute(params![raw_sha256, block.raw_size, stored_sha256, block.codec.as_str(), block.stored])
+            let (stored_sha256, stored_size) = (block.stored_sha256.to_string(), block.info().stored_size);
+            let codec = block.codec.as_str();
+            add.execute(params![raw_sha256, block.raw_size, stored_sha256, stored_size, codec, bytes])
                 .map_err(failed)?;
         }
     }
@@ -173,27 +175,30 @@ pub(super) fn segments(connection: &Connection, content: &Sha256, from: u64) -> 
     Ok(segments)
 }
 
-pub(super) fn block(connection: &Connection, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
+pub(super) fn block(connection: &Connection, store: &Blocks, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
     let failed = engine_error("read a block");
     let mut statement = connection
         .prepare_cached(
-            "SELECT raw_size, stored_sha256, codec, CASE WHEN length(bytes) <= ?2 AND raw_size <= ?2 THEN bytes END
+            "SELECT raw_size, stored_sha256, codec, CASE WHEN length(bytes) <= ?2 AND raw_size <= ?2 THEN bytes END,
+               bytes IS NULL
              FROM block WHERE raw_sha256 = ?1",
         )
         .map_err(failed)?;
     let limit = i64::try_from(BLOCK_SIZE).expect("a block is short");
     let row = statement.query_row(params![raw.to_string(), limit], |row| {
         let (stored_sha256, codec): (String, String) = (row.get(1)?, row.get(2)?);
-        Ok((row.get::<_, u32>(0)?, stored_sha256, codec, row.get::<_, Option<Vec<u8>>>(3)?))
+        Ok((row.get::<_, u32>(0)?, stored_sha256, codec, row.get::<_, Option<Vec<u8>>>(3)?, row.get::<_, bool>(4)?))
     });
-    let Some((raw_size, stored_sha256, codec, stored)) = row.optional().map_err(failed)? else { return Ok(None) };
-    Ok(Some(Block {
-        raw_sha256: *raw,
-        raw_size,
-        stored_sha256: parse(&stored_sha256, "block.stored_sha256")?,
-        codec: parse(&codec, "block.codec")?,
-        stored: stored.ok_or_else(|| damaged(format!("block `{raw}` is longer than 1 MiB")))?,
-    }))
+    let Some((raw_size, stored_sha256, codec, stored, outside)) = row.optional().map_err(failed)? else {
+        return Ok(None);
+    };
+    let (stored_sha256, codec) = (parse(&stored_sha256, "block.stored_sha256")?, parse(&codec, "block.codec")?);
+    let stored = match stored {
+        Some(stored) => stored,
+        None if outside => objects::get(store, codec, &stored_sha256)?,
+        None => return Err(damaged(format!("block `{raw}` is longer than 1 MiB"))),
+    };
+    Ok(Some(Block { raw_sha256: *raw, raw_size, stored_sha256, codec, stored }))
 }
 
 /// Returns the id of the row that `statement` finds by `digest`.

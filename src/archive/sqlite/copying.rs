@@ -6,6 +6,7 @@ use super::bytes::{length, put_blocks, put_segments, row_id};
 use super::items::{column, optional, parsed, select, write_item, write_labels};
 use super::{SqliteArchive, damaged, engine_error, events, parse};
 use crate::archive::copying::PAGE;
+use crate::archive::objects::put_first;
 use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
 use crate::id::{Sha256, Tombstone};
 
@@ -113,8 +114,10 @@ impl Copying for SqliteArchive {
     }
 
     fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
+        let store = self.blocks.clone();
+        let blocks = put_first(self, &store, &batch.blocks)?;
         let transaction = self.write_copy(of)?;
-        put_blocks(&transaction, &batch.blocks)?;
+        put_blocks(&transaction, &blocks)?;
         for (content, segments) in &batch.contents {
             add_content(&transaction, content, segments)?;
         }

@@ -17,6 +17,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::migration::{Migration, migrations};
+use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
     Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact,
     PendingOperation, Query, Segment, StoredItem,
@@ -58,12 +59,21 @@ pub enum OpenMode {
 pub struct SqliteArchive {
     connection: Connection,
     id: String,
+    /// What keeps the bytes of blocks, if the database does not.
+    blocks: Blocks,
 }
 
 impl SqliteArchive {
     /// Opens the archive in the file `path`, whose folder must exist. The file itself is never a link that is followed.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, ArchiveError> {
-        Self::open_with(path, mode, migrations(Backend::Sqlite))
+        Self::open_at(path, None, mode)
+    }
+
+    /// Opens the archive likewise; the bytes of its blocks are at `objects`, if that is some place.
+    pub(super) fn open_at(path: &Path, objects: Option<&ObjectPlace>, mode: OpenMode) -> Result<Self, ArchiveError> {
+        let mut archive = Self::open_with(path, mode, migrations(Backend::Sqlite))?;
+        archive.blocks = attach(&mut archive, objects, mode)?;
+        Ok(archive)
     }
 
     fn open_with(path: &Path, mode: OpenMode, migrations: &[Migration]) -> Result<Self, ArchiveError> {
@@ -91,7 +101,7 @@ impl SqliteArchive {
             .query_row("SELECT id FROM archive", [], |row| row.get(0))
             .map_err(engine_error("read the archive's id"))?;
         let id: uuid::Uuid = parse(&id, "archive.id")?;
-        Ok(Self { connection, id: id.to_string() })
+        Ok(Self { connection, id: id.to_string(), blocks: None })
     }
 
     /// Begins a transaction that changes the archive, unless another archive took its place.
@@ -109,6 +119,26 @@ impl SqliteArchive {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(engine_error("begin a transaction"))
+    }
+}
+
+impl Keeper for SqliteArchive {
+    fn keeps_objects(&mut self) -> Result<bool, ArchiveError> {
+        let sql = "SELECT driver = 'object' FROM archive";
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(engine_error("say where its bytes are"))
+    }
+
+    fn has_blocks(&mut self) -> Result<bool, ArchiveError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM block)";
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(engine_error("look for blocks"))
+    }
+
+    fn keep_objects(&mut self) -> Result<(), ArchiveError> {
+        let failed = engine_error("say where its bytes are");
+        let transaction = self.write()?;
+        let sql = "UPDATE archive SET driver = 'object' WHERE NOT EXISTS (SELECT 1 FROM block)";
+        transaction.execute(sql, []).map_err(failed)?;
+        transaction.commit().map_err(failed)
     }
 }
 
@@ -253,7 +283,8 @@ impl Archive for SqliteArchive {
     }
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
-        self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))
+        self.connection.query_row("SELECT 1 FROM archive", [], |_| Ok(())).map_err(engine_error("answer"))?;
+        objects::ping(&self.blocks)
     }
 
     fn find_artifacts(&mut self, contents: &[Sha256]) -> Result<HashMap<Sha256, ArtifactInfo>, ArchiveError> {
@@ -265,7 +296,15 @@ impl Archive for SqliteArchive {
     }
 
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
-        bytes::put(self.write()?, blocks, artifacts)
+        let store = self.blocks.clone();
+        // Looked at again under the lock; here it keeps objects that nobody will use from being written.
+        if store.is_some()
+            && let Some(by) = copying::superseded_by(&self.connection)?
+        {
+            return Err(ArchiveError::Superseded { by });
+        }
+        let blocks = put_first(self, &store, blocks)?;
+        bytes::put(self.write()?, &blocks, artifacts)
     }
 
     fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {
@@ -273,7 +312,7 @@ impl Archive for SqliteArchive {
     }
 
     fn block(&mut self, raw: &Sha256) -> Result<Option<Block>, ArchiveError> {
-        bytes::block(&self.connection, raw)
+        bytes::block(&self.connection, &self.blocks, raw)
     }
 
     fn begin(&mut self, op: OperationId, origin: &str, items: &[Item]) -> Result<Vec<ItemStatus>, ArchiveError> {

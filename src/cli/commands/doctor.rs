@@ -15,6 +15,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, counted};
 use crate::cli::session::{Session, describe_unfinished, shown};
+use crate::cli::talk;
 
 /// Find what is wrong and name the command that mends it
 ///
@@ -97,7 +98,7 @@ fn examine(session: &mut Session<'_>) -> Result<Exit, CommandError> {
             }
         }
         Ok(None) => findings.push(Finding::new("note", "there is no archive here", Some("git archive-tomb init"))),
-        Err(error) => findings.push(Finding::new("error", error.summary(), None)),
+        Err(error) => findings.push(Finding::new("error", talk::redacted(&error.summary()), None)),
     }
     let hooks = git_archive_tomb::hooks::status(&super::hooks::place(session))?;
     if !hooks.is_complete() {

@@ -38,7 +38,10 @@ struct Found {
 pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let reveal = if session.global.debug { Reveal::Whole } else { Reveal::Redacted };
     let config = session.config()?;
-    let (lines, url) = (show::backend_lines(config, reveal), show::url(config, reveal));
+    let url = show::url(config, reveal);
+    let objects = config.storage.object_store.as_ref().map(ToString::to_string);
+    let lines = show::backend_lines(config, reveal);
+    let lines = objects.iter().fold(lines, |lines, objects| format!("{lines}Objects: {objects}\n"));
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::HealthCheck, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
@@ -88,6 +91,9 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
                     "backend": record.backend, "url": url, "status": if damaged.is_empty() { "ok" } else { "failed" },
                     "items": counts.items, "items_retrievable": counts.retrievable, "duration_ms": record.duration_ms,
                 });
+                if objects.is_some() {
+                    view["objects"] = objects.into();
+                }
                 if let Some(examined) = &examined {
                     view["contents_read"] = examined.read.into();
                     view["contents_damaged"] = damaged.len().into();

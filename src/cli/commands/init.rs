@@ -1,7 +1,7 @@
 //! `init`: prepares a repository.
 
 use clap::Args;
-use git_archive_tomb::archive::{ArchiveError, OpenMode};
+use git_archive_tomb::archive::{ArchiveError, ObjectsError, OpenMode};
 use git_archive_tomb::config::{TRUST_KEY, template, trust_digest};
 use git_archive_tomb::hooks::{InstallOptions, InstallOutcome, Installed};
 use git_archive_tomb::operation::stage_own_files;
@@ -63,12 +63,16 @@ pub(crate) fn run(arguments: &InitArguments, session: &mut Session<'_>) -> Resul
 
 /// Makes the archive, or brings an older one up to date.
 fn prepare_archive(session: &Session<'_>) -> Result<(), CommandError> {
-    let (verb, archive) = match session.try_open_archive(OpenMode::Existing)? {
+    let (verb, mut archive) = match session.try_open_archive(OpenMode::Existing)? {
         Ok(archive) => ("uses", archive),
         Err(ArchiveError::Missing { .. }) => ("made", session.open_archive(OpenMode::CreateOrMigrate)?),
         Err(ArchiveError::Older { .. }) => ("migrated", session.open_archive(OpenMode::CreateOrMigrate)?),
+        Err(ArchiveError::Objects(ObjectsError::Unprepared { .. })) => {
+            ("prepared the objects of", session.open_archive(OpenMode::CreateOrMigrate)?)
+        }
         Err(error) => return Err(error.into()),
     };
+    archive.ping()?;
     session.output.say(format_args!("{verb} the archive {} ({})", session.shown_archive()?, archive.id()));
     Ok(())
 }

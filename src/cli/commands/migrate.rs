@@ -5,7 +5,7 @@ use std::io::Read as _;
 use clap::Args;
 use git_archive_tomb::archive::{Change, Event, Location, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
-use git_archive_tomb::config::{ArchiveUrl, expand};
+use git_archive_tomb::config::{ArchiveUrl, StoreUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::Facts;
 use git_archive_tomb::id::OperationId;
@@ -16,7 +16,7 @@ use super::export::summary;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::progress::Progress;
-use crate::cli::session::{Session, shown_location};
+use crate::cli::session::{Session, object_place, shown_location, store_secrets};
 use crate::cli::talk;
 
 /// The longest URL that is taken, in bytes: the record that names it has to stay short.
@@ -31,6 +31,9 @@ pub(crate) struct MigrateArguments {
     /// The URL of the new archive; `${VAR}` in it is the environment's value, and `-` reads it from standard input
     #[arg(long, value_name = "URL", allow_hyphen_values = true)]
     to: String,
+    /// Keep the bytes of the new archive in the object store at this URL, not in its database
+    #[arg(long, value_name = "URL")]
+    storage: Option<String>,
     #[command(flatten)]
     actor: crate::cli::arguments::ActorArguments,
 }
@@ -38,10 +41,15 @@ pub(crate) struct MigrateArguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &MigrateArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let url = target_url(&arguments.to)?;
+    let storage = arguments.storage.as_deref().map(StoreUrl::parse).transpose();
+    let storage = storage.map_err(|error| CommandError::from_error(Exit::Usage, &error))?;
     let mut redactor = Redactor::new();
     redactor.add_url(url.as_secret());
+    if storage.is_some() {
+        store_secrets().for_each(|secret| redactor.add_secret(&secret));
+    }
     talk::hide(redactor);
-    let target = session.location_of(&url);
+    let target = Target { location: session.location_of(&url), storage };
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::Migrate, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
@@ -87,14 +95,21 @@ fn target_url(argument: &str) -> Result<ArchiveUrl, CommandError> {
     ArchiveUrl::parse(&text).map_err(|error| usage(&error))
 }
 
+/// Where the new archive is.
+struct Target {
+    location: Location,
+    /// Where the bytes of its blocks are; `None`: in its database.
+    storage: Option<StoreUrl>,
+}
+
 /// Copies the archive, and returns the ids of both.
 fn copy(
-    target: &Location,
+    target: &Target,
     record: &Record,
     watch: &Stopwatch,
     session: &Session<'_>,
 ) -> Result<(String, String, Migrated), CommandError> {
-    if *target == session.archive_location()? {
+    if target.location == session.archive_location()? {
         return Err(MigrateError::Same.into());
     }
     let mut source = session.open_archive(OpenMode::Existing)?;
@@ -103,7 +118,10 @@ fn copy(
         source.check_change(Change::Supersede).map_err(MigrateError::Source)?;
     }
     let mut lock = session.open_archive(OpenMode::Existing)?;
-    let mut target = session.open_at(target, OpenMode::CreateOrMigrate)?.map_err(MigrateError::Target)?;
+    let storage = target.storage.as_ref();
+    let objects = storage.map(object_place);
+    let opened = session.open_with(&target.location, objects.as_ref(), OpenMode::CreateOrMigrate)?;
+    let mut target = opened.map_err(MigrateError::Target)?;
     let purges = Purges::of(&session.repository)?;
     for file in &purges.broken {
         session.output.warn(format_args!("{file} is no intact evidence: what it says of purges is not known"));
@@ -118,6 +136,7 @@ fn copy(
         record.count = Some(facts.items);
         record.sha256 = Some(facts.digest());
         record.metadata = [("from".to_owned(), from.clone()), ("to".to_owned(), to.clone())].into();
+        record.metadata.extend(storage.map(|storage| ("storage".to_owned(), storage.to_string())));
         record.duration_ms = metrics.total(watch.elapsed_ms());
         Event::from_record(&record).expect("an actor, a URL of 4 KiB and two ids are short")
     };
@@ -157,28 +176,41 @@ enum Stage {
 
 fn report(
     session: &mut Session<'_>,
-    target: &Location,
+    target: &Target,
     from: &str,
     to: &str,
     migrated: &Migrated,
 ) -> Result<(), CommandError> {
     let facts = &migrated.facts;
-    let place = shown_location(target);
+    let place = shown_location(&target.location);
+    let from_objects = session.config()?.storage.object_store.is_some();
     let output = &mut *session.output;
     if output.json {
         let status = if migrated.event.is_some() { "migrated" } else { "already-migrated" };
         output.object(&serde_json::json!({
             "status": status, "from": from, "to": to, "url": place, "items": facts.items, "events": facts.events,
-            "digest": facts.digest(),
+            "digest": facts.digest(), "storage": target.storage.as_ref().map(ToString::to_string),
         }))?;
     } else {
         let verb = if migrated.event.is_some() { "Migrated" } else { "Already migrated:" };
         output.line(format_args!("{verb} {} to {place}", summary(facts)))?;
         output.line(format_args!("From archive: {from}"))?;
         output.line(format_args!("To archive: {to}"))?;
+        if let Some(storage) = &target.storage {
+            output.line(format_args!("Objects: {storage}"))?;
+        }
         output.line(format_args!("Digest: {}", facts.digest()))?;
     }
     output.hint("use the new archive from now on: put its URL into `backend.url`, in every clone");
+    match &target.storage {
+        Some(storage) => {
+            output.hint(format_args!("and `storage.driver = \"object\"` with `storage.url = \"{storage}\"`"));
+        }
+        None if from_objects => {
+            output.hint("and `storage.driver = \"db\"`: its bytes are in its database");
+        }
+        None => {}
+    }
     output.hint("`git archive-tomb config-show` says where that is set; the old archive takes no changes any more");
     Ok(())
 }

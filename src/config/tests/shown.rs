@@ -18,9 +18,7 @@ fn show_begins_with_the_python_tools_lines() {
 #[test]
 fn show_tells_secrets_in_debug_only() {
     let config = sources()
-        .file(
-            "[backend]\nurl = \"postgres://u:canary@h/db\"\n[storage]\ndriver = \"object\"\nurl = \"s3://k:canary@b\"",
-        )
+        .file("[backend]\nurl = \"postgres://u:canary@h/db\"\n[storage]\ndriver = \"object\"\nurl = \"s3://bucket\"")
         .load();
     let json = |reveal| {
         show::entries(&config, reveal).map(|entry| serde_json::to_string(&entry).expect("is JSON")).collect::<Vec<_>>()
@@ -28,8 +26,8 @@ fn show_tells_secrets_in_debug_only() {
     for shown in [show::text(&config, Reveal::Redacted), json(Reveal::Redacted).join("\n"), format!("{config:?}")] {
         assert!(!shown.contains("canary"), "{shown}");
     }
-    assert_eq!(show::text(&config, Reveal::Whole).matches("canary").count(), 3);
-    assert_eq!(json(Reveal::Whole).join("\n").matches("canary").count(), 2);
+    assert_eq!(show::text(&config, Reveal::Whole).matches("canary").count(), 2);
+    assert_eq!(json(Reveal::Whole).join("\n").matches("canary").count(), 1);
     assert_eq!(
         json(Reveal::Redacted)[1],
         r#"{"key":"backend.url","value":"postgres://u:***@h/db","origin":{"layer":"file","path":".codex/archive.toml","line":2,"column":1}}"#

@@ -25,7 +25,7 @@ const NEEDS_TRUST: &[(&str, &str, TrustCause)] = &[
     ("[governance]\nsigned = false", "governance.signed", TrustCause::Rule),
     ("[hooks]\nrequire_copies = 0", "hooks.require_copies", TrustCause::Rule),
     ("[storage]\nlevel = 1", "storage.level", TrustCause::Rule),
-    ("[storage]\nurl = \"s3://b\"", "storage.url", TrustCause::Rule),
+    ("[storage]\nurl = \"s3://bucket\"", "storage.url", TrustCause::Rule),
 ];
 
 #[test]

@@ -140,8 +140,51 @@ fn an_object_store_needs_its_url() {
     let store = |text: &str| sources().file(text).load().storage.object_store.map(|url| url.to_string());
     let errors = sources().file("[storage]\ndriver = \"object\"").errors();
     assert_eq!(errors, ["`.codex/archive.toml:2:1`: `storage.driver` is object, which needs a `storage.url`"]);
-    assert_eq!(store("[storage]\nurl = \"s3://b\""), None);
-    assert_eq!(store("[storage]\ndriver = \"object\"\nurl = \"s3://b\"").as_deref(), Some("s3://b"));
+    assert_eq!(store("[storage]\nurl = \"s3://bucket\""), None);
+    assert_eq!(store("[storage]\ndriver = \"object\"\nurl = \"s3://bucket/a/\"").as_deref(), Some("s3://bucket/a/"));
+}
+
+#[test]
+fn the_url_of_an_object_store_names_a_place_and_nothing_else() {
+    let place = |text: &str| StoreUrl::parse(text).map(|url| url.place().clone());
+    let bucket = |name: &str, prefix: &str| Ok(StorePlace::Bucket { name: name.to_owned(), prefix: prefix.to_owned() });
+    assert_eq!(place("s3://a-b.c"), bucket("a-b.c", ""));
+    assert_eq!(place("s3://bucket/"), bucket("bucket", ""));
+    assert_eq!(place("s3://bucket/team/tomb_1/"), bucket("bucket", "team/tomb_1"));
+    assert_eq!(place("file:///srv/über alles"), Ok(StorePlace::Folder("/srv/über alles".into())));
+    let long = format!("s3://bucket/{}", "x".repeat(513));
+    for text in [
+        "s3:",
+        "s3://",
+        "s3://b",
+        "s3:///prefix",
+        "s3://.hidden",
+        "s3://bucket//x",
+        "s3://bucket/x//",
+        "s3://bucket/../x",
+        "s3://bucket/./x",
+        "s3://bucket/a b",
+        "s3://bucket/%2e%2e/x",
+        "s3://bucket?region=x",
+        "s3://bucket/x?versionId=1",
+        "s3://bucket/x#y",
+        "s3://bucket\n",
+        "S3://bucket",
+        "https://bucket.s3.amazonaws.com",
+        "file://relative",
+        "file://host/path",
+        "file:///a?b",
+        "file:///a%20b",
+        "file:///a\n",
+        "/srv/tomb",
+        long.as_str(),
+    ] {
+        assert!(matches!(place(text), Err(UrlError::Store { .. })), "{text}");
+    }
+    for text in ["s3://key:canary@bucket/x", "s3://key:canary@/x", "file://u:canary@h/x"] {
+        let error = place(text).expect_err("has a login").to_string();
+        assert!(!error.contains("canary"), "{error}");
+    }
 }
 
 #[test]

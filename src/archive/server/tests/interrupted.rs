@@ -64,7 +64,7 @@ fn an_archive_in_another_schema_is_one_by_itself() {
         database.owner().run(&format!("CREATE SCHEMA {quoted} AUTHORIZATION {name}")).expect("makes a schema");
         database.administrate(&format!("ALTER ROLE {name} SET search_path = {quoted}"));
         let url = database.client_url();
-        let open = |mode| ServerArchive::open(Kind::Postgres, &url, mode);
+        let open = |mode| ServerArchive::open(Kind::Postgres, &url, None, mode);
         assert!(matches!(open(OpenMode::Existing), Err(ArchiveError::Missing { .. })));
         open(OpenMode::CreateOrMigrate).expect("makes an archive");
         let mut archive = open(OpenMode::Existing).expect("opens");

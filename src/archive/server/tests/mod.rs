@@ -10,7 +10,7 @@ use crate::redact::UrlParts;
 
 mod interrupted;
 mod nodes;
-mod trips;
+mod objects;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {
