@@ -10,11 +10,10 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{command, median, numbers, prepare, shell, time};
+use common::{command, median, numbers, prepare, shell, time, write_files};
 
 /// What is compared, with the shell commands of each way. The first way of each part is what the others are measured by.
 const PARTS: &[(&str, &[(&str, &str)])] = &[
@@ -77,17 +76,7 @@ fn main() {
 fn make_repository(world: &Path, files: usize) {
     prepare(world);
     let top = world.join("made");
-    let mut state = 7u32;
-    for number in 0..files {
-        let mut text = format!("# module {number}\n");
-        while text.len() < 5_000 {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            writeln!(text, "def name_{}(value):\n    return value + {}", state >> 20, state >> 24).unwrap();
-        }
-        let path = top.join(format!("old/{:03}/file{number:05}.py", number / 100));
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
+    write_files(&top, files);
     let script = "git init -q && git add -A && git commit -qm first && git gc -q";
     assert!(shell(world, &top, script), "makes the repository");
     // What was archived, and its equal in a `tar` file, for the way back.

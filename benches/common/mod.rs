@@ -1,5 +1,8 @@
 //! What the benchmarks share: the surroundings of a command, and medians.
 
+#![allow(dead_code, reason = "each helper serves some of the benchmarks")]
+
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +14,21 @@ const CONFIGURATION: &str = "[user]\n\tname = A Maintainer\n\temail = maintainer
 /// Makes the folder `world` fit for [`command`].
 pub(crate) fn prepare(world: &Path) {
     std::fs::write(world.join("gitconfig"), CONFIGURATION).unwrap();
+}
+
+/// Writes `files` files of about 5 KB in folders of 100 below `old` in `top`.
+pub(crate) fn write_files(top: &Path, files: usize) {
+    let mut state = 7u32;
+    for number in 0..files {
+        let mut text = format!("# module {number}\n");
+        while text.len() < 5_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            writeln!(text, "def name_{}(value):\n    return value + {}", state >> 20, state >> 24).unwrap();
+        }
+        let path = top.join(format!("old/{:03}/file{number:05}.py", number / 100));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
 }
 
 /// Returns a silent command that will run in `folder`, with this program found before any other.

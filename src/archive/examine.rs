@@ -3,19 +3,19 @@
 use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::slice::Chunks;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::vec::IntoIter;
 
 use super::reader::LOOK_AHEAD;
 use super::{AnyArchive, ArchiveError, ContentReader, Pool, Query, ReadError, StoredItem};
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
 
-/// How many runs of contents each thread reads, if they are even: the fewer, the longer the last ones may keep one thread
-/// busy alone; the more, the more often neighbours are parted.
-const RUNS_PER_THREAD: usize = 4;
+/// How many bytes a thread reads before it asks what to read next: the fewer, the more often neighbours are parted; the
+/// more, the longer the last ones keep one thread busy alone.
+const RUN_BYTES: u64 = 8 << 20;
 
 /// What an examination came to.
 #[derive(Debug, Default)]
@@ -64,12 +64,13 @@ pub fn examine(
     // Neighbours share blocks, and a reader keeps the last ones.
     contents.sort_by(|a, b| a.path.cmp(&b.path));
     let total = contents.len();
-    let run = (total / (pool.limit() * RUNS_PER_THREAD)).clamp(1, LOOK_AHEAD);
-    let runs = Mutex::new(contents.chunks(run));
+    let runs = runs(&contents);
+    let threads = pool.limit().min(runs.len());
+    let runs = Mutex::new(runs.into_iter());
     let mut examination = Examination::default();
     thread::scope(|scope| {
         let (sender, outcomes) = sync_channel(LOOK_AHEAD);
-        for _ in 0..pool.limit().min(total.div_ceil(run)) {
+        for _ in 0..threads {
             let (sender, runs) = (sender.clone(), &runs);
             scope.spawn(move || {
                 if let Err(error) = read_runs(pool, runs, &sender) {
@@ -91,10 +92,28 @@ pub fn examine(
     Ok(examination)
 }
 
+/// Divides contents into runs of neighbours that one thread reads: as many as are looked up at a time, or until they are
+/// long enough.
+fn runs(contents: &[Chosen]) -> Vec<&[Chosen]> {
+    let (mut runs, mut rest) = (Vec::new(), contents);
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let is_room = |chosen: &&Chosen| {
+            let is_room = bytes < RUN_BYTES;
+            bytes = bytes.saturating_add(chosen.size);
+            is_room
+        };
+        let (run, after) = rest.split_at(rest.iter().take(LOOK_AHEAD).take_while(is_room).count());
+        runs.push(run);
+        rest = after;
+    }
+    runs
+}
+
 /// Reads runs of contents until there are none, and sends what became of each content.
 fn read_runs(
     pool: &Pool<'_>,
-    runs: &Mutex<Chunks<'_, Chosen>>,
+    runs: &Mutex<IntoIter<&[Chosen]>>,
     sender: &SyncSender<Result<Option<Damage>, ArchiveError>>,
 ) -> Result<(), ArchiveError> {
     let mut archive = pool.lend()?;

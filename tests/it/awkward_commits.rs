@@ -43,34 +43,6 @@ fn committing_only_a_stub_is_stopped_with_the_command_that_commits_both() {
     assert_eq!(repo.tomb_ok(&["cat", "docs/old.md"]).stdout, original);
 }
 
-/// As it was restored, the file accounts for itself; edited, it takes the evidence.
-#[test]
-fn committing_only_an_edited_file_is_stopped_with_the_command_that_commits_its_restore_too() {
-    let world = World::new();
-    let repo = hooked(&world);
-    repo.tomb_ok(&["store", "docs"]);
-    repo.commit("archive");
-    repo.tomb_ok(&["restore", "docs/old.md"]);
-    repo.write("docs/old.md", "# Edited\n");
-    repo.git(&["add", "docs/old.md"]);
-    let staged = repo.git(&["diff", "--cached", "--name-only", "--", ".codex"]);
-    let run = repo.try_git(&["commit", "-q", "-m", "only the file", "docs/old.md"]).exits(1);
-    let said = format!("{}{}", run.stdout_text(), run.stderr_text());
-    assert!(said.contains("stub-removed") && said.contains("leaves the evidence that its item was restored"), "{said}");
-    assert!(said.contains(&staged), "{staged}: {said}");
-    let command = said.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
-    let command = command.trim_matches('`').replacen("git commit", "git commit -m both", 1);
-    let committed = repo.command("sh").args(["-c", &command]).output().unwrap();
-    assert!(committed.status.success(), "{command}: {}", String::from_utf8_lossy(&committed.stderr));
-    repo.assert_sound();
-    // Where there is no such evidence, it has to be made.
-    repo.tomb_ok(&["store", "src/keep.py"]);
-    repo.commit("archive");
-    repo.write("src/keep.py", "VALUE = 2\n");
-    let said = repo.try_git(&["commit", "-q", "-m", "edited", "src/keep.py"]).exits(1).all_text();
-    assert!(said.contains("first `git archive-tomb restore"), "{said}");
-}
-
 #[test]
 fn committing_another_path_leaves_the_archive_staged() {
     let world = World::new();

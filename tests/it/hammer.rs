@@ -331,6 +331,11 @@ fn many_processes(database: &Database, size: Size) -> (Told, Duration) {
     (told, elapsed)
 }
 
+/// Returns how many of `count` were done in a second.
+fn a_second(count: usize, elapsed: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / elapsed.as_secs_f64()
+}
+
 /// Returns every event of an archive, each of which is there once.
 fn events(archive: &mut AnyArchive) -> Vec<Event> {
     let (mut events, mut seen, mut last) = (Vec::new(), HashSet::new(), 0);
@@ -403,7 +408,7 @@ fn sixteen_processes_leave_one_of_each() {
             size.processes,
             told.times.len(),
             elapsed.as_secs_f64(),
-            told.times.len() as f64 / elapsed.as_secs_f64(),
+            a_second(told.times.len(), elapsed),
             told.retries,
             events.len(),
             at(50),
@@ -597,7 +602,7 @@ fn clones_and_working_trees_that_store_the_same_leave_one_of_each() {
             size.processes,
             size.processes * size.operations,
             elapsed.as_secs_f64(),
-            runs as f64 / elapsed.as_secs_f64(),
+            a_second(runs, elapsed),
             events.len(),
         );
     }

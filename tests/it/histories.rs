@@ -443,6 +443,28 @@ fn partial_commits_are_told_what_to_take_along() {
     assert_clean(&repo);
 }
 
+/// As it was restored, a file accounts for itself; edited, it takes the evidence.
+#[test]
+fn partial_commits_of_a_restored_and_edited_file_are_told_the_evidence() {
+    let world = World::new();
+    let repo = project(&world);
+    archive(&repo, &["a.py", "b.py"]);
+    repo.tomb_ok(&["restore", "a.py"]);
+    repo.write("a.py", "edited = True\n");
+    let evidence = repo.git(&["diff", "--cached", "--name-only", "--", ".codex"]);
+    let told = repo.try_git(&["commit", "-q", "-m", "partial", "--", "a.py"]).exits(1).all_text();
+    assert!(told.contains("stub-removed") && told.contains("leaves the evidence that its item was restored"), "{told}");
+    assert!(told.contains(&evidence), "{evidence}: {told}");
+    let hint = told.lines().find_map(|line| line.trim().strip_prefix("hint: git commit ")).unwrap();
+    let run = Run::from(repo.command("sh").args(["-c", &format!("git commit -q -m both {hint}")]).output().unwrap());
+    assert_eq!(run.code, Some(0), "{run}");
+    assert_clean(&repo);
+    // Where there is no such evidence, it has to be made.
+    repo.write("b.py", "edited = True\n");
+    let told = repo.try_git(&["commit", "-q", "-m", "edited", "--", "b.py"]).exits(1).all_text();
+    assert!(told.contains("first `git archive-tomb restore"), "{told}");
+}
+
 #[test]
 fn a_stash_keeps_a_staged_archive_together() {
     let world = World::new();

@@ -36,6 +36,7 @@ mod review;
 mod scale;
 #[cfg(feature = "net")]
 mod servers;
+mod sizes;
 mod storm;
 mod textconv;
 mod threats;

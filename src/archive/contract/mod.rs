@@ -83,6 +83,7 @@ macro_rules! contract_suite {
             facts_come_back_exactly
             prefixes_find_tombstones
             listings_select_and_keep_their_order
+            a_listing_longer_than_any_page_is_whole
             events_are_kept_once_and_in_order
             restoring_is_noted
             counts_count
@@ -556,6 +557,29 @@ pub(super) fn listings_select_and_keep_their_order<E: Engine>() {
     for (query, expected) in cases {
         assert_eq!(list(&mut *archive, &query), expected, "{query:?}");
     }
+}
+
+pub(super) fn a_listing_longer_than_any_page_is_whole<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let base = item(&mut *archive, b"0", b"x");
+    // All of one operation, so of one time.
+    let items: Vec<Item> = (0..8_500)
+        .map(|number| {
+            let path = RepoPath::try_new(format!("{number:05}")).expect("is a path");
+            let tombstone = Tombstone::derive("repo", path.as_bytes(), &base.commit, &base.sha256);
+            Item { tombstone, path, refs: Vec::new(), ..base.clone() }
+        })
+        .collect();
+    let op = OperationId::generate();
+    archive.begin(op, "here", &items).expect("begins");
+    archive.seal(op, &[]).expect("seals");
+    let expected: Vec<String> = items.iter().map(|item| item.path.to_string()).collect();
+    assert!(list(&mut *archive, &Query::default()) == expected);
+    let limited = Query { limit: Some(8_300), ..Query::default() };
+    assert!(list(&mut *archive, &limited) == expected[..8_300]);
+    let late = Query { path: Some(b"084*".to_vec()), ..Query::default() };
+    assert!(list(&mut *archive, &late) == expected[8_400..]);
 }
 
 pub(super) fn events_are_kept_once_and_in_order<E: Engine>() {

@@ -31,10 +31,10 @@ pub(super) fn text(column: &str) -> String {
 
 /// What differs in the SQL of the two kinds of server.
 pub(super) struct Dialect {
-    /// Begins a transaction that may write.
-    pub begin_write: &'static [&'static str],
+    /// Begins a transaction that may write. Sent at once, as is the next.
+    pub begin_write: &'static str,
     /// Begins a transaction that sees the archive as of one moment.
-    pub begin_read: &'static [&'static str],
+    pub begin_read: &'static str,
     /// Begins an insertion that leaves out rows that are there …
     pub insert_new: &'static str,
     /// … and what ends it.
@@ -217,9 +217,13 @@ where
     R: sqlx::Row,
     usize: ColumnIndex<R>,
     &'r [u8]: Decode<'r, R::Database>,
+    &'r str: Decode<'r, R::Database>,
 {
-    let values = (0..row.len()).filter_map(|column| row.try_get_raw(column).ok()).filter(|value| !value.is_null());
-    values.map(|value| <&[u8]>::decode(value).map_or(0, <[u8]>::len)).sum()
+    let value = |column| row.try_get_raw(column).ok().filter(|value| !value.is_null());
+    // PostgreSQL's answers to what was not prepared are texts.
+    let bytes = |column| value(column).and_then(|value| <&[u8]>::decode(value).ok()).map(<[u8]>::len);
+    let text = |column| value(column).and_then(|value| <&str>::decode(value).ok()).map(str::len);
+    (0..row.len()).filter_map(|column| bytes(column).or_else(|| text(column))).sum()
 }
 
 fn null(column: usize) -> sqlx::Error {
@@ -252,6 +256,7 @@ pub(super) trait Connection: Send {
     fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, sqlx::Error>;
 
     /// Runs a query with a `?` for each value. It must be one whose answer is bounded, and is refused where that is not so.
+    /// One without values is not prepared: that would be one more round trip.
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error>;
 
     /// Runs SQL as it is: one statement, or a script.

@@ -20,6 +20,10 @@ const SHORTEST_PREFIX: usize = 8;
 /// How many items are read at a time. Each has at most some 64 KiB.
 const PAGE: usize = 256;
 
+/// How many items of a listing are put in order at a time, by their numbers. A server may look at all that are left, and sort
+/// them, for every page, so these are long.
+const ORDERED_PAGE: u64 = 8192;
+
 /// How many bytes of a path are read, more than it may have.
 const LONGEST_PATH: usize = 4097;
 
@@ -403,12 +407,13 @@ pub(super) fn list(
         }
     }
     let conditions = conditions.join(" AND ");
-    let order = format!("ORDER BY i.archived_at DESC, i.path_bytes, i.tombstone_id LIMIT {PAGE}");
     let mut left = query.limit.unwrap_or(u64::MAX);
     let mut after: Option<Item> = None;
     loop {
-        let page = match &after {
-            None => select(connection, &format!("WHERE {conditions} {order}"), &values)?,
+        let count = if query.path.is_none() { left.min(ORDERED_PAGE) } else { ORDERED_PAGE };
+        let order = format!("ORDER BY i.archived_at DESC, i.path_bytes, i.tombstone_id LIMIT {count}");
+        let ids = match &after {
+            None => ids(connection, &format!("WHERE {conditions} {order}"), &values)?,
             // Where the page before ended: what is older, or as old with a greater path, or tombstone.
             Some(last) => {
                 let time = last.archived_at.to_string();
@@ -420,25 +425,43 @@ pub(super) fn list(
                 values.extend([time.clone().into(), time.into()]);
                 values.extend([last.path.as_bytes().into(), last.path.as_bytes().into()]);
                 values.push(last.tombstone.to_string().into());
-                select(connection, &tail, &values)?
+                ids(connection, &tail, &values)?
             }
         };
-        let ended = page.len() < PAGE;
-        after = page.last().map(|(_, stored)| stored.item.clone());
-        for (_, stored) in page {
-            // Patterns are matched here and not by the server, so that every engine means the same by them.
-            if query.path.as_ref().is_some_and(|pattern| !path_matches(pattern, &stored.item.path)) {
-                continue;
+        for group in ids.chunks(PAGE) {
+            for stored in by_ids(connection, group)? {
+                after = Some(stored.item.clone());
+                // Patterns are matched here and not by the server, so that every engine means the same by them.
+                if query.path.as_ref().is_some_and(|pattern| !path_matches(pattern, &stored.item.path)) {
+                    continue;
+                }
+                if left == 0 || visit(stored).is_break() {
+                    return Ok(());
+                }
+                left -= 1;
             }
-            if left == 0 || visit(stored).is_break() {
-                return Ok(());
-            }
-            left -= 1;
         }
-        if ended {
+        if left == 0 || (ids.len() as u64) < ORDERED_PAGE {
             return Ok(());
         }
     }
+}
+
+/// Returns the ids of the rows of table `item` that `tail` (a `WHERE` clause over `i`, an order and a limit) selects.
+fn ids(connection: &mut dyn Connection, tail: &str, values: &[Value<'_>]) -> Result<Vec<i64>, ArchiveError> {
+    let failed = failed("list the items");
+    let rows = connection.query(&format!("SELECT i.id FROM item i {tail}"), values).map_err(failed)?;
+    rows.iter().map(|row| row.integer(0).map_err(failed)).collect()
+}
+
+/// Returns the items in rows `ids`, in that order.
+fn by_ids(connection: &mut dyn Connection, ids: &[i64]) -> Result<Vec<StoredItem>, ArchiveError> {
+    let mut found = HashMap::with_capacity(ids.len());
+    in_groups(ids.iter().map(|id| (*id).into()), "WHERE i.id IN (…)", |tail, values| {
+        found.extend(select(connection, tail, values)?);
+        Ok(())
+    })?;
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 pub(super) fn counts(connection: &mut dyn Connection) -> Result<Counts, ArchiveError> {
@@ -490,23 +513,29 @@ pub(super) fn select(
     }
     let by_id: HashMap<i64, usize> = items.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
     let ids: Vec<i64> = items.iter().map(|(id, _)| *id).collect();
-    for group in ids.chunks(PAGE) {
-        let of_items = format!("item_id IN ({})", super::placeholders(group.len()));
-        let group: Vec<Value<'_>> = group.iter().copied().map(Value::Integer).collect();
-        let sql = format!("SELECT item_id, {} FROM tag WHERE {of_items} ORDER BY item_id, position", text("tag"));
-        for row in connection.query(&sql, &group).map_err(failed)? {
-            let index = by_id[&row.integer(0).map_err(failed)?];
-            items[index].1.item.tags.push(row.text(1).map_err(failed)?);
-        }
-        let (ref_type, ref_value) = (text("ref_type"), text("ref_value"));
-        let sql = format!(
-            "SELECT item_id, {ref_type}, {ref_value} FROM referent WHERE {of_items} ORDER BY item_id, position"
-        );
-        for row in connection.query(&sql, &group).map_err(failed)? {
-            let index = by_id[&row.integer(0).map_err(failed)?];
-            let referent = Referent { kind: row.text(1).map_err(failed)?, value: row.text(2).map_err(failed)? };
-            items[index].1.item.refs.push(referent);
-        }
+    let of_tags = format!("SELECT item_id, {} FROM tag WHERE item_id IN (…) ORDER BY item_id, position", text("tag"));
+    let of_referents = format!(
+        "SELECT item_id, {}, {} FROM referent WHERE item_id IN (…) ORDER BY item_id, position",
+        text("ref_type"),
+        text("ref_value")
+    );
+    // By pages, since a group may be longer: labels are as long as items.
+    for page in ids.chunks(PAGE) {
+        in_groups(page.iter().map(|id| (*id).into()), &of_tags, |sql, values| {
+            for row in connection.query(sql, values).map_err(failed)? {
+                let index = by_id[&row.integer(0).map_err(failed)?];
+                items[index].1.item.tags.push(row.text(1).map_err(failed)?);
+            }
+            Ok(())
+        })?;
+        in_groups(page.iter().map(|id| (*id).into()), &of_referents, |sql, values| {
+            for row in connection.query(sql, values).map_err(failed)? {
+                let index = by_id[&row.integer(0).map_err(failed)?];
+                let referent = Referent { kind: row.text(1).map_err(failed)?, value: row.text(2).map_err(failed)? };
+                items[index].1.item.refs.push(referent);
+            }
+            Ok(())
+        })?;
     }
     Ok(items)
 }

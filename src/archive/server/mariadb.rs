@@ -10,11 +10,8 @@ use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
-    begin_write: &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"],
-    begin_read: &[
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-    ],
+    begin_write: "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION",
+    begin_read: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
     insert_new: "INSERT IGNORE",
     unless_there: "",
@@ -80,6 +77,9 @@ impl Connection for MariadbConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
+        if values.is_empty() {
+            return runtime.answer(gather(sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection).map_ok(Row::Mariadb)));
+        }
         runtime.answer(gather(bound(sql, values).fetch(connection).map_ok(Row::Mariadb)))
     }
 

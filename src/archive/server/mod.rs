@@ -5,7 +5,6 @@
 //! the lock still stands when it is used. Only the blocks of a [`put`](Archive::put), which is where the time goes, are
 //! written before, each on its own. What is peculiar to a server is in its driver (`postgres`, `mariadb`) and its schema.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
@@ -38,7 +37,7 @@ mod schema;
 mod tests;
 
 use address::Address;
-use connection::{Connection, Value};
+use connection::{Connection, Dialect, Value};
 use schema::Found;
 
 /// How many values of one kind a query asks for at a time.
@@ -127,7 +126,7 @@ impl ServerArchive {
         &mut self,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.transaction("read", |connection| connection.dialect().begin_read, work)
+        self.transaction("read", |dialect| dialect.begin_read, work)
     }
 
     /// Changes the archive, unless another one took its place: all of it or nothing, while nobody else does.
@@ -153,19 +152,17 @@ impl ServerArchive {
             let superseded_by = copying::superseded_by(connection, sql)?;
             work(connection, superseded_by)
         };
-        self.transaction(action, |connection| connection.dialect().begin_write, locked)
+        self.transaction(action, |dialect| dialect.begin_write, locked)
     }
 
     fn transaction<T>(
         &mut self,
         action: &'static str,
-        begin: impl FnOnce(&mut dyn Connection) -> &'static [&'static str],
+        begin: impl FnOnce(&Dialect) -> &'static str,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let answer = self.ask(|connection| {
-            for statement in begin(connection) {
-                connection.run(statement).map_err(failed(action))?;
-            }
+            connection.run(begin(connection.dialect())).map_err(failed(action))?;
             let result = work(connection).and_then(|done| {
                 connection.run("COMMIT").map_err(failed(action))?;
                 Ok(done)
@@ -388,11 +385,11 @@ fn length<T: TryFrom<i64>>(value: i64, column: &str) -> Result<T, ArchiveError> 
 ///
 /// Groups are filled up to a power of two by repeating their last value, so that servers prepare few statements.
 fn in_groups<'v>(
-    values: impl IntoIterator<Item = Cow<'v, str>>,
+    values: impl IntoIterator<Item = Value<'v>>,
     sql: &str,
     mut ask: impl FnMut(&str, &[Value<'v>]) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let values: Vec<Value<'v>> = values.into_iter().map(|value| Value::Text(Some(value))).collect();
+    let values: Vec<Value<'v>> = values.into_iter().collect();
     for group in values.chunks(VALUES_PER_QUERY) {
         let mut group = group.to_vec();
         let last = group.last().expect("a chunk is not empty").clone();
@@ -448,7 +445,7 @@ impl Archive for ServerArchive {
 
     fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
         let action = change.describe();
-        let begin = |connection: &mut dyn Connection| connection.dialect().begin_write;
+        let begin = |dialect: &Dialect| dialect.begin_write;
         let superseded_by = self.transaction(action, begin, |connection| {
             rights::check(connection, change)?;
             copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")

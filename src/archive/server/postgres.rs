@@ -10,8 +10,8 @@ use super::connection::{Connection, Dialect, Row, Runtime, Value, gather};
 
 pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
-    begin_write: &["BEGIN ISOLATION LEVEL READ COMMITTED"],
-    begin_read: &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+    begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED",
+    begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     own_numbers: "OVERRIDING USER VALUE",
@@ -36,10 +36,12 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// What holds for every session of ours. Another program's lock is waited for as long as SQLite waits, and what was
-/// acknowledged survives a crash also where somebody made that the exception.
+/// acknowledged survives a crash also where somebody made that the exception. Pages cost what they do on today's disks: a
+/// planner that thinks of older ones reads a whole table, by several processes, to look for 512 of 100,000 contents.
 const SETTINGS: &str = "
     SELECT set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '600s', false);
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+    SELECT set_config(name, '1.1', false) FROM pg_catalog.pg_settings WHERE name = 'random_page_cost';";
 
 /// A connection to PostgreSQL.
 pub(super) struct PostgresConnection {
@@ -87,6 +89,9 @@ impl Connection for PostgresConnection {
 
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, sqlx::Error> {
         let (runtime, connection) = self.parts();
+        if values.is_empty() {
+            return runtime.answer(gather(sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection).map_ok(Row::Postgres)));
+        }
         runtime.answer(gather(bound(numbered(sql), values).fetch(connection).map_ok(Row::Postgres)))
     }
 

@@ -50,12 +50,10 @@ pub(super) fn inspect(
 ) -> Result<Found, ArchiveError> {
     let failed = failed("read the schema");
     let mut columns = HashSet::new();
-    in_groups(TABLES.iter().map(|table| (*table).into()), connection.dialect().columns, |sql, values| {
-        for row in connection.query(sql, values).map_err(failed)? {
-            columns.insert((row.text(0).map_err(failed)?, row.text(1).map_err(failed)?));
-        }
-        Ok(())
-    })?;
+    let sql = connection.dialect().columns.replace("IN (…)", &format!("IN ('{}')", TABLES.join("', '")));
+    for row in connection.query(&sql, &[]).map_err(failed)? {
+        columns.insert((row.text(0).map_err(failed)?, row.text(1).map_err(failed)?));
+    }
     let has = |table: &str| columns.iter().any(|(name, _)| name == table);
     let has_column = |table: &str, column: &str| columns.contains(&(table.to_owned(), column.to_owned()));
     if !MARKS.iter().all(|column| has_column("migration", column)) {

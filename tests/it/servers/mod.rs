@@ -11,6 +11,7 @@ mod proxy;
 mod secrets;
 mod story;
 mod tls;
+mod trips;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

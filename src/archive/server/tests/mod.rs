@@ -11,7 +11,6 @@ use crate::redact::UrlParts;
 mod interrupted;
 mod nodes;
 mod objects;
-mod trips;
 
 /// Returns the URL of the test server.
 fn server(kind: Kind) -> String {

@@ -68,7 +68,8 @@ fn what_another_node_wrote_meanwhile_is_found_by_the_next_attempt() {
         // The first one ends when the second one has looked for the content in vain.
         let mut first = on_a_node(&database, meet("COMMIT", written, looks));
         let mut second = on_a_node(&database, meet("INSERT INTO artifact", looked, writes));
-        let put = |archive: &mut ServerArchive| archive.put(&[block.clone()], &[artifact.clone()]);
+        let put =
+            |archive: &mut ServerArchive| archive.put(std::slice::from_ref(&block), std::slice::from_ref(&artifact));
         std::thread::scope(|scope| {
             let first = scope.spawn(|| put(&mut first));
             let refused = put(&mut second);
