@@ -1,15 +1,18 @@
 //! `health-check`: reaches the archive.
 
+use std::fmt::Write as _;
+
 use clap::Args;
-use git_archive_tomb::archive::{Counts, Event, Examination, Pool, examine};
+use git_archive_tomb::archive::{Counts, Damage, Event, Examination, Pool, examine};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
+use git_archive_tomb::config::Config;
 use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::id::OperationId;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Style, counted};
+use crate::cli::output::{Output, Style, counted};
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::cli::talk;
@@ -34,42 +37,54 @@ struct Found {
     examined: Option<Examination>,
 }
 
+impl Found {
+    fn damaged(&self) -> &[Damage] {
+        self.examined.as_ref().map_or(&[], |examined| &examined.damaged)
+    }
+}
+
+/// Where the archive is, as people may see it.
+struct Place {
+    url: String,
+    objects: Option<String>,
+    lines: String,
+}
+
+impl Place {
+    fn of(config: &Config, reveal: Reveal) -> Self {
+        let objects = config.storage.object_store.as_ref().map(ToString::to_string);
+        let mut lines = show::backend_lines(config, reveal);
+        if let Some(objects) = &objects {
+            let _ = writeln!(lines, "Objects: {objects}");
+        }
+        Self { url: show::url(config, reveal), objects, lines }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let reveal = if session.global.debug { Reveal::Whole } else { Reveal::Redacted };
     let config = session.config()?;
-    let url = show::url(config, reveal);
-    let objects = config.storage.object_store.as_ref().map(ToString::to_string);
-    let lines = show::backend_lines(config, reveal);
-    let lines = objects.iter().fold(lines, |lines, objects| format!("{lines}Objects: {objects}\n"));
+    let (place, metrics) = (Place::of(config, reveal), config.performance);
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::HealthCheck, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
     record.backend = Some(config.url.backend().as_str().to_owned());
     session.act(record.clone());
-    let metrics = config.performance;
     let reached = session.pool().and_then(|pool| {
-        let mut archive = pool.lend()?;
-        archive.ping()?;
-        let counts = archive.counts()?;
-        drop(archive);
-        let examined = if arguments.deep || arguments.sample.is_some() {
-            Some(examine_with_bar(&pool, arguments.sample, session)?)
-        } else {
-            None
-        };
-        let damaged = examined.as_ref().map_or(0, |examined| examined.damaged.len());
+        let found = look(&pool, arguments, session)?;
         record.status = Some(Status::Done);
+        let damaged = found.damaged().len();
         if damaged > 0 {
             record.level = Level::Error;
             record.status = Some(Status::Failed);
             record.error = Some(format!("{} damaged", counted(damaged, "content")));
         }
-        record.count = Some(counts.retrievable);
+        record.count = Some(found.counts.retrievable);
         record.duration_ms = metrics.total(watch.elapsed_ms());
         let event = Event::from_record(&record).map_err(|error| CommandError::from_error(Exit::Failed, &error))?;
         pool.lend()?.append_events(&[event])?;
-        Ok(Found { counts, examined })
+        Ok(found)
     });
     if let Err(error) = &reached {
         record.level = Level::Error;
@@ -78,65 +93,69 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
         record.duration_ms = metrics.total(watch.elapsed_ms());
     }
     session.record(&record, None)?;
-    let output = &mut *session.output;
-    match reached {
-        Ok(Found { counts, examined }) => {
-            let damaged = examined.as_ref().map_or(&[][..], |examined| &examined.damaged);
-            for damage in damaged {
-                let summary = CommandError::from_error(Exit::Integrity, &damage.error).summary();
-                output.warn(format_args!("{} of {}: {summary}", damage.tombstone, damage.path));
+    tell(&place, &record, reached.as_ref().ok(), session.output)?;
+    match reached?.damaged().len() {
+        0 => Ok(Exit::Done),
+        damaged => Err(CommandError::new(
+            Exit::Integrity,
+            format!("{} did not come out of the archive as they went in", counted(damaged, "content")),
+        )
+        .hint("git's history may have them: `git archive-tomb restore --from history <tombstone>`")),
+    }
+}
+
+/// Reaches the archive, and reads what is asked for.
+fn look(pool: &Pool<'_>, arguments: &HealthCheckArguments, session: &Session<'_>) -> Result<Found, CommandError> {
+    let mut archive = pool.lend()?;
+    archive.ping()?;
+    let counts = archive.counts()?;
+    drop(archive);
+    let examined = if arguments.deep || arguments.sample.is_some() {
+        Some(examine_with_bar(pool, arguments.sample, session)?)
+    } else {
+        None
+    };
+    Ok(Found { counts, examined })
+}
+
+/// Prints what was found; `None` if the archive was not reached.
+fn tell(place: &Place, record: &Record, found: Option<&Found>, output: &mut Output) -> Result<(), CommandError> {
+    for damage in found.map_or(&[][..], Found::damaged) {
+        let summary = CommandError::from_error(Exit::Integrity, &damage.error).summary();
+        output.warn(format_args!("{} of {}: {summary}", damage.tombstone, damage.path));
+    }
+    let good = record.status == Some(Status::Done);
+    if output.json {
+        let status = if good { "ok" } else { "failed" };
+        let mut view = serde_json::json!({ "backend": record.backend, "url": place.url, "status": status });
+        match found {
+            Some(Found { counts, .. }) => {
+                view["items"] = counts.items.into();
+                view["items_retrievable"] = counts.retrievable.into();
             }
-            if output.json {
-                let mut view = serde_json::json!({
-                    "backend": record.backend, "url": url, "status": if damaged.is_empty() { "ok" } else { "failed" },
-                    "items": counts.items, "items_retrievable": counts.retrievable, "duration_ms": record.duration_ms,
-                });
-                if objects.is_some() {
-                    view["objects"] = objects.into();
-                }
-                if let Some(examined) = &examined {
-                    view["contents_read"] = examined.read.into();
-                    view["contents_damaged"] = damaged.len().into();
-                }
-                output.object(&view)?;
-            } else {
-                output.line("=== Archive Health Check ===")?;
-                output.line(lines.trim_end())?;
-                let status = if damaged.is_empty() {
-                    output.styled(Style::Good, "✓ OK")
-                } else {
-                    output.styled(Style::Error, "✗ FAILED")
-                };
-                output.line(format_args!("Status: {status}"))?;
-                output.line(format_args!("Items Retrievable: {}", counts.retrievable))?;
-                if let Some(examined) = &examined {
-                    output.line(format_args!("Contents Read: {}", examined.read))?;
-                }
-            }
-            if !damaged.is_empty() {
-                return Err(CommandError::new(
-                    Exit::Integrity,
-                    format!("{} did not come out of the archive as they went in", counted(damaged.len(), "content")),
-                )
-                .hint("git's history may have them: `git archive-tomb restore --from history <tombstone>`"));
-            }
+            None => view["error"] = record.error.clone().into(),
         }
-        Err(error) => {
-            if output.json {
-                output.object(&serde_json::json!({
-                    "backend": record.backend, "url": url, "status": "failed", "error": record.error,
-                    "duration_ms": record.duration_ms,
-                }))?;
-            } else {
-                output.line("=== Archive Health Check ===")?;
-                output.line(lines.trim_end())?;
-                let bad = output.styled(Style::Error, "✗ FAILED");
-                output.line(format_args!("Status: {bad}"))?;
-            }
-            return Err(error);
+        view["duration_ms"] = record.duration_ms.into();
+        if let Some(objects) = &place.objects {
+            view["objects"] = objects.as_str().into();
+        }
+        if let Some(examined) = found.and_then(|found| found.examined.as_ref()) {
+            view["contents_read"] = examined.read.into();
+            view["contents_damaged"] = examined.damaged.len().into();
+        }
+        return output.object(&view);
+    }
+    output.line("=== Archive Health Check ===")?;
+    output.line(place.lines.trim_end())?;
+    let status = if good { output.styled(Style::Good, "✓ OK") } else { output.styled(Style::Error, "✗ FAILED") };
+    output.line(format_args!("Status: {status}"))?;
+    if let Some(Found { counts, examined }) = found {
+        output.line(format_args!("Items Retrievable: {}", counts.retrievable))?;
+        if let Some(examined) = examined {
+            output.line(format_args!("Contents Read: {}", examined.read))?;
         }
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Reads and hashes contents, with a bar on a terminal.
