@@ -3,6 +3,7 @@
 use clap::Args;
 use git_archive_tomb::archive::{Counts, Event, Examination, Pool, examine};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
+use git_archive_tomb::config::Config;
 use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::id::OperationId;
@@ -38,10 +39,8 @@ struct Found {
 pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let reveal = if session.global.debug { Reveal::Whole } else { Reveal::Redacted };
     let config = session.config()?;
-    let url = show::url(config, reveal);
+    let (lines, url) = (opening_lines(config, reveal), show::url(config, reveal));
     let objects = config.storage.object_store.as_ref().map(ToString::to_string);
-    let lines = show::backend_lines(config, reveal);
-    let lines = objects.iter().fold(lines, |lines, objects| format!("{lines}Objects: {objects}\n"));
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::HealthCheck, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
@@ -137,6 +136,15 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
         }
     }
     Ok(Exit::Done)
+}
+
+/// Returns the lines that say which archive this is.
+fn opening_lines(config: &Config, reveal: Reveal) -> String {
+    let lines = show::backend_lines(config, reveal);
+    match &config.storage.object_store {
+        Some(objects) => format!("{lines}Objects: {objects}\n"),
+        None => lines,
+    }
 }
 
 /// Reads and hashes contents, with a bar on a terminal.
