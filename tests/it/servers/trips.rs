@@ -60,7 +60,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, heard: impl Fn() + Send + 'stati
 
 #[test]
 fn the_number_of_round_trips_does_not_grow_with_the_files() {
-    const FILES: [u64; 2] = [10, 130];
+    // More than there are runs in which several threads share what is to be examined.
+    const FILES: [u64; 2] = [80, 200];
     const COMMANDS: &[&[&str]] = &[
         &["store", "-q", "old"],
         &["list"],
@@ -99,7 +100,7 @@ fn the_number_of_round_trips_does_not_grow_with_the_files() {
             assert!(*few >= 3, "{kind:?}: {arguments:?} went around the way");
             // Pages, and groups of rows.
             let more = (FILES[1] - FILES[0]) / 10;
-            assert!(*many < few + more, "{kind:?}: {arguments:?} made {few} round trips for 10 files, {many} for 130");
+            assert!(*many < few + more, "{kind:?}: {arguments:?} made {few} round trips for 80 files, {many} for 200");
         }
     }
 }
