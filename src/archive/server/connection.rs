@@ -35,6 +35,8 @@ pub(super) struct Dialect {
     pub begin_write: &'static str,
     /// Begins a transaction that sees the archive as of one moment.
     pub begin_read: &'static str,
+    /// Lets the transaction that is under way wait for as long as it takes, for work that is done elsewhere under its lock.
+    pub wait_long: &'static str,
     /// Begins an insertion that leaves out rows that are there …
     pub insert_new: &'static str,
     /// … and what ends it.

@@ -12,6 +12,10 @@ pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
     begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED",
     begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    // The second is there from version 17 on. Where the machine that waits is gone, the network tells within minutes.
+    wait_long: "SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
+      WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout');
+      SELECT set_config('tcp_keepalives_idle', '60', true), set_config('tcp_keepalives_interval', '60', true)",
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     own_numbers: "OVERRIDING USER VALUE",

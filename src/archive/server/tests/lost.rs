@@ -1,0 +1,41 @@
+//! Sessions that end, and what a server says of it.
+
+use std::time::Duration;
+
+use super::*;
+
+const KINDS: [Kind; 2] = [Kind::Postgres, Kind::Mariadb];
+
+/// Makes an archive and opens it.
+fn archive(database: &Place) -> ServerArchive {
+    ServerArchive::open(database.kind, &database.url(), None, OpenMode::CreateOrMigrate).expect("makes an archive")
+}
+
+/// A server that ends sessions which say nothing does not end the one that holds the lock while all is compared.
+#[test]
+fn the_last_look_takes_as_long_as_it_takes() {
+    let look_long = |kind| {
+        let database = Place::new(kind);
+        let mut archive = archive(&database);
+        let impatient = match kind {
+            Kind::Postgres => "SET idle_in_transaction_session_timeout = '2s'",
+            Kind::Mariadb => {
+                "SET SESSION wait_timeout = 2, idle_transaction_timeout = 2, idle_write_transaction_timeout = 2"
+            }
+        };
+        archive.connection.as_mut().expect("is connected").run(impatient).expect(impatient);
+        let by = uuid::Uuid::nil().to_string();
+        let event = contract::event(OperationId::generate(), crate::evidence::record::Action::Migrate, None);
+        let mut last_look = || {
+            std::thread::sleep(Duration::from_secs(4));
+            Some(event.clone())
+        };
+        archive.supersede(&by, &mut last_look).expect("is still there");
+        assert_eq!(archive.superseded_by().expect("answers"), Some(by));
+    };
+    std::thread::scope(|scope| {
+        for kind in KINDS {
+            scope.spawn(move || look_long(kind));
+        }
+    });
+}
