@@ -205,6 +205,12 @@ impl Keeper for ServerArchive {
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
     address.check_certificates()?;
+    if address.kind == Kind::Postgres
+        && let Some(variable) = postgres::in_the_way(address)
+    {
+        let reason = format!("the environment's `{variable}` would change where it leads, or as whom; unset it");
+        return Err(ArchiveError::Address { archive: address.shown.clone(), reason });
+    }
     let connected =
         match address.kind {
             Kind::Postgres => postgres::PostgresConnection::connect(address)
