@@ -277,10 +277,11 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         // a cluster whose nodes do not share their locks: the next attempt finds it.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
         | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
-        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
-        // and a session that was idle in a transaction for too long.
-        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
-        | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
+        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed, a statement
+        // that took too long, a session that was idle for too long; administrator's command, crash, start, and a session
+        // that was idle for too long, in a transaction or not, or in one that took too long.
+        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927 | 1969 | 4031), _)
+        | (None, "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
         // archive holds is out of range or divided by nothing.

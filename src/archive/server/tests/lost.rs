@@ -39,3 +39,21 @@ fn the_last_look_takes_as_long_as_it_takes() {
         }
     });
 }
+
+/// Whatever ends a session or a statement passes, in the words of the server itself.
+#[test]
+fn what_ends_a_session_passes() {
+    for code in ["57014", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "08006"] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        assert_passes(Kind::Postgres, &raise);
+    }
+    for number in [1047, 1053, 1077, 1079, 1152, 1184, 1317, 1927, 1969, 4031] {
+        assert_passes(Kind::Mariadb, &format!("SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = {number}"));
+    }
+}
+
+fn assert_passes(kind: Kind, raise: &str) {
+    let address = Address::parse(kind, &SecretUrl::new(&server(kind))).expect("is a URL");
+    let raised = connect(&address).expect("connects").run(raise).map_err(failed("try")).expect_err(raise);
+    assert!(matches!(raised, ArchiveError::Lost { .. }), "{raise}: {raised:?}");
+}
