@@ -64,7 +64,7 @@ impl MariadbConnection {
 impl Drop for MariadbConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.greet(connection.close());
+            self.runtime.take_leave(connection.close());
         }
     }
 }

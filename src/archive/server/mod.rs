@@ -167,8 +167,12 @@ impl ServerArchive {
                 connection.run("COMMIT").map_err(failed(action))?;
                 Ok(done)
             });
-            // A connection that cannot go back is given up, and the server goes back by itself.
-            let gone_back = result.is_ok() || connection.run("ROLLBACK").is_ok();
+            // A connection that is lost or cannot go back is given up, and the server goes back by itself.
+            let gone_back = match &result {
+                Ok(_) => true,
+                Err(ArchiveError::Lost { .. }) => false,
+                Err(_) => connection.run("ROLLBACK").is_ok(),
+            };
             Ok((result, gone_back))
         });
         let (result, usable) = answer?;

@@ -73,9 +73,8 @@ impl PostgresConnection {
 
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
-        // The server is told, so that its log has no complaint; whether it hears is all the same.
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.greet(connection.close());
+            self.runtime.take_leave(connection.close());
         }
     }
 }

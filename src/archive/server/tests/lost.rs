@@ -57,3 +57,17 @@ fn assert_passes(kind: Kind, raise: &str) {
     let raised = connect(&address).expect("connects").run(raise).map_err(failed("try")).expect_err(raise);
     assert!(matches!(raised, ArchiveError::Lost { .. }), "{raise}: {raised:?}");
 }
+
+/// What is lost is not asked to go back, and waited for once more.
+#[test]
+fn a_connection_that_is_lost_in_a_transaction_is_given_up() {
+    for kind in KINDS {
+        let database = Place::new(kind);
+        let mut archive = archive(&database);
+        let lost =
+            archive.read(|_| -> Result<(), _> { Err(ArchiveError::Lost { action: "try", source: "it is".into() }) });
+        assert!(matches!(lost, Err(ArchiveError::Lost { .. })), "{lost:?}");
+        assert!(archive.connection.is_none());
+        archive.ping().expect("connects again");
+    }
+}
