@@ -112,7 +112,7 @@ impl ServerArchive {
     ) -> Result<T, ArchiveError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            broken => broken.insert(connect(&self.address)?),
+            broken => broken.insert(reconnect(&self.address, &self.id)?),
         };
         let answer = question(&mut **connection);
         if let Err(ArchiveError::Lost { .. }) = answer {
@@ -223,6 +223,17 @@ fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
                 .map(|connection| Box::new(connection) as Box<dyn Connection>),
         };
     connected.map_err(|error| cannot_connect(address, error))
+}
+
+/// Connects to archive `opened` once more: after an outage another one may be there, by a backup or another server behind
+/// the same name, or the same one with another schema.
+fn reconnect(address: &Address, opened: &str) -> Result<Box<dyn Connection>, ArchiveError> {
+    let mut connection = connect(address)?;
+    let found = prepare(&mut *connection, address, OpenMode::Existing, migrations(address.kind.backend()))?;
+    if found != opened {
+        return Err(ArchiveError::Replaced { archive: address.shown.clone(), opened: opened.to_owned(), found });
+    }
+    Ok(connection)
 }
 
 /// Sees that there is an archive with this program's schema, and returns its id.

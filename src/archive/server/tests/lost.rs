@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::evidence::record::Action;
 
 const KINDS: [Kind; 2] = [Kind::Postgres, Kind::Mariadb];
 
@@ -25,7 +26,7 @@ fn the_last_look_takes_as_long_as_it_takes() {
         };
         archive.connection.as_mut().expect("is connected").run(impatient).expect(impatient);
         let by = uuid::Uuid::nil().to_string();
-        let event = contract::event(OperationId::generate(), crate::evidence::record::Action::Migrate, None);
+        let event = contract::event(OperationId::generate(), Action::Migrate, None);
         let mut last_look = || {
             std::thread::sleep(Duration::from_secs(4));
             Some(event.clone())
@@ -69,5 +70,69 @@ fn a_connection_that_is_lost_in_a_transaction_is_given_up() {
         assert!(matches!(lost, Err(ArchiveError::Lost { .. })), "{lost:?}");
         assert!(archive.connection.is_none());
         archive.ping().expect("connects again");
+    }
+}
+
+/// After an outage, what is at the same address may not be what was opened.
+#[test]
+fn another_archive_at_the_same_address_is_not_written_to() {
+    for kind in KINDS {
+        let database = Place::new(kind);
+        let mut archive = archive(&database);
+        let mut outage = |sql: &str| {
+            database.owner().run(sql).expect(sql);
+            end_sessions(&database);
+            let lost = archive.ping().expect_err("has lost its connection");
+            assert!(matches!(lost, ArchiveError::Lost { .. }), "{lost:?}");
+            let event = contract::event(OperationId::generate(), Action::Archive, None);
+            archive.append_events(&[event])
+        };
+        outage("SELECT 1").expect("goes on where it is the same");
+        let newer = "INSERT INTO migration (version, name, sha256, program, applied_at)
+                     VALUES (1000, 'newer', 'x', '9.0.0', '2100-01-01T00:00:00.000Z')";
+        let refused = outage(newer).expect_err("has another schema");
+        assert!(matches!(refused, ArchiveError::Newer { .. }), "{refused:?}");
+    }
+    for kind in KINDS {
+        let database = Place::new(kind);
+        let mut archive = archive(&database);
+        let other = uuid::Uuid::nil().to_string();
+        database.owner().run(&format!("UPDATE archive SET id = '{other}'")).expect("is the owner");
+        end_sessions(&database);
+        archive.ping().expect_err("has lost its connection");
+        // Also where it is tried again.
+        for _ in 0..2 {
+            let event = contract::event(OperationId::generate(), Action::Archive, None);
+            let refused = archive.append_events(&[event]).expect_err("is another archive");
+            assert!(matches!(&refused, ArchiveError::Replaced { found, .. } if *found == other), "{refused:?}");
+            assert_eq!(refused.class(), crate::retry::Class::Permanent);
+        }
+        let events = database.owner().query("SELECT id FROM event", &[]).expect("answers");
+        assert!(events.is_empty());
+    }
+}
+
+/// Ends the sessions in a database, and waits until they have ended.
+fn end_sessions(database: &Place) {
+    let administrator = Address::parse(database.kind, &SecretUrl::new(&server(database.kind))).expect("is a URL");
+    let mut administrator = connect(&administrator).expect("connects");
+    let name = [database.name.as_str().into()];
+    let (find, end): (_, fn(i64) -> String) = match database.kind {
+        Kind::Postgres => ("SELECT CAST(pid AS BIGINT) FROM pg_stat_activity WHERE datname = ?", |id| {
+            format!("SELECT pg_terminate_backend({id})")
+        }),
+        Kind::Mariadb => {
+            ("SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?", |id| format!("KILL {id}"))
+        }
+    };
+    loop {
+        let sessions = administrator.query(find, &name).expect("answers");
+        if sessions.is_empty() {
+            return;
+        }
+        for session in sessions {
+            // It may have ended by itself.
+            let _ = administrator.run(&end(session.integer(0).expect("is a number")));
+        }
     }
 }
