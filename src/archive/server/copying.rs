@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bytes::{artifact_ids, put_blocks, put_segments};
-use super::connection::{Connection, Value};
+use super::connection::{Connection, Value, text};
 use super::items::{NewRow, insert_items, metadata, row_ids, select, write_labels};
 use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
 use crate::archive::copying::PAGE;
@@ -11,10 +11,12 @@ use crate::archive::objects::put_first;
 use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
 use crate::id::{Sha256, Tombstone};
 
-/// Returns the id of the archive that is to be used instead of this one, by a statement that asks for it.
-pub(super) fn superseded_by(connection: &mut dyn Connection, sql: &str) -> Result<Option<String>, ArchiveError> {
+/// Returns the id of the archive that is to be used instead of this one; `lock` is what ends the statement, to take the
+/// lock of those who write, or nothing.
+pub(super) fn superseded_by(connection: &mut dyn Connection, lock: &str) -> Result<Option<String>, ArchiveError> {
     let failed = failed("say whether it is superseded");
-    let rows = connection.query(sql, &[]).map_err(failed)?;
+    let sql = format!("SELECT {} FROM archive WHERE singleton = 1{lock}", text("superseded_by"));
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id = row.optional_text(0).map_err(failed)?;
     id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by").map(|id| id.to_string())).transpose()
@@ -32,14 +34,16 @@ fn number(number: u64) -> Value<'static> {
 
 impl Copying for ServerArchive {
     fn superseded_by(&mut self) -> Result<Option<String>, ArchiveError> {
-        self.ask(|connection| superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1"))
+        self.ask(|connection| superseded_by(connection, ""))
     }
 
     fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
         let failed = failed("list contents");
         let sql = format!(
-            "SELECT id, content_sha256, size_bytes, created_at, purged_at FROM artifact WHERE id > ? ORDER BY id
-             LIMIT {PAGE}"
+            "SELECT id, {}, size_bytes, {}, {} FROM artifact WHERE id > ? ORDER BY id LIMIT {PAGE}",
+            text("content_sha256"),
+            text("created_at"),
+            text("purged_at")
         );
         let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
         let contents = rows.iter().map(|row| {
@@ -71,7 +75,8 @@ impl Copying for ServerArchive {
 
     fn events_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError> {
         let failed = failed("read events");
-        let sql = format!("SELECT id, digest, tombstone_id, line FROM event WHERE id > ? ORDER BY id LIMIT {PAGE}");
+        let [digest, tombstone, line] = ["digest", "tombstone_id", "line"].map(text);
+        let sql = format!("SELECT id, {digest}, {tombstone}, {line} FROM event WHERE id > ? ORDER BY id LIMIT {PAGE}");
         let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
         let events = rows.iter().map(|row| {
             let id = row.integer(0).map_err(failed)?;
@@ -271,8 +276,8 @@ fn approvals(
         return Ok(found);
     }
     let sql = format!(
-        "SELECT item_id, purpose, request_id, approver, approved_at, consumed_at FROM approval WHERE item_id IN ({})
-         ORDER BY id",
+        "SELECT item_id, {} FROM approval WHERE item_id IN ({}) ORDER BY id",
+        ["purpose", "request_id", "approver", "approved_at", "consumed_at"].map(text).join(", "),
         placeholders(items.len())
     );
     for row in connection.query(&sql, &items).map_err(failed)? {

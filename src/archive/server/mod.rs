@@ -148,8 +148,7 @@ impl ServerArchive {
         work: impl FnOnce(&mut dyn Connection, Option<String>) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let locked = |connection: &mut dyn Connection| {
-            let sql = "SELECT superseded_by FROM archive WHERE singleton = 1 FOR UPDATE";
-            let superseded_by = copying::superseded_by(connection, sql)?;
+            let superseded_by = copying::superseded_by(connection, " FOR UPDATE")?;
             work(connection, superseded_by)
         };
         self.transaction(action, |dialect| dialect.begin_write, locked)
@@ -256,7 +255,8 @@ fn prepare(
         }
     }
     let failed = failed("read the archive's id");
-    let rows = connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed)?;
+    let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("id"));
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id: uuid::Uuid = parse(&row.text(0).map_err(failed)?, "archive.id")?;
     Ok(id.to_string())
@@ -470,7 +470,7 @@ impl Archive for ServerArchive {
         let begin = |dialect: &Dialect| dialect.begin_write;
         let superseded_by = self.transaction(action, begin, |connection| {
             rights::check(connection, change)?;
-            copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")
+            copying::superseded_by(connection, "")
         })?;
         match superseded_by {
             Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
@@ -480,7 +480,8 @@ impl Archive for ServerArchive {
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
-            connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
+            let sql = "SELECT singleton FROM archive WHERE singleton = 1";
+            connection.query(sql, &[]).map_err(failed("answer")).map(|_| ())
         })?;
         objects::ping(&self.blocks)
     }
