@@ -169,3 +169,17 @@ fn a_health_check_that_loses_the_archive_finds_no_damage() {
         assert_eq!(events(), "1", "{kind:?}");
     }
 }
+
+#[test]
+fn a_deep_verification_that_loses_the_archive_finds_nothing_missing() {
+    for kind in KINDS {
+        let world = World::new();
+        let repo = world.sample("project");
+        let database = Database::with_archive(kind, &repo);
+        let (direct, run) = cut_in_mid_check(&database, &repo, &["verify", "--all", "--deep"]);
+        let run = run.exits(6);
+        assert!(run.stderr_text().contains("lost the connection"), "{run}");
+        assert!(!run.stdout_text().contains("archive-missing"), "{run}");
+        direct.tomb_ok(&["verify", "--all", "--deep"]);
+    }
+}
