@@ -218,6 +218,7 @@ macro_rules! objects_suite {
             a_damaged_object_of_the_right_name_is_replaced
             damage_is_named_and_can_be_mended
             an_archive_is_not_given_objects_unasked
+            who_opened_it_before_writes_no_bytes_beside_its_objects
             an_archive_and_its_objects_belong_together
             a_stop_between_the_mark_and_the_row_is_finished
             two_archives_that_race_for_a_prefix_do_not_share_it
@@ -351,6 +352,14 @@ fn an_archive_is_not_given_objects_unasked<P: TestPlace>() {
         assert!(matches!(engine.refused(Some(&place), mode), ObjectsError::InDatabase { .. }));
     }
     assert_eq!(engine.objects.names(), [""; 0]);
+}
+
+fn who_opened_it_before_writes_no_bytes_beside_its_objects<P: TestPlace>() {
+    let engine = Sqlite::<P>::without_archive();
+    let mut archive = engine.try_open(None, OpenMode::CreateOrMigrate).expect("makes an archive");
+    contract::bytes_are_refused_that_belong_elsewhere_by_now(&mut archive, || {
+        engine.try_open(Some(&engine.objects.place()), OpenMode::CreateOrMigrate).expect("prepares the objects");
+    });
 }
 
 fn an_archive_and_its_objects_belong_together<P: TestPlace>() {
