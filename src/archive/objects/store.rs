@@ -300,9 +300,9 @@ impl BlockStore for ObjectBlocks {
             Err(error) => return Err(self.failure("delete an object", error).into()),
         }
         if let Some(folder) = &self.folder {
-            // The crate does not: without it, a power cut could bring the bytes back.
             let file = folder.join(path.as_ref());
-            match sync_dir(parent_of(&file)) {
+            // The crate does not sync: without it, a power cut could bring the bytes back.
+            match remove_staged(&file).and_then(|()| sync_dir(parent_of(&file))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let (store, action) = (self.shown.clone(), "delete an object for good");
                     return Err(ObjectsError::Failed { store, action, source: error.into() }.into());
@@ -317,6 +317,24 @@ impl BlockStore for ObjectBlocks {
             Ok(_) => Err(self.damaged(&path, "it is there although it was deleted").into()),
         }
     }
+}
+
+/// Removes what a stopped program may have left of an object in a folder: the crate writes `<name>#<number>` first, which
+/// becomes another name of the object's bytes before it goes away.
+fn remove_staged(file: &std::path::Path) -> io::Result<()> {
+    let name = file.file_name().unwrap_or_default();
+    for entry in std::fs::read_dir(parent_of(file))? {
+        let other = entry?.file_name();
+        let number = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let number = number.and_then(|rest| rest.strip_prefix(b"#"));
+        if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+            match std::fs::remove_file(file.with_file_name(other)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Why an object was not read.

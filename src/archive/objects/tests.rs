@@ -465,6 +465,34 @@ fn stores_without_conditional_writes_do<P: TestPlace>() {
     }
 }
 
+/// The crate writes beside the place, links into place, and removes the first name: it may be stopped at any point.
+#[test]
+fn nothing_is_left_of_a_deleted_object_under_the_names_of_unfinished_ones() {
+    let engine = Sqlite::<Folder>::create();
+    let objects = ObjectBlocks::new(&engine.objects.place(), engine.open().id()).expect("connects");
+    let text = b"over and over\n".repeat(1_000);
+    let block = Block::encode(&text, Sha256::of(&text), 3).expect("encodes");
+    objects.put(&[&block]).expect("puts");
+    let name = only_block(&engine.objects);
+    let path = engine.objects.0.path().join(&name);
+    // The same bytes without their suffix would be another block's.
+    let others = [name.trim_end_matches(".zst"), &format!("{name}#"), &format!("{name}#1x"), &format!("{name}12")]
+        .map(ToOwned::to_owned);
+    others.iter().for_each(|other| engine.objects.write(other, &block.stored));
+    engine.objects.write(&format!("{}#1", others[0]), &block.stored);
+    for is_whole in [true, false] {
+        let staged = [format!("{name}#1"), format!("{name}#23")];
+        if is_whole {
+            fs::hard_link(&path, engine.objects.0.path().join(&staged[0])).expect("links");
+        }
+        engine.objects.write(&staged[1], &block.stored[..9]);
+        objects.delete(block.codec, &block.stored_sha256).expect("deletes");
+        let left = engine.objects.names();
+        assert!(!left.contains(&name) && staged.iter().all(|staged| !left.contains(staged)), "{left:?}");
+        assert_eq!(left.len(), 1 + others.len() + 1, "{left:?}");
+    }
+}
+
 #[test]
 fn a_folder_that_is_missing_is_not_made() {
     let engine = Sqlite::<Folder>::without_archive();
