@@ -44,6 +44,8 @@ pub(super) struct Dialect {
     pub unless_there: &'static str,
     /// Lets an insertion give numbers of rows, which the server leaves out of account.
     pub own_numbers: &'static str,
+    /// Waits, in a transaction, for the blocks that are being written just now.
+    pub await_blocks: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
     /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.

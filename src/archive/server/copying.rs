@@ -11,15 +11,24 @@ use crate::archive::objects::put_first;
 use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
 use crate::id::{Sha256, Tombstone};
 
-/// Returns the id of the archive that is to be used instead of this one; `lock` is what ends the statement, to take the
-/// lock of those who write, or nothing.
-pub(super) fn superseded_by(connection: &mut dyn Connection, lock: &str) -> Result<Option<String>, ArchiveError> {
-    let failed = failed("say whether it is superseded");
-    let sql = format!("SELECT {} FROM archive WHERE singleton = 1{lock}", text("superseded_by"));
+/// How an archive stands.
+pub(super) struct Standing {
+    /// The id of the archive that is to be used instead of this one.
+    pub superseded_by: Option<String>,
+    /// Whether it keeps bytes in objects.
+    pub keeps_objects: bool,
+}
+
+/// Says how the archive stands; `locking` ends the statement that asks.
+pub(super) fn standing(connection: &mut dyn Connection, locking: &str) -> Result<Standing, ArchiveError> {
+    let failed = failed("say how it stands");
+    let [superseded_by, driver] = ["superseded_by", "driver"].map(text);
+    let sql = format!("SELECT {superseded_by}, {driver} FROM archive WHERE singleton = 1 {locking}");
     let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id = row.optional_text(0).map_err(failed)?;
-    id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by").map(|id| id.to_string())).transpose()
+    let id = id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by")).transpose()?;
+    Ok(Standing { superseded_by: id.map(|id| id.to_string()), keeps_objects: row.text(1).map_err(failed)? == "object" })
 }
 
 fn set_superseded(connection: &mut dyn Connection, by: Option<&str>) -> Result<(), ArchiveError> {
@@ -34,7 +43,7 @@ fn number(number: u64) -> Value<'static> {
 
 impl Copying for ServerArchive {
     fn superseded_by(&mut self) -> Result<Option<String>, ArchiveError> {
-        self.ask(|connection| superseded_by(connection, ""))
+        self.ask(|connection| standing(connection, "")).map(|standing| standing.superseded_by)
     }
 
     fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
@@ -96,7 +105,7 @@ impl Copying for ServerArchive {
 
     fn begin_copy(&mut self, of: &str) -> Result<(), ArchiveError> {
         let action = "become a copy";
-        self.lock(action, |connection, mark| {
+        self.lock(action, |connection, Standing { superseded_by: mark, .. }| {
             if mark.as_deref() == Some(of) {
                 return Ok(());
             }
@@ -115,10 +124,11 @@ impl Copying for ServerArchive {
     fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
         let store = self.blocks.clone();
         let blocks = put_first(self, &store, &batch.blocks)?;
-        self.lock("take in what is copied", |connection, mark| {
-            if mark.as_deref() != Some(of) {
+        self.lock("take in what is copied", |connection, standing| {
+            if standing.superseded_by.as_deref() != Some(of) {
                 return Err(ArchiveError::NotACopy { of: of.to_owned() });
             }
+            blocks.check(standing.keeps_objects)?;
             put_blocks(connection, &blocks)?;
             add_contents(connection, &batch.contents)?;
             set_items(connection, &batch.items)?;
@@ -127,7 +137,7 @@ impl Copying for ServerArchive {
     }
 
     fn complete_copy(&mut self, of: &str, events: &[Event]) -> Result<(), ArchiveError> {
-        self.lock("complete the copy", |connection, mark| {
+        self.lock("complete the copy", |connection, Standing { superseded_by: mark, .. }| {
             if mark.as_deref() == Some(of) {
                 events::insert(connection, events)?;
                 return set_superseded(connection, None);
@@ -144,7 +154,7 @@ impl Copying for ServerArchive {
 
     fn supersede(&mut self, by: &str, last_look: &mut dyn FnMut() -> Option<Event>) -> Result<(), ArchiveError> {
         let action = "give way to its copy";
-        self.lock(action, |connection, mark| {
+        self.lock(action, |connection, Standing { superseded_by: mark, .. }| {
             match mark {
                 Some(known) if known == by => return Ok(()),
                 Some(by) => return Err(ArchiveError::Superseded { by }),

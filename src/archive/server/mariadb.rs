@@ -20,6 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     insert_new: "INSERT IGNORE",
     unless_there: "",
     own_numbers: "",
+    await_blocks: "SELECT id FROM block LIMIT 1 FOR UPDATE",
     integer: "SIGNED",
     columns: "SELECT table_name, column_name FROM information_schema.columns
       WHERE table_schema = DATABASE() AND table_name IN (…)",
@@ -33,8 +34,9 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// What holds for every session of ours: values that do not fit are errors, and another program's lock is waited for as
-/// long as SQLite waits.
-const SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
+/// long as SQLite waits. By itself, a statement that writes blocks takes no lock on the archive that it asks where they
+/// belong.
+const SETTINGS: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
     innodb_lock_wait_timeout = 10, lock_wait_timeout = 60, innodb_strict_mode = ON, foreign_key_checks = ON";
 
 /// A connection to MariaDB.

@@ -38,6 +38,7 @@ mod tests;
 
 use address::Address;
 use connection::{Connection, Dialect, Value};
+use copying::Standing;
 use schema::Found;
 
 /// How many values of one kind a query asks for at a time.
@@ -135,21 +136,21 @@ impl ServerArchive {
         action: &'static str,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.lock(action, |connection, superseded_by| match superseded_by {
+        self.lock(action, |connection, standing| match standing.superseded_by {
             None => work(connection),
             Some(by) => Err(ArchiveError::Superseded { by }),
         })
     }
 
-    /// Takes the lock of those who write; `work` is told which archive took this one's place.
+    /// Takes the lock of those who write; `work` is told how the archive stands under it.
     fn lock<T>(
         &mut self,
         action: &'static str,
-        work: impl FnOnce(&mut dyn Connection, Option<String>) -> Result<T, ArchiveError>,
+        work: impl FnOnce(&mut dyn Connection, Standing) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let locked = |connection: &mut dyn Connection| {
-            let superseded_by = copying::superseded_by(connection, " FOR UPDATE")?;
-            work(connection, superseded_by)
+            let standing = copying::standing(connection, "FOR UPDATE")?;
+            work(connection, standing)
         };
         self.transaction(action, |dialect| dialect.begin_write, locked)
     }
@@ -184,11 +185,7 @@ impl ServerArchive {
 
 impl Keeper for ServerArchive {
     fn keeps_objects(&mut self) -> Result<bool, ArchiveError> {
-        let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("driver"));
-        let failed = failed("say where its bytes are");
-        let rows = self.ask(|connection| connection.query(&sql, &[]).map_err(failed))?;
-        let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
-        Ok(row.text(0).map_err(failed)? == "object")
+        self.ask(|connection| copying::standing(connection, "")).map(|standing| standing.keeps_objects)
     }
 
     fn has_blocks(&mut self) -> Result<bool, ArchiveError> {
@@ -200,6 +197,8 @@ impl Keeper for ServerArchive {
     fn keep_objects(&mut self) -> Result<(), ArchiveError> {
         let action = "say where its bytes are";
         self.write(action, |connection| {
+            // Blocks are written without the lock: those that are on their way count.
+            connection.run(connection.dialect().await_blocks).map_err(failed(action))?;
             let sql = "UPDATE archive SET driver = 'object' WHERE singleton = 1 AND NOT EXISTS (SELECT 1 FROM block)";
             connection.execute(sql, &[]).map(|_| ()).map_err(failed(action))
         })
@@ -468,11 +467,11 @@ impl Archive for ServerArchive {
     fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
         let action = change.describe();
         let begin = |dialect: &Dialect| dialect.begin_write;
-        let superseded_by = self.transaction(action, begin, |connection| {
+        let standing = self.transaction(action, begin, |connection| {
             rights::check(connection, change)?;
-            copying::superseded_by(connection, "")
+            copying::standing(connection, "")
         })?;
-        match superseded_by {
+        match standing.superseded_by {
             Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
             _ => Ok(()),
         }
@@ -504,7 +503,13 @@ impl Archive for ServerArchive {
         let store = self.blocks.clone();
         let blocks = put_first(self, &store, blocks)?;
         self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
-        self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
+        self.lock("store contents", |connection, standing| {
+            if let Some(by) = standing.superseded_by {
+                return Err(ArchiveError::Superseded { by });
+            }
+            blocks.check(standing.keeps_objects)?;
+            bytes::put_artifacts(connection, artifacts)
+        })
     }
 
     fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {

@@ -158,15 +158,6 @@ fn tell(place: &Place, record: &Record, found: Option<&Found>, output: &mut Outp
     Ok(())
 }
 
-/// Returns the lines that say which archive this is.
-fn opening_lines(config: &Config, reveal: Reveal) -> String {
-    let lines = show::backend_lines(config, reveal);
-    match &config.storage.object_store {
-        Some(objects) => format!("{lines}Objects: {objects}\n"),
-        None => lines,
-    }
-}
-
 /// Reads and hashes contents, with a bar on a terminal.
 fn examine_with_bar(
     pool: &Pool<'_>,
