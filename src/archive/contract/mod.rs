@@ -84,6 +84,7 @@ macro_rules! contract_suite {
             prefixes_find_tombstones
             listings_select_and_keep_their_order
             a_listing_longer_than_any_page_is_whole
+            every_version_of_a_path_is_found
             events_are_kept_once_and_in_order
             restoring_is_noted
             counts_count
@@ -580,6 +581,26 @@ pub(super) fn a_listing_longer_than_any_page_is_whole<E: Engine>() {
     assert!(list(&mut *archive, &limited) == expected[..8_300]);
     let late = Query { path: Some(b"084*".to_vec()), ..Query::default() };
     assert!(list(&mut *archive, &late) == expected[8_400..]);
+}
+
+pub(super) fn every_version_of_a_path_is_found<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let base = item(&mut *archive, b"a", b"x");
+    // More than an answer of a server may have, several of each time.
+    let metadata = BTreeMap::from([("notes".to_owned(), "x".repeat(60_000))]);
+    let mut items: Vec<Item> = (0..600_u16)
+        .map(|number| {
+            let commit = ObjectId::from_bytes(&[number.to_be_bytes(); 10].concat()).expect("has 20 bytes");
+            let tombstone = Tombstone::derive("repo", b"a", &commit, &base.sha256);
+            let (metadata, archived_at) = (metadata.clone(), time(i64::from(number / 200)));
+            Item { tombstone, commit, metadata, archived_at, refs: Vec::new(), tags: Vec::new(), ..base.clone() }
+        })
+        .collect();
+    archive.begin(OperationId::generate(), "here", &items).expect("begins");
+    items.sort_by_key(|item| (std::cmp::Reverse(item.archived_at), item.tombstone.to_string()));
+    let found = archive.items_by_path("repo", &base.path).expect("looks");
+    assert!(found.iter().map(|stored| stored.item.tombstone).eq(items.iter().map(|item| item.tombstone)));
 }
 
 pub(super) fn events_are_kept_once_and_in_order<E: Engine>() {

@@ -383,9 +383,23 @@ pub(super) fn by_path(
     repo: &str,
     path: &RepoPath,
 ) -> Result<Vec<StoredItem>, ArchiveError> {
-    let tail = "WHERE i.repo = ? AND i.path_bytes = ? ORDER BY i.archived_at DESC, i.tombstone_id";
-    let items = select(connection, tail, &[repo.into(), path.as_bytes().into()])?;
-    Ok(items.into_iter().map(|(_, stored)| stored).collect())
+    let conditions = "i.repo = ? AND i.path_bytes = ?";
+    let order = format!("ORDER BY i.archived_at DESC, i.tombstone_id LIMIT {PAGE}");
+    let mut values: Vec<Value<'_>> = vec![repo.into(), path.as_bytes().into()];
+    let mut tail = format!("WHERE {conditions} {order}");
+    let mut items: Vec<StoredItem> = Vec::new();
+    loop {
+        let page = select(connection, &tail, &values)?;
+        let is_last = page.len() < PAGE;
+        items.extend(page.into_iter().map(|(_, stored)| stored));
+        let Some(StoredItem { item: last, .. }) = items.last().filter(|_| !is_last) else { return Ok(items) };
+        // Where the page ended: what is older, or as old with a greater tombstone.
+        tail =
+            format!("WHERE {conditions} AND (i.archived_at < ? OR (i.archived_at = ? AND i.tombstone_id > ?)) {order}");
+        let time = last.archived_at.to_string();
+        values.truncate(2);
+        values.extend([time.clone().into(), time.into(), last.tombstone.to_string().into()]);
+    }
 }
 
 pub(super) fn list(
