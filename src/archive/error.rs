@@ -64,13 +64,11 @@ pub enum ArchiveError {
         archive: String,
     },
     /// Another archive is there by now than the one that was opened.
-    #[error("another archive is at `{archive}` by now: {found} and no longer {opened}")]
+    #[error("another archive is at `{archive}` by now: {found}")]
     Replaced {
         /// Its URL without secrets.
         archive: String,
-        /// The id of the archive that was opened.
-        opened: String,
-        /// The id of the one that is there.
+        /// Its id.
         found: String,
     },
     /// The archive is older than this program; `init` brings it up to date.
