@@ -16,7 +16,8 @@ pub(super) static DIALECT: Dialect = Dialect {
     // MariaDB's alone, and off.
     wait_long: "SET SESSION wait_timeout = 2147483
       /*M! , idle_transaction_timeout = 0, idle_write_transaction_timeout = 0 */",
-    // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
+    // This passes over rows that are there, and cuts values that do not fit until they do. Checks still fail: those of table
+    // `block`, which it is for, refuse whatever was cut. (`ON DUPLICATE KEY` would run the trigger that refuses changes.)
     insert_new: "INSERT IGNORE",
     unless_there: "",
     own_numbers: "",

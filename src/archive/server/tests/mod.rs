@@ -290,3 +290,38 @@ fn a_pool_has_no_more_connections_than_its_limit() {
         drop(pool);
     }
 }
+
+/// `INSERT IGNORE` cuts what does not fit: the checks of the table refuse what is left.
+#[test]
+fn a_block_that_does_not_fit_is_refused_and_not_cut() {
+    let database = Place::new(Kind::Mariadb);
+    database.open(OpenMode::CreateOrMigrate, migrations(Backend::Mariadb)).expect("makes an archive");
+    let mut owner = database.owner();
+    let (digest, insert) = (format!("'{}'", "0".repeat(64)), mariadb::DIALECT.insert_new);
+    let mut try_insert = |row: [&str; 6]| {
+        let columns = "raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes";
+        owner.run(&format!("{insert} INTO block ({columns}) VALUES ({})", row.join(", ")))
+    };
+    let fits = [&*digest, "8", &*digest, "2", "'zstd'", "'xx'"];
+    let misfits = [
+        (0, "NULL"),
+        (1, "NULL"),
+        (1, "99999999999999999999"),
+        (1, "'many'"),
+        (2, "''"),
+        (3, "-99999999999999999999"),
+        (3, "99999999999999999999"),
+        (4, "'zstd and more'"),
+        (4, "NULL"),
+        (5, "'xxx'"),
+    ];
+    for (column, value) in misfits {
+        let mut row = fits;
+        row[column] = value;
+        try_insert(row).expect_err(value);
+    }
+    try_insert(fits).expect("fits");
+    try_insert(fits).expect("is there");
+    let rows = database.owner().query("SELECT id FROM block", &[]).expect("answers");
+    assert_eq!(rows.len(), 1);
+}
