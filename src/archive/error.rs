@@ -205,11 +205,11 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// This build of the program has no archives on servers.
-    #[error("cannot use the archive `{archive}`: this program was built without the feature `net`")]
+    /// This build of the program has neither archives on servers nor object stores.
+    #[error("cannot use `{place}`: this program was built without the feature `net`")]
     NotBuiltIn {
-        /// Its URL without secrets.
-        archive: String,
+        /// The URL of the archive, or of the store of its objects, without secrets.
+        place: String,
     },
     /// No connection comes about that is as safe as the URL asks for: no encryption, a certificate that is not trusted.
     #[error("no connection to the archive `{archive}` that satisfies its URL")]
