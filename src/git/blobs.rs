@@ -52,22 +52,28 @@ impl Objects {
     ///
     /// Where the object is here already nothing is written: hashing takes a fraction of the time of deflating.
     pub fn write_blob_file(&self, path: &Path) -> Result<ObjectId, GitError> {
-        let id = self.hash_file(path, &[])?;
+        let id = self.hash_file(path, false)?;
         if self.contains(&[id])? == [true] {
             return Ok(id);
         }
-        let written = self.hash_file(path, &["-w"])?;
+        let written = self.hash_file(path, true)?;
         self.sync_folders(&[written])?;
         Ok(written)
     }
 
-    fn hash_file(&self, path: &Path, options: &[&str]) -> Result<ObjectId, GitError> {
+    fn hash_file(&self, path: &Path, write: bool) -> Result<ObjectId, GitError> {
         let absolute = |source| GitError::Io { action: "find", path: path.to_owned(), source };
         // The child runs elsewhere.
         let path = std::path::absolute(path).map_err(absolute)?;
-        // Above the threshold git hashes piece by piece, and deflates straight into a pack.
-        let configuration = ["core.fsync=all", "core.bigFileThreshold=1m"];
-        let arguments = [&["hash-object"], options, &["--no-filters", "--"]].concat();
+        // Above the threshold git hashes piece by piece, and deflates straight into a pack: also where it writes none.
+        let (mut configuration, mut arguments) =
+            (vec!["core.fsync=all", "core.bigFileThreshold=1m"], vec!["hash-object"]);
+        if write {
+            arguments.push("-w");
+        } else {
+            configuration.push("pack.compression=0");
+        }
+        arguments.extend(["--no-filters", "--"]);
         let mut command = self.git().command(&configuration, &arguments);
         let answer = command::run("hash-object", command.arg(path), b"")?.ok("hash-object")?;
         parse_id(answer.trim_ascii_end()).ok_or(GitError::UnexpectedAnswer { command: "hash-object" })

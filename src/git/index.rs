@@ -248,7 +248,9 @@ impl Repository {
             return Ok(Vec::new());
         }
         let arguments = [&["hash-object"], options, &["--stdin-paths"]].concat();
-        let mut command = self.git().command(&["core.bigFileThreshold=8m", "core.safecrlf=false"], &arguments);
+        // What it streams it compresses, even if nothing is written.
+        let configuration = ["core.bigFileThreshold=8m", "core.safecrlf=false", "pack.compression=0"];
+        let mut command = self.git().command(&configuration, &arguments);
         // The option knows no `-z`, but takes names that are quoted as git quotes them.
         let lines: Vec<u8> =
             paths.iter().flat_map(|path| format!("{}\n", quote::quote(path.as_bytes())).into_bytes()).collect();

@@ -749,6 +749,31 @@ pub(super) fn a_copy_is_changed_by_its_migration_alone<E: Engine>() {
     assert!(matches!(archive.begin_copy(of), Err(ArchiveError::NotACopy { .. })));
 }
 
+/// What a program may do that opened an archive as one whose bytes are in its database, before `init` made it one that has
+/// them in objects. It is `objects` that say so, which is not for every engine to do.
+#[cfg(feature = "net")]
+pub(super) fn bytes_are_refused_that_belong_elsewhere_by_now(archive: &mut dyn Archive, init: impl FnOnce()) {
+    use crate::archive::{NewArtifact, ObjectsError, Segment};
+
+    let content = b"late";
+    let block = Block::encode(content, Sha256::of(content), 3).expect("compresses");
+    let sha256 = block.raw_sha256;
+    let artifact = NewArtifact { sha256, size: 4, segments: vec![Segment { block: sha256, offset: 0, length: 4 }] };
+    let elsewhere = |error| matches!(error, ArchiveError::Objects(ObjectsError::NotConfigured));
+    archive.put(&[], &[]).expect("is in use");
+    init();
+    for artifacts in [&[][..], &[artifact]] {
+        let refused = archive.put(std::slice::from_ref(&block), artifacts).expect_err("is refused");
+        assert!(elsewhere(refused));
+        assert!(archive.find_blocks(&[sha256]).expect("looks").is_empty());
+    }
+    let of = "0199f1a2-0000-4000-8000-000000000001";
+    archive.begin_copy(of).expect("is empty");
+    let batch = Batch { blocks: vec![block], ..Batch::default() };
+    assert!(elsewhere(archive.take_in(of, &batch).expect_err("is refused")));
+    assert!(archive.find_blocks(&[sha256]).expect("looks").is_empty());
+}
+
 pub(super) fn what_a_copy_takes_in_is_what_was_there<E: Engine>() {
     let (from, to) = (E::create(), E::create());
     let (mut source, mut target) = (from.open(), to.open());

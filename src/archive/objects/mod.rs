@@ -155,6 +155,18 @@ pub(super) struct NewBlocks<'b> {
 }
 
 impl<'b> NewBlocks<'b> {
+    /// Fails where the archive keeps bytes in objects by now, and these are not there: `init` may have decided so since this
+    /// program opened it. To be asked under the lock of those who write.
+    pub(super) fn check(&self, kept: bool) -> Result<(), ArchiveError> {
+        if kept && !self.outside { Err(ObjectsError::NotConfigured.into()) } else { Ok(()) }
+    }
+
+    /// Returns the driver of an archive that these rows are for.
+    #[cfg(feature = "net")]
+    pub(super) fn driver(&self) -> &'static str {
+        if self.outside { "object" } else { "db" }
+    }
+
     /// Returns each block with the bytes that its row holds: all of them, or none.
     pub(super) fn rows(&self) -> impl Iterator<Item = (&'b Block, Option<&'b [u8]>)> {
         self.blocks.iter().map(|block| (*block, (!self.outside).then_some(&block.stored[..])))

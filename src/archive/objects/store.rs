@@ -1,11 +1,12 @@
 //! Blocks as objects, by the crate `object_store`.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -56,6 +57,8 @@ pub(super) struct ObjectBlocks {
     archive: String,
     /// Whether they were seen to be.
     checked: AtomicBool,
+    /// The folders of objects that are durable by name, all the way up.
+    named: Mutex<HashSet<PathBuf>>,
     /// With a thread of its own: it has to notice that a server ends an idle connection.
     runtime: Option<Runtime>,
 }
@@ -97,7 +100,8 @@ impl ObjectBlocks {
             }
         };
         let (archive, checked) = (archive.to_owned(), AtomicBool::new(false));
-        Ok(Self { store, prefix, shown, folder, archive, checked, runtime: Some(runtime) })
+        let named = Mutex::default();
+        Ok(Self { store, prefix, shown, folder, archive, checked, named, runtime: Some(runtime) })
     }
 
     /// Makes the objects here this archive's, unless they are another one's.
@@ -109,7 +113,7 @@ impl ObjectBlocks {
         let path = self.path(MARK);
         self.run(async {
             let mark = format!("{MARK_FORMAT}\n{}\n", self.archive);
-            self.create(&path, mark.into_bytes()).await.map_err(|error| self.failure("take the mark", error))
+            self.create(&path, mark.into_bytes(), "take the mark").await
         })?;
         self.check_mark()
     }
@@ -159,14 +163,37 @@ impl ObjectBlocks {
     }
 
     /// Puts an object unless there is one of its name.
-    async fn create(&self, path: &Path, bytes: Vec<u8>) -> Result<(), object_store::Error> {
+    async fn create(&self, path: &Path, bytes: Vec<u8>, action: &'static str) -> Result<(), ObjectsError> {
         use object_store::Error::{AlreadyExists, NotImplemented, NotSupported, Precondition};
-        match self.store.put_opts(path, bytes.clone().into(), PutMode::Create.into()).await {
-            Ok(_) | Err(AlreadyExists { .. } | Precondition { .. }) => Ok(()),
+        let put = self.store.put_opts(path, bytes.clone().into(), PutMode::Create.into()).await;
+        let was_there = matches!(put, Err(AlreadyExists { .. } | Precondition { .. }));
+        match put {
+            Ok(_) | Err(AlreadyExists { .. } | Precondition { .. }) => {}
             // Conditions were turned off, for a store that has none.
-            Err(NotImplemented { .. } | NotSupported { .. }) => self.replace(path, bytes).await,
-            Err(error) => Err(error),
+            Err(NotImplemented { .. } | NotSupported { .. }) => {
+                self.replace(path, bytes).await.map_err(|error| self.failure(action, error))?;
+            }
+            Err(error) => return Err(self.failure(action, error)),
         }
+        let synced = self.sync_folders(path, was_there);
+        synced.map_err(|error| ObjectsError::Failed { store: self.shown.clone(), action, source: error.into() })
+    }
+
+    /// Makes the name of an object in a folder durable, which whoever made it may have been stopped before: of one that was
+    /// there, and of the folders on the way to any.
+    fn sync_folders(&self, path: &Path, was_there: bool) -> io::Result<()> {
+        let Some(top) = &self.folder else { return Ok(()) };
+        let file = top.join(path.as_ref());
+        let folder = parent_of(&file);
+        if was_there {
+            sync_dir(folder)?;
+        }
+        let named = || self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named().contains(folder) {
+            folder.ancestors().skip(1).take_while(|above| above.starts_with(top)).try_for_each(sync_dir)?;
+            named().insert(folder.to_owned());
+        }
+        Ok(())
     }
 
     async fn replace(&self, path: &Path, bytes: Vec<u8>) -> Result<(), object_store::Error> {
@@ -199,7 +226,7 @@ impl ObjectBlocks {
     async fn put_one(&self, block: &Block) -> Result<(), ObjectsError> {
         let path = self.path_of(block.codec, &block.stored_sha256);
         let failed = |error| self.failure("take an object", error);
-        self.create(&path, block.stored.clone()).await.map_err(failed)?;
+        self.create(&path, block.stored.clone(), "take an object").await?;
         if self.is_there(&path, block).await? {
             return Ok(());
         }
@@ -273,9 +300,9 @@ impl BlockStore for ObjectBlocks {
             Err(error) => return Err(self.failure("delete an object", error).into()),
         }
         if let Some(folder) = &self.folder {
-            // The crate does not: without it, a power cut could bring the bytes back.
             let file = folder.join(path.as_ref());
-            match sync_dir(parent_of(&file)) {
+            // The crate does not sync: without it, a power cut could bring the bytes back.
+            match remove_staged(&file).and_then(|()| sync_dir(parent_of(&file))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let (store, action) = (self.shown.clone(), "delete an object for good");
                     return Err(ObjectsError::Failed { store, action, source: error.into() }.into());
@@ -290,6 +317,24 @@ impl BlockStore for ObjectBlocks {
             Ok(_) => Err(self.damaged(&path, "it is there although it was deleted").into()),
         }
     }
+}
+
+/// Removes what a stopped program may have left of an object in a folder: the crate writes `<name>#<number>` first, which
+/// becomes another name of the object's bytes before it goes away.
+fn remove_staged(file: &std::path::Path) -> io::Result<()> {
+    let name = file.file_name().unwrap_or_default();
+    for entry in std::fs::read_dir(parent_of(file))? {
+        let other = entry?.file_name();
+        let number = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let number = number.and_then(|rest| rest.strip_prefix(b"#"));
+        if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+            match std::fs::remove_file(file.with_file_name(other)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Why an object was not read.

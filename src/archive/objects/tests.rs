@@ -218,6 +218,7 @@ macro_rules! objects_suite {
             a_damaged_object_of_the_right_name_is_replaced
             damage_is_named_and_can_be_mended
             an_archive_is_not_given_objects_unasked
+            who_opened_it_before_writes_no_bytes_beside_its_objects
             an_archive_and_its_objects_belong_together
             a_stop_between_the_mark_and_the_row_is_finished
             two_archives_that_race_for_a_prefix_do_not_share_it
@@ -353,6 +354,14 @@ fn an_archive_is_not_given_objects_unasked<P: TestPlace>() {
     assert_eq!(engine.objects.names(), [""; 0]);
 }
 
+fn who_opened_it_before_writes_no_bytes_beside_its_objects<P: TestPlace>() {
+    let engine = Sqlite::<P>::without_archive();
+    let mut archive = engine.try_open(None, OpenMode::CreateOrMigrate).expect("makes an archive");
+    contract::bytes_are_refused_that_belong_elsewhere_by_now(&mut archive, || {
+        engine.try_open(Some(&engine.objects.place()), OpenMode::CreateOrMigrate).expect("prepares the objects");
+    });
+}
+
 fn an_archive_and_its_objects_belong_together<P: TestPlace>() {
     let (ours, theirs) = (Sqlite::<P>::create(), Sqlite::<P>::create());
     let stored = store(&mut *ours.open(), &[b"ours".to_vec()])[0];
@@ -453,6 +462,34 @@ fn stores_without_conditional_writes_do<P: TestPlace>() {
         let stored = store(&mut archive, &contents)[0];
         assert_eq!(read(&mut archive, &stored.sha256, stored.size).expect("reads"), contents[0]);
         engine.sql("DELETE FROM segment; DELETE FROM artifact; DELETE FROM block");
+    }
+}
+
+/// The crate writes beside the place, links into place, and removes the first name: it may be stopped at any point.
+#[test]
+fn nothing_is_left_of_a_deleted_object_under_the_names_of_unfinished_ones() {
+    let engine = Sqlite::<Folder>::create();
+    let objects = ObjectBlocks::new(&engine.objects.place(), engine.open().id()).expect("connects");
+    let text = b"over and over\n".repeat(1_000);
+    let block = Block::encode(&text, Sha256::of(&text), 3).expect("encodes");
+    objects.put(&[&block]).expect("puts");
+    let name = only_block(&engine.objects);
+    let path = engine.objects.0.path().join(&name);
+    // The same bytes without their suffix would be another block's.
+    let others = [name.trim_end_matches(".zst"), &format!("{name}#"), &format!("{name}#1x"), &format!("{name}12")]
+        .map(ToOwned::to_owned);
+    others.iter().for_each(|other| engine.objects.write(other, &block.stored));
+    engine.objects.write(&format!("{}#1", others[0]), &block.stored);
+    for is_whole in [true, false] {
+        let staged = [format!("{name}#1"), format!("{name}#23")];
+        if is_whole {
+            fs::hard_link(&path, engine.objects.0.path().join(&staged[0])).expect("links");
+        }
+        engine.objects.write(&staged[1], &block.stored[..9]);
+        objects.delete(block.codec, &block.stored_sha256).expect("deletes");
+        let left = engine.objects.names();
+        assert!(!left.contains(&name) && staged.iter().all(|staged| !left.contains(staged)), "{left:?}");
+        assert_eq!(left.len(), 1 + others.len() + 1, "{left:?}");
     }
 }
 

@@ -78,15 +78,18 @@ pub(super) fn find_blocks(
     Ok(found)
 }
 
-/// Writes those blocks that are not there, each by itself: a block is whole or absent, and no row refers to it yet.
+/// Writes those blocks that are not there, each by itself: a block is whole or absent, and no row refers to it yet. Where
+/// their bytes do not belong by now, nothing is written: under the lock [`NewBlocks::check`] says so.
 pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &NewBlocks<'_>) -> Result<(), ArchiveError> {
     let digests: Vec<Sha256> = blocks.rows().map(|(block, _)| block.raw_sha256).collect();
     let known = find_blocks(connection, &digests)?;
     let dialect = connection.dialect();
     let sql = format!(
         "{} INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
-         VALUES (?, ?, ?, ?, ?, ?) {}",
-        dialect.insert_new, dialect.unless_there
+         SELECT ?, ?, ?, ?, ?, ? FROM archive WHERE singleton = 1 AND driver = '{}' {}",
+        dialect.insert_new,
+        blocks.driver(),
+        dialect.unless_there
     );
     for (block, bytes) in blocks.rows().filter(|(block, _)| !known.contains_key(&block.raw_sha256)) {
         let values = [

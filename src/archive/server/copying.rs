@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bytes::{artifact_ids, put_blocks, put_segments};
-use super::connection::{Connection, Value};
+use super::connection::{Connection, Value, text};
 use super::items::{NewRow, insert_items, metadata, row_ids, select, write_labels};
 use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
 use crate::archive::copying::PAGE;
@@ -11,13 +11,23 @@ use crate::archive::objects::put_first;
 use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
 use crate::id::{Sha256, Tombstone};
 
-/// Returns the id of the archive that is to be used instead of this one, by a statement that asks for it.
-pub(super) fn superseded_by(connection: &mut dyn Connection, sql: &str) -> Result<Option<String>, ArchiveError> {
-    let failed = failed("say whether it is superseded");
-    let rows = connection.query(sql, &[]).map_err(failed)?;
+/// How an archive stands.
+pub(super) struct Standing {
+    /// The id of the archive that is to be used instead of this one.
+    pub superseded_by: Option<String>,
+    /// Whether it keeps bytes in objects.
+    pub keeps_objects: bool,
+}
+
+/// Says how the archive stands; `locking` ends the statement that asks.
+pub(super) fn standing(connection: &mut dyn Connection, locking: &str) -> Result<Standing, ArchiveError> {
+    let failed = failed("say how it stands");
+    let sql = format!("SELECT superseded_by, {} FROM archive WHERE singleton = 1 {locking}", text("driver"));
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id = row.optional_text(0).map_err(failed)?;
-    id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by").map(|id| id.to_string())).transpose()
+    let id = id.map(|id| parse::<uuid::Uuid>(&id, "archive.superseded_by")).transpose()?;
+    Ok(Standing { superseded_by: id.map(|id| id.to_string()), keeps_objects: row.text(1).map_err(failed)? == "object" })
 }
 
 fn set_superseded(connection: &mut dyn Connection, by: Option<&str>) -> Result<(), ArchiveError> {
@@ -32,7 +42,7 @@ fn number(number: u64) -> Value<'static> {
 
 impl Copying for ServerArchive {
     fn superseded_by(&mut self) -> Result<Option<String>, ArchiveError> {
-        self.ask(|connection| superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1"))
+        self.ask(|connection| standing(connection, "")).map(|standing| standing.superseded_by)
     }
 
     fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
@@ -91,7 +101,7 @@ impl Copying for ServerArchive {
 
     fn begin_copy(&mut self, of: &str) -> Result<(), ArchiveError> {
         let action = "become a copy";
-        self.lock(action, |connection, mark| {
+        self.lock(action, |connection, Standing { superseded_by: mark, .. }| {
             if mark.as_deref() == Some(of) {
                 return Ok(());
             }
@@ -110,10 +120,11 @@ impl Copying for ServerArchive {
     fn take_in(&mut self, of: &str, batch: &Batch) -> Result<(), ArchiveError> {
         let store = self.blocks.clone();
         let blocks = put_first(self, &store, &batch.blocks)?;
-        self.lock("take in what is copied", |connection, mark| {
-            if mark.as_deref() != Some(of) {
+        self.lock("take in what is copied", |connection, standing| {
+            if standing.superseded_by.as_deref() != Some(of) {
                 return Err(ArchiveError::NotACopy { of: of.to_owned() });
             }
+            blocks.check(standing.keeps_objects)?;
             put_blocks(connection, &blocks)?;
             add_contents(connection, &batch.contents)?;
             set_items(connection, &batch.items)?;
@@ -122,7 +133,7 @@ impl Copying for ServerArchive {
     }
 
     fn complete_copy(&mut self, of: &str, events: &[Event]) -> Result<(), ArchiveError> {
-        self.lock("complete the copy", |connection, mark| {
+        self.lock("complete the copy", |connection, Standing { superseded_by: mark, .. }| {
             if mark.as_deref() == Some(of) {
                 events::insert(connection, events)?;
                 return set_superseded(connection, None);
@@ -138,12 +149,15 @@ impl Copying for ServerArchive {
     }
 
     fn supersede(&mut self, by: &str, last_look: &mut dyn FnMut() -> Option<Event>) -> Result<(), ArchiveError> {
-        self.lock("give way to its copy", |connection, mark| {
+        let action = "give way to its copy";
+        self.lock(action, |connection, Standing { superseded_by: mark, .. }| {
             match mark {
                 Some(known) if known == by => return Ok(()),
                 Some(by) => return Err(ArchiveError::Superseded { by }),
                 None => {}
             }
+            // The last look compares whole archives while this session says nothing.
+            connection.run(connection.dialect().wait_long).map_err(failed(action))?;
             let Some(event) = last_look() else { return Ok(()) };
             events::insert(connection, &[event])?;
             set_superseded(connection, Some(by))

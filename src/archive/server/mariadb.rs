@@ -12,10 +12,15 @@ pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
     begin_write: "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION",
     begin_read: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    // For the rest of the session, which has nothing else to do. The first is as long as any system takes; the others are
+    // MariaDB's alone, and off.
+    wait_long: "SET SESSION wait_timeout = 2147483
+      /*M! , idle_transaction_timeout = 0, idle_write_transaction_timeout = 0 */",
     // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
     insert_new: "INSERT IGNORE",
     unless_there: "",
     own_numbers: "",
+    await_blocks: "SELECT id FROM block LIMIT 1 FOR UPDATE",
     integer: "SIGNED",
     columns: "SELECT table_name, column_name FROM information_schema.columns
       WHERE table_schema = DATABASE() AND table_name IN (…)",
@@ -29,8 +34,9 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// What holds for every session of ours: values that do not fit are errors, and another program's lock is waited for as
-/// long as SQLite waits.
-const SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
+/// long as SQLite waits. By itself, a statement that writes blocks takes no lock on the archive that it asks where they
+/// belong.
+const SETTINGS: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
     innodb_lock_wait_timeout = 10, lock_wait_timeout = 60, innodb_strict_mode = ON, foreign_key_checks = ON";
 
 /// A connection to MariaDB.
@@ -60,7 +66,7 @@ impl MariadbConnection {
 impl Drop for MariadbConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.greet(connection.close());
+            self.runtime.take_leave(connection.close());
         }
     }
 }

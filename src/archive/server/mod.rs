@@ -38,6 +38,7 @@ mod tests;
 
 use address::Address;
 use connection::{Connection, Dialect, Value};
+use copying::Standing;
 use schema::Found;
 
 /// How many values of one kind a query asks for at a time.
@@ -112,7 +113,7 @@ impl ServerArchive {
     ) -> Result<T, ArchiveError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            broken => broken.insert(connect(&self.address)?),
+            broken => broken.insert(reconnect(&self.address, &self.id)?),
         };
         let answer = question(&mut **connection);
         if let Err(ArchiveError::Lost { .. }) = answer {
@@ -135,22 +136,21 @@ impl ServerArchive {
         action: &'static str,
         work: impl FnOnce(&mut dyn Connection) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.lock(action, |connection, superseded_by| match superseded_by {
+        self.lock(action, |connection, standing| match standing.superseded_by {
             None => work(connection),
             Some(by) => Err(ArchiveError::Superseded { by }),
         })
     }
 
-    /// Takes the lock of those who write; `work` is told which archive took this one's place.
+    /// Takes the lock of those who write; `work` is told how the archive stands under it.
     fn lock<T>(
         &mut self,
         action: &'static str,
-        work: impl FnOnce(&mut dyn Connection, Option<String>) -> Result<T, ArchiveError>,
+        work: impl FnOnce(&mut dyn Connection, Standing) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let locked = |connection: &mut dyn Connection| {
-            let sql = "SELECT superseded_by FROM archive WHERE singleton = 1 FOR UPDATE";
-            let superseded_by = copying::superseded_by(connection, sql)?;
-            work(connection, superseded_by)
+            let standing = copying::standing(connection, "FOR UPDATE")?;
+            work(connection, standing)
         };
         self.transaction(action, |dialect| dialect.begin_write, locked)
     }
@@ -167,8 +167,12 @@ impl ServerArchive {
                 connection.run("COMMIT").map_err(failed(action))?;
                 Ok(done)
             });
-            // A connection that cannot go back is given up, and the server goes back by itself.
-            let gone_back = result.is_ok() || connection.run("ROLLBACK").is_ok();
+            // A connection that is lost or cannot go back is given up, and the server goes back by itself.
+            let gone_back = match &result {
+                Ok(_) => true,
+                Err(ArchiveError::Lost { .. }) => false,
+                Err(_) => connection.run("ROLLBACK").is_ok(),
+            };
             Ok((result, gone_back))
         });
         let (result, usable) = answer?;
@@ -181,11 +185,7 @@ impl ServerArchive {
 
 impl Keeper for ServerArchive {
     fn keeps_objects(&mut self) -> Result<bool, ArchiveError> {
-        let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("driver"));
-        let failed = failed("say where its bytes are");
-        let rows = self.ask(|connection| connection.query(&sql, &[]).map_err(failed))?;
-        let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
-        Ok(row.text(0).map_err(failed)? == "object")
+        self.ask(|connection| copying::standing(connection, "")).map(|standing| standing.keeps_objects)
     }
 
     fn has_blocks(&mut self) -> Result<bool, ArchiveError> {
@@ -197,6 +197,8 @@ impl Keeper for ServerArchive {
     fn keep_objects(&mut self) -> Result<(), ArchiveError> {
         let action = "say where its bytes are";
         self.write(action, |connection| {
+            // Blocks are written without the lock: those that are on their way count.
+            connection.run(connection.dialect().await_blocks).map_err(failed(action))?;
             let sql = "UPDATE archive SET driver = 'object' WHERE singleton = 1 AND NOT EXISTS (SELECT 1 FROM block)";
             connection.execute(sql, &[]).map(|_| ()).map_err(failed(action))
         })
@@ -205,6 +207,12 @@ impl Keeper for ServerArchive {
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
     address.check_certificates()?;
+    if address.kind == Kind::Postgres
+        && let Some(variable) = postgres::in_the_way(address)
+    {
+        let reason = format!("the environment's `{variable}` would change where it leads, or as whom; unset it");
+        return Err(ArchiveError::Address { archive: address.shown.clone(), reason });
+    }
     let connected =
         match address.kind {
             Kind::Postgres => postgres::PostgresConnection::connect(address)
@@ -213,6 +221,17 @@ fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
                 .map(|connection| Box::new(connection) as Box<dyn Connection>),
         };
     connected.map_err(|error| cannot_connect(address, error))
+}
+
+/// Connects to archive `opened` once more: after an outage another one may be there, by a backup or another server behind
+/// the same name, or the same one with another schema.
+fn reconnect(address: &Address, opened: &str) -> Result<Box<dyn Connection>, ArchiveError> {
+    let mut connection = connect(address)?;
+    let found = prepare(&mut *connection, address, OpenMode::Existing, migrations(address.kind.backend()))?;
+    if found != opened {
+        return Err(ArchiveError::Replaced { archive: address.shown.clone(), opened: opened.to_owned(), found });
+    }
+    Ok(connection)
 }
 
 /// Sees that there is an archive with this program's schema, and returns its id.
@@ -271,10 +290,11 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         // a cluster whose nodes do not share their locks: the next attempt finds it.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
         | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
-        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
-        // and a session that was idle in a transaction for too long.
-        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
-        | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
+        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed, a statement
+        // that took too long, a session that was idle for too long; administrator's command, crash, start, and a session
+        // that was idle for too long, in a transaction or not, or in one that took too long.
+        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927 | 1969 | 4031), _)
+        | (None, "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
         // archive holds is out of range or divided by nothing.
@@ -446,11 +466,11 @@ impl Archive for ServerArchive {
     fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
         let action = change.describe();
         let begin = |dialect: &Dialect| dialect.begin_write;
-        let superseded_by = self.transaction(action, begin, |connection| {
+        let standing = self.transaction(action, begin, |connection| {
             rights::check(connection, change)?;
-            copying::superseded_by(connection, "SELECT superseded_by FROM archive WHERE singleton = 1")
+            copying::standing(connection, "")
         })?;
-        match superseded_by {
+        match standing.superseded_by {
             Some(by) if change != Change::Supersede => Err(ArchiveError::Superseded { by }),
             _ => Ok(()),
         }
@@ -481,7 +501,13 @@ impl Archive for ServerArchive {
         let store = self.blocks.clone();
         let blocks = put_first(self, &store, blocks)?;
         self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
-        self.write("store contents", |connection| bytes::put_artifacts(connection, artifacts))
+        self.lock("store contents", |connection, standing| {
+            if let Some(by) = standing.superseded_by {
+                return Err(ArchiveError::Superseded { by });
+            }
+            blocks.check(standing.keeps_objects)?;
+            bytes::put_artifacts(connection, artifacts)
+        })
     }
 
     fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {

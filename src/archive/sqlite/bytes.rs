@@ -68,6 +68,13 @@ pub(super) fn find_blocks(connection: &Connection, raw: &[Sha256]) -> Result<Has
     Ok(found)
 }
 
+/// Returns whether the archive keeps bytes in objects.
+pub(super) fn keeps_objects(connection: &Connection) -> Result<bool, ArchiveError> {
+    let failed = engine_error("say where its bytes are");
+    let mut statement = connection.prepare_cached("SELECT driver = 'object' FROM archive").map_err(failed)?;
+    statement.query_row([], |row| row.get(0)).map_err(failed)
+}
+
 pub(super) fn put(
     transaction: Transaction<'_>,
     blocks: &NewBlocks<'_>,
@@ -107,6 +114,7 @@ pub(super) fn put(
 /// Adds those blocks that are not there.
 pub(super) fn put_blocks(transaction: &Transaction<'_>, blocks: &NewBlocks<'_>) -> Result<(), ArchiveError> {
     let failed = engine_error("store blocks");
+    blocks.check(keeps_objects(transaction)?)?;
     let mut find = transaction.prepare_cached(FIND_BLOCK).map_err(failed)?;
     let mut add = transaction
         .prepare_cached(

@@ -124,8 +124,7 @@ impl SqliteArchive {
 
 impl Keeper for SqliteArchive {
     fn keeps_objects(&mut self) -> Result<bool, ArchiveError> {
-        let sql = "SELECT driver = 'object' FROM archive";
-        self.connection.query_row(sql, [], |row| row.get(0)).map_err(engine_error("say where its bytes are"))
+        bytes::keeps_objects(&self.connection)
     }
 
     fn has_blocks(&mut self) -> Result<bool, ArchiveError> {

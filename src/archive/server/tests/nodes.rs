@@ -1,6 +1,7 @@
 //! Clusters with several nodes that write, where a row lock holds on its own node only.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::*;
 use crate::archive::contract::noise;
@@ -47,7 +48,8 @@ fn meet(statement: &'static str, here: Sender<()>, there: Receiver<()>) -> impl 
     move |sql| {
         if sql.starts_with(statement) {
             let _ = here.send(());
-            let _ = there.recv();
+            // The other one does not come where it failed before.
+            let _ = there.recv_timeout(Duration::from_secs(30));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The contract, held by archives on servers whose bytes are in a bucket: what reads and writes blocks.
 
 use super::*;
-use crate::archive::BLOCK_SIZE;
 use crate::archive::objects::tests::{Bucket, TestPlace};
+use crate::archive::{BLOCK_SIZE, ObjectsError};
 
 struct WithObjects<const POSTGRES: bool> {
     place: Place,
@@ -45,6 +45,38 @@ fn no_block_has_its_bytes_in_the_database<const POSTGRES: bool>() {
     assert!(matches!(without.err(), Some(ArchiveError::Objects(_))));
 }
 
+fn who_opened_it_before_writes_no_bytes_beside_its_objects<const POSTGRES: bool>() {
+    let place = Place::new(if POSTGRES { Kind::Postgres } else { Kind::Mariadb });
+    let mut archive =
+        place.open(OpenMode::CreateOrMigrate, migrations(place.kind.backend())).expect("makes an archive");
+    let engine = WithObjects::<POSTGRES> { place, bucket: Bucket::new() };
+    contract::bytes_are_refused_that_belong_elsewhere_by_now(&mut *archive, || {
+        engine.try_open(OpenMode::CreateOrMigrate).expect("prepares the objects");
+    });
+}
+
+/// A block on its way into the database is not seen by others yet, and counts.
+fn a_block_that_is_being_written_keeps_objects_out<const POSTGRES: bool>() {
+    let place = Place::new(if POSTGRES { Kind::Postgres } else { Kind::Mariadb });
+    place.open(OpenMode::CreateOrMigrate, migrations(place.kind.backend())).expect("makes an archive");
+    let engine = WithObjects::<POSTGRES> { place, bucket: Bucket::new() };
+    let mut writer = engine.place.owner();
+    writer.run(writer.dialect().begin_write).expect("begins");
+    let digest = Sha256::of(b"x").to_string();
+    let values = [digest.as_str().into(), digest.as_str().into(), Value::Bytes(Some(b"x"))];
+    let sql = "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+      VALUES (?, 1, ?, 1, 'none', ?)";
+    writer.execute(sql, &values).expect("writes");
+    std::thread::scope(|scope| {
+        let init = scope.spawn(|| engine.try_open(OpenMode::CreateOrMigrate).map(|_| ()));
+        // Long enough for it to come to its look for blocks; shorter would only prove less.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        writer.run("COMMIT").expect("ends");
+        let refused = init.join().expect("ends").expect_err("has a block");
+        assert!(matches!(refused, ArchiveError::Objects(ObjectsError::InDatabase { .. })), "{refused:?}");
+    });
+}
+
 macro_rules! suite {
     ($module:ident, $postgres:literal) => {
         mod $module {
@@ -58,6 +90,16 @@ macro_rules! suite {
                 a_superseded_archive_refuses_every_change
                 what_a_copy_takes_in_is_what_was_there
             );
+
+            #[test]
+            fn who_opened_it_before_writes_no_bytes_beside_its_objects() {
+                super::who_opened_it_before_writes_no_bytes_beside_its_objects::<$postgres>();
+            }
+
+            #[test]
+            fn a_block_that_is_being_written_keeps_objects_out() {
+                super::a_block_that_is_being_written_keeps_objects_out::<$postgres>();
+            }
 
             #[test]
             fn no_block_has_its_bytes_in_the_database() {
