@@ -254,7 +254,8 @@ fn prepare(
         }
     }
     let failed = failed("read the archive's id");
-    let rows = connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed)?;
+    let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("id"));
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id: uuid::Uuid = parse(&row.text(0).map_err(failed)?, "archive.id")?;
     Ok(id.to_string())
@@ -478,7 +479,8 @@ impl Archive for ServerArchive {
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
-            connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
+            let sql = "SELECT singleton FROM archive WHERE singleton = 1";
+            connection.query(sql, &[]).map_err(failed("answer")).map(|_| ())
         })?;
         objects::ping(&self.blocks)
     }
