@@ -63,6 +63,16 @@ pub enum ArchiveError {
         /// The archive, as people know it: its file, or its URL without secrets.
         archive: String,
     },
+    /// Another archive is there by now than the one that was opened.
+    #[error("another archive is at `{archive}` by now: {found} and no longer {opened}")]
+    Replaced {
+        /// Its URL without secrets.
+        archive: String,
+        /// The id of the archive that was opened.
+        opened: String,
+        /// The id of the one that is there.
+        found: String,
+    },
     /// The archive is older than this program; `init` brings it up to date.
     #[error("the archive `{archive}` has schema {found} and this program needs schema {current}")]
     Older {

@@ -123,8 +123,10 @@ fn read_runs(
         let Some(run) = next else { return Ok(()) };
         reader.expect(run.iter().map(|chosen| chosen.sha256));
         for Chosen { sha256, size, tombstone, path } in run {
-            let read = reader.read(sha256, *size, &mut io::sink());
-            let damage = read.err().map(|error| Damage { tombstone: *tombstone, path: path.clone(), error });
+            let damage = match reader.read(sha256, *size, &mut io::sink()) {
+                Ok(_) => None,
+                Err(error) => Some(Damage { tombstone: *tombstone, path: path.clone(), error: error.of_content()? }),
+            };
             if sender.send(Ok(damage)).is_err() {
                 return Ok(());
             }

@@ -75,6 +75,16 @@ impl ReadError {
             Self::Missing { .. } | Self::Write { .. } => false,
         }
     }
+
+    /// Returns the error if it says something of the content; else the archive's own, which failed whatever it was asked.
+    pub fn of_content(self) -> Result<Self, ArchiveError> {
+        match self {
+            Self::Archive { source, .. } if !source.is_damage() && !matches!(source, ArchiveError::Purged { .. }) => {
+                Err(source)
+            }
+            error => Ok(error),
+        }
+    }
 }
 
 /// Reads contents from one archive, and keeps a few decoded blocks between contents: reading items in the order of

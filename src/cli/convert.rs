@@ -191,6 +191,9 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NotAnArchive { .. } => {
             (Exit::Unreachable, Some("name a file, a database or, on PostgreSQL, a schema that is the archive's alone"))
         }
+        ArchiveError::Replaced { .. } => {
+            (Exit::Unreachable, Some("see which database the URL leads to before you run the command again"))
+        }
         ArchiveError::ChangedMigration { .. } | ArchiveError::Place { .. } | ArchiveError::Engine { .. } => {
             (Exit::Unreachable, None)
         }

@@ -54,7 +54,7 @@ pub fn deepen(
         for (path, stub) in &batch {
             let tombstone = stub.tombstone;
             let stored = stored.get(&tombstone).filter(|stored| stored.is_visible_to(origin));
-            match check_stub(stub, stored, &mut reader) {
+            match check_stub(stub, stored, &mut reader)? {
                 None => drop(proven.insert(tombstone)),
                 Some((rule, reason)) => {
                     let hint = format!(
@@ -76,24 +76,28 @@ pub fn deepen(
 }
 
 /// Returns what is wrong with the archive's part of a stub.
-fn check_stub(stub: &Stub, stored: Option<&StoredItem>, reader: &mut ContentReader<'_>) -> Option<(Rule, String)> {
+fn check_stub(
+    stub: &Stub,
+    stored: Option<&StoredItem>,
+    reader: &mut ContentReader<'_>,
+) -> Result<Option<(Rule, String)>, ArchiveError> {
     let Some(stored) = stored else {
-        return Some((Rule::ArchiveMissing, "the archive has no such item".to_owned()));
+        return Ok(Some((Rule::ArchiveMissing, "the archive has no such item".to_owned())));
     };
     if stored.purged_at.is_some() {
         // The bytes are gone on purpose, and the events say why.
-        return None;
+        return Ok(None);
     }
     if let Some(field) = differing_field(stub, stored) {
-        return Some((Rule::ArchiveDrift, format!("the archive has another {field} for the item")));
+        return Ok(Some((Rule::ArchiveDrift, format!("the archive has another {field} for the item"))));
     }
-    match reader.read(&stub.sha256, stub.size, &mut io::sink()) {
-        Ok(_) => None,
-        Err(error) if error.is_integrity() => {
-            Some((Rule::ArchiveDrift, format!("the archive's bytes do not match: {error}")))
-        }
-        Err(error) => Some((Rule::ArchiveMissing, format!("the archive does not give the bytes: {error}"))),
-    }
+    let Err(error) = reader.read(&stub.sha256, stub.size, &mut io::sink()) else { return Ok(None) };
+    let error = error.of_content()?;
+    Ok(Some(if error.is_integrity() {
+        (Rule::ArchiveDrift, format!("the archive's bytes do not match: {error}"))
+    } else {
+        (Rule::ArchiveMissing, format!("the archive does not give the bytes: {error}"))
+    }))
 }
 
 fn differing_field(stub: &Stub, stored: &StoredItem) -> Option<&'static str> {

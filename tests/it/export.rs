@@ -213,6 +213,23 @@ fn a_damaged_content_is_named_and_nothing_is_left() {
 }
 
 #[test]
+fn what_needs_approvals_is_not_exported() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.tomb_ok(&["store", "src", "docs"]);
+    let digest = repo.tomb_ok(&["export", "--digest"]).stdout_text();
+    repo.git(&["config", "archivetomb.governance.restoreApprovals", "1"]);
+    let refused = repo.tomb(&["export", "../out"]).exits(4);
+    assert!(refused.stderr_text().contains("with approvals only"), "{refused}");
+    assert!(refused.stderr_text().contains("hint: `git archive-tomb config-show`"), "{refused}");
+    assert!(!world.at("out").path.exists() && !world.at(".out.archive-tomb-export").path.exists());
+    let logged = repo.tomb_ok(&["evidence", "log", "--json", "--action", "EXPORT"]).json();
+    assert_eq!(logged[0]["status"], "failed");
+    // A digest gives no bytes out.
+    assert_eq!(repo.tomb_ok(&["export", "--digest"]).stdout_text(), digest);
+}
+
+#[test]
 fn the_script_on_its_page_is_the_one_that_is_exported() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/export.md")).unwrap();
     let (_, rest) = page.split_once("```sh\n").unwrap();

@@ -2,6 +2,7 @@
 //! implement it; the SQL above it is one text but for a [`Dialect`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) struct Dialect {
     pub begin_write: &'static str,
     /// Begins a transaction that sees the archive as of one moment.
     pub begin_read: &'static str,
+    /// Lets the transaction that is under way wait for as long as it takes, for work that is done elsewhere under its lock.
+    pub wait_long: &'static str,
     /// Begins an insertion that leaves out rows that are there …
     pub insert_new: &'static str,
     /// … and what ends it.
@@ -266,11 +269,24 @@ pub(super) trait Connection: Send {
 }
 
 /// Runs the futures of one connection, on the thread that asks.
-pub(super) struct Runtime(tokio::runtime::Runtime);
+pub(super) struct Runtime {
+    runtime: tokio::runtime::Runtime,
+    /// The network failed, or the server did not answer in time.
+    deaf: Cell<bool>,
+}
 
 impl Runtime {
     pub(super) fn new() -> Result<Self, sqlx::Error> {
-        Ok(Self(tokio::runtime::Builder::new_current_thread().enable_all().build()?))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, deaf: Cell::new(false) })
+    }
+
+    /// Tells the server that the connection ends, so that its log has no complaint, unless nobody would hear it. Whether it
+    /// does is all the same.
+    pub(super) fn take_leave(&self, future: impl Future<Output = Result<(), sqlx::Error>>) {
+        if !self.deaf.get() {
+            let _ = self.greet(future);
+        }
     }
 
     /// Waits for what a server says to the first words.
@@ -285,9 +301,33 @@ impl Runtime {
 
     fn wait<T>(&self, limit: Duration, future: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
         let limited = async { tokio::time::timeout(limit, future).await };
-        self.0.block_on(limited).unwrap_or_else(|_| {
+        let answer = self.runtime.block_on(limited).unwrap_or_else(|_| {
             let message = format!("no answer for {} seconds", limit.as_secs());
             Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message)))
-        })
+        });
+        if let Err(sqlx::Error::Io(_)) = answer {
+            self.deaf.set(true);
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_did_not_answer_is_told_nothing_more() {
+        let runtime = Runtime::new().expect("starts");
+        let told = Cell::new(0);
+        let farewell = || async {
+            told.set(told.get() + 1);
+            Ok(())
+        };
+        runtime.take_leave(farewell());
+        let silence = runtime.wait(Duration::ZERO, std::future::pending::<Result<(), _>>());
+        assert!(matches!(silence, Err(sqlx::Error::Io(_))), "{silence:?}");
+        runtime.take_leave(farewell());
+        assert_eq!(told.get(), 1);
     }
 }

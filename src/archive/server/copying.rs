@@ -149,12 +149,15 @@ impl Copying for ServerArchive {
     }
 
     fn supersede(&mut self, by: &str, last_look: &mut dyn FnMut() -> Option<Event>) -> Result<(), ArchiveError> {
-        self.lock("give way to its copy", |connection, Standing { superseded_by: mark, .. }| {
+        let action = "give way to its copy";
+        self.lock(action, |connection, Standing { superseded_by: mark, .. }| {
             match mark {
                 Some(known) if known == by => return Ok(()),
                 Some(by) => return Err(ArchiveError::Superseded { by }),
                 None => {}
             }
+            // The last look compares whole archives while this session says nothing.
+            connection.run(connection.dialect().wait_long).map_err(failed(action))?;
             let Some(event) = last_look() else { return Ok(()) };
             events::insert(connection, &[event])?;
             set_superseded(connection, Some(by))

@@ -12,6 +12,10 @@ pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
     begin_write: "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION",
     begin_read: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    // For the rest of the session, which has nothing else to do. The first is as long as any system takes; the others are
+    // MariaDB's alone, and off.
+    wait_long: "SET SESSION wait_timeout = 2147483
+      /*M! , idle_transaction_timeout = 0, idle_write_transaction_timeout = 0 */",
     // Of what a row can be refused for, this passes over rows that are there only: checks and lengths still fail.
     insert_new: "INSERT IGNORE",
     unless_there: "",
@@ -62,7 +66,7 @@ impl MariadbConnection {
 impl Drop for MariadbConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.greet(connection.close());
+            self.runtime.take_leave(connection.close());
         }
     }
 }

@@ -113,7 +113,7 @@ impl ServerArchive {
     ) -> Result<T, ArchiveError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            broken => broken.insert(connect(&self.address)?),
+            broken => broken.insert(reconnect(&self.address, &self.id)?),
         };
         let answer = question(&mut **connection);
         if let Err(ArchiveError::Lost { .. }) = answer {
@@ -167,8 +167,12 @@ impl ServerArchive {
                 connection.run("COMMIT").map_err(failed(action))?;
                 Ok(done)
             });
-            // A connection that cannot go back is given up, and the server goes back by itself.
-            let gone_back = result.is_ok() || connection.run("ROLLBACK").is_ok();
+            // A connection that is lost or cannot go back is given up, and the server goes back by itself.
+            let gone_back = match &result {
+                Ok(_) => true,
+                Err(ArchiveError::Lost { .. }) => false,
+                Err(_) => connection.run("ROLLBACK").is_ok(),
+            };
             Ok((result, gone_back))
         });
         let (result, usable) = answer?;
@@ -203,6 +207,12 @@ impl Keeper for ServerArchive {
 
 fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
     address.check_certificates()?;
+    if address.kind == Kind::Postgres
+        && let Some(variable) = postgres::in_the_way(address)
+    {
+        let reason = format!("the environment's `{variable}` would change where it leads, or as whom; unset it");
+        return Err(ArchiveError::Address { archive: address.shown.clone(), reason });
+    }
     let connected =
         match address.kind {
             Kind::Postgres => postgres::PostgresConnection::connect(address)
@@ -211,6 +221,17 @@ fn connect(address: &Address) -> Result<Box<dyn Connection>, ArchiveError> {
                 .map(|connection| Box::new(connection) as Box<dyn Connection>),
         };
     connected.map_err(|error| cannot_connect(address, error))
+}
+
+/// Connects to archive `opened` once more: after an outage another one may be there, by a backup or another server behind
+/// the same name, or the same one with another schema.
+fn reconnect(address: &Address, opened: &str) -> Result<Box<dyn Connection>, ArchiveError> {
+    let mut connection = connect(address)?;
+    let found = prepare(&mut *connection, address, OpenMode::Existing, migrations(address.kind.backend()))?;
+    if found != opened {
+        return Err(ArchiveError::Replaced { archive: address.shown.clone(), opened: opened.to_owned(), found });
+    }
+    Ok(connection)
 }
 
 /// Sees that there is an archive with this program's schema, and returns its id.
@@ -269,10 +290,11 @@ fn refusal(error: &dyn sqlx::error::DatabaseError) -> Refusal {
         // a cluster whose nodes do not share their locks: the next attempt finds it.
         (Some(1205 | 1213 | 1020 | 1040 | 1203 | 1226 | 1062), _)
         | (None, "40001" | "40P01" | "55P03" | "53300" | "23505") => Refusal::Conflict,
-        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed; administrator's command, crash, start,
-        // and a session that was idle in a transaction for too long.
-        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927), _)
-        | (None, "57014" | "57P01" | "57P02" | "57P03" | "25P03") => Refusal::Gone,
+        // A node that is not in its cluster, shutdown in progress, shutdown, aborted, query or connection killed, a statement
+        // that took too long, a session that was idle for too long; administrator's command, crash, start, and a session
+        // that was idle for too long, in a transaction or not, or in one that took too long.
+        (Some(1047 | 1053 | 1077 | 1079 | 1152 | 1184 | 1317 | 1927 | 1969 | 4031), _)
+        | (None, "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04") => Refusal::Gone,
         (None, code) if code.starts_with("08") => Refusal::Gone,
         // No such table, column or function, or not for values of this type: the schema was changed. And no sum of what an
         // archive holds is out of range or divided by nothing.

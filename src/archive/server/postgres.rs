@@ -12,6 +12,10 @@ pub(super) static DIALECT: Dialect = Dialect {
     // Whether it may write is left to the server: where the default is that it only reads, somebody wants it so.
     begin_write: "BEGIN ISOLATION LEVEL READ COMMITTED",
     begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    // The second is there from version 17 on. Where the machine that waits is gone, the network tells within minutes.
+    wait_long: "SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
+      WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout');
+      SELECT set_config('tcp_keepalives_idle', '60', true), set_config('tcp_keepalives_interval', '60', true)",
     insert_new: "INSERT",
     unless_there: "ON CONFLICT DO NOTHING",
     own_numbers: "OVERRIDING USER VALUE",
@@ -70,9 +74,8 @@ impl PostgresConnection {
 
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
-        // The server is told, so that its log has no complaint; whether it hears is all the same.
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.greet(connection.close());
+            self.runtime.take_leave(connection.close());
         }
     }
 }
@@ -126,6 +129,17 @@ fn bound<'q>(sql: String, values: &'q [Value<'_>]) -> Query<'q, Postgres, PgArgu
     })
 }
 
+/// Returns the variable of the environment that would change what the URL leads to, if there is one: what the driver took
+/// from it cannot be taken back.
+pub(super) fn in_the_way(address: &Address) -> Option<&'static str> {
+    if options(address).get_options().is_some_and(|options| !options.trim().is_empty()) {
+        return Some("PGOPTIONS");
+    }
+    let presents_nothing = address.client_certificate.is_none() && address.tls != Tls::Disable;
+    // As the driver reads them, and only to refuse them.
+    ["PGSSLCERT", "PGSSLKEY"].into_iter().find(|name| presents_nothing && std::env::var(name).is_ok())
+}
+
 fn options(address: &Address) -> PgConnectOptions {
     let mode = match address.tls {
         Tls::Disable => PgSslMode::Disable,
@@ -134,23 +148,24 @@ fn options(address: &Address) -> PgConnectOptions {
         Tls::VerifyCa => PgSslMode::VerifyCa,
         Tls::VerifyFull => PgSslMode::VerifyFull,
     };
-    // Not the driver's reading of `PGHOST` and the like: what is not in the URL is not there.
+    // The driver begins with what `PGHOST` and the like say: each of them is set here, to nothing where the URL is silent,
+    // and `in_the_way` knows the rest.
+    let (user, password) = (&address.user, address.password().unwrap_or_default());
     let mut options = PgConnectOptions::new_without_pgpass()
-        .username(&address.user)
+        .username(user)
+        .password(password)
         .database(&address.database)
         .application_name("git-archive-tomb")
         .ssl_mode(mode)
         .disable_statement_logging();
     options = match &address.host {
         Host::Name(name) => options.host(name).port(address.port),
-        Host::Socket(folder) => options.socket(folder).port(address.port),
+        Host::Socket(folder) => options.host("localhost").socket(folder).port(address.port),
     };
-    if let Some(password) = address.password() {
-        options = options.password(password);
-    }
-    if let Some(file) = &address.root_certificate {
-        options = options.ssl_root_cert(file);
-    }
+    options = match &address.root_certificate {
+        Some(file) => options.ssl_root_cert(file),
+        None => options.ssl_root_cert_from_pem(Vec::new()),
+    };
     match &address.client_certificate {
         Some((certificate, key)) => options.ssl_client_cert(certificate).ssl_client_key(key),
         None => options,

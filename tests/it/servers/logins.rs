@@ -370,3 +370,43 @@ fn reading_everything_takes_as_many_connections_as_may_work_at_once() {
         }
     }
 }
+
+/// What is not in the URL is not there, whatever PostgreSQL's own programs would take from the environment.
+#[test]
+fn variables_of_postgres_change_nothing_or_are_refused() {
+    let world = World::new();
+    let repo = world.sample("project");
+    let database = Database::with_archive(Kind::Postgres, &repo);
+    database.login.sql("CREATE SCHEMA other");
+    let repo = database.used_by(&repo);
+    let shown = |repo: &Repo<'_>| repo.tomb_ok(&["list", "--json"]).stdout;
+    repo.tomb_ok(&["store", "docs"]);
+    let (list, missing) = (shown(&repo), "/nowhere");
+    for (name, value) in [
+        ("PGHOST", "192.0.2.1"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGPASSWORD", "Canary"),
+        ("PGPASSFILE", missing),
+        ("PGDATABASE", "nowhere"),
+        ("PGSERVICE", "nowhere"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGSSLROOTCERT", missing),
+        ("PGAPPNAME", "Canary"),
+        ("PGOPTIONS", ""),
+    ] {
+        assert_eq!(shown(&repo.with(name, value)), list, "{name}");
+    }
+    for (name, value) in [("PGOPTIONS", "-c search_path=other"), ("PGSSLCERT", missing), ("PGSSLKEY", missing)] {
+        let run = repo.with(name, value).tomb(&["init", "--no-hooks"]).exits(2);
+        assert!(run.stderr_text().contains(&format!("the environment's `{name}`")), "{run}");
+    }
+    // Where none is presented, none is taken from elsewhere.
+    let clear = Login { parameters: "?sslmode=disable".to_owned(), ..database.login.clone() };
+    shown(&repo.with("CODEX_ARCHIVE_URL", clear.url()).with("PGSSLCERT", missing));
+    // A password of the environment is not the URL's: nobody else gets to hear it.
+    let without = database.login.url().replace(&format!(":{}@", database.login.password), "@");
+    let run = repo.with("CODEX_ARCHIVE_URL", without).with("PGPASSWORD", &database.login.password).tomb(&["list"]);
+    assert!(run.exits(6).stderr_text().contains("refuses the login"));
+}

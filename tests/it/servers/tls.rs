@@ -208,6 +208,10 @@ fn every_mode(kind: Kind) {
         check(&database.login, "", true, server);
         check(&database.login, "?sslmode=verify-full", false, server);
         if server == "right" {
+            // Whom to trust is the URL's word and not the environment's.
+            let strict = Login { parameters: "?sslmode=verify-full".to_owned(), ..database.login.clone() };
+            let trusting = repo.with("PGSSLROOTCERT", certificates.path("authority.pem"));
+            trusting.with("CODEX_ARCHIVE_URL", strict.url()).tomb(&["list"]).exits(6);
             for (mode, works) in MODES.into_iter().zip(outcomes) {
                 check(&database.login, &other_names(&format!("?sslmode={mode}{authority}")), works, server);
                 let secure =

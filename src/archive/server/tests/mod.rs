@@ -9,6 +9,7 @@ use crate::archive::contract::{self, Client, Database, Engine};
 use crate::redact::UrlParts;
 
 mod interrupted;
+mod lost;
 mod nodes;
 mod objects;
 
