@@ -64,12 +64,14 @@ pub enum ArchiveError {
         archive: String,
     },
     /// Another archive is there by now than the one that was opened.
-    #[error("another archive is at `{archive}` by now: {found}")]
+    #[error("another archive is at `{archive}` by now: {found} and no longer {opened}")]
     Replaced {
         /// Its URL without secrets.
         archive: String,
-        /// Its id.
-        found: String,
+        /// The id of the archive that was opened.
+        opened: Box<str>,
+        /// The id of the one that is there.
+        found: Box<str>,
     },
     /// The archive is older than this program; `init` brings it up to date.
     #[error("the archive `{archive}` has schema {found} and this program needs schema {current}")]
@@ -213,11 +215,11 @@ pub enum ArchiveError {
         /// What the server said.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// This build of the program has no archives on servers.
-    #[error("cannot use the archive `{archive}`: this program was built without the feature `net`")]
+    /// This build of the program has neither archives on servers nor object stores.
+    #[error("cannot use `{place}`: this program was built without the feature `net`")]
     NotBuiltIn {
-        /// Its URL without secrets.
-        archive: String,
+        /// The URL of the archive, or of the store of its objects, without secrets.
+        place: String,
     },
     /// No connection comes about that is as safe as the URL asks for: no encryption, a certificate that is not trusted.
     #[error("no connection to the archive `{archive}` that satisfies its URL")]

@@ -31,7 +31,7 @@ impl Location {
             Self::Mariadb(url) => Ok(Box::new(ServerArchive::open(Kind::Mariadb, url, objects, mode)?)),
             #[cfg(not(feature = "net"))]
             Self::Postgres(url) | Self::Mariadb(url) => {
-                Err(ArchiveError::NotBuiltIn { archive: url.redacted().to_owned() })
+                Err(ArchiveError::NotBuiltIn { place: url.redacted().to_owned() })
             }
         }
     }

@@ -501,3 +501,18 @@ fn debug_shows_the_url_whole_and_a_readable_file_with_a_password_is_warned_about
     let hidden = repo.tomb_ok(&["config-show"]);
     assert!(hidden.stdout_text().contains("URL: postgres://user:***@host/db (credentials redacted)\n"), "{hidden}");
 }
+
+#[cfg(not(feature = "net"))]
+#[test]
+fn a_build_without_servers_and_object_stores_says_so() {
+    let world = World::new();
+    let repo = world.init("project");
+    let store =
+        repo.with("CODEX_ARCHIVE_STORAGE_DRIVER", "object").with("CODEX_ARCHIVE_STORAGE_URL", "file:///nowhere");
+    let server = repo.with("CODEX_ARCHIVE_URL", "postgres://somebody:secret@localhost/archive");
+    for (repo, place) in [(store, "file:///nowhere"), (server, "postgres://somebody:***@localhost/archive")] {
+        let refused = repo.tomb(&["init", "--no-hooks"]).exits(2).stderr_text();
+        let expected = format!("error: cannot use `{place}`: this program was built without the feature `net`");
+        assert!(refused.contains(&expected), "{refused}");
+    }
+}

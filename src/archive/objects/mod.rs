@@ -128,7 +128,7 @@ fn attach_place(
 
 #[cfg(not(feature = "net"))]
 fn attach_place(_: &mut dyn Keeper, place: &ObjectPlace, _: bool, _: OpenMode) -> Result<Blocks, ArchiveError> {
-    Err(ArchiveError::NotBuiltIn { archive: place.url.clone() })
+    Err(ArchiveError::NotBuiltIn { place: place.url.clone() })
 }
 
 /// Puts the bytes of those of `blocks` that `archive` does not have where `store` keeps them, and returns what is to become

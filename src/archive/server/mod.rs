@@ -229,7 +229,11 @@ fn reconnect(address: &Address, opened: &str) -> Result<Box<dyn Connection>, Arc
     let mut connection = connect(address)?;
     let found = prepare(&mut *connection, address, OpenMode::Existing, migrations(address.kind.backend()))?;
     if found != opened {
-        return Err(ArchiveError::Replaced { archive: address.shown.clone(), found });
+        return Err(ArchiveError::Replaced {
+            archive: address.shown.clone(),
+            opened: opened.into(),
+            found: found.into(),
+        });
     }
     Ok(connection)
 }
