@@ -135,7 +135,7 @@ fn a_text_of_any_length_in_any_column_is_damage_and_costs_no_memory() {
             }
         }
         for table in tables {
-            setup += &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table};");
+            setup.extend(["CREATE TABLE kept_", table, " AS SELECT * FROM ", table, ";"]);
         }
         change(&database, &setup);
         let mut mend = String::new();
