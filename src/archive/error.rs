@@ -69,9 +69,9 @@ pub enum ArchiveError {
         /// Its URL without secrets.
         archive: String,
         /// The id of the archive that was opened.
-        opened: String,
+        opened: Box<str>,
         /// The id of the one that is there.
-        found: String,
+        found: Box<str>,
     },
     /// The archive is older than this program; `init` brings it up to date.
     #[error("the archive `{archive}` has schema {found} and this program needs schema {current}")]

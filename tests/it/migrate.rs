@@ -473,6 +473,19 @@ fn a_target_that_holds_something_else_is_refused_and_left_alone() {
     repo.tomb_ok(&["health-check"]);
 }
 
+/// Whose archive it is may be known only once it was opened, which changes nothing of it.
+#[test]
+fn an_older_archive_is_not_brought_up_to_date_to_be_refused() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.tomb_ok(&["init", "--no-hooks"]);
+    let older = Database::new(Kind::Sqlite);
+    repo.with(URL, older.url()).tomb_ok(&["init", "--no-hooks"]);
+    older.sql("DELETE FROM migration");
+    let said = migrate(&repo, &older).exits(2).stderr_text();
+    assert!(said.contains("has schema 0 and this program needs schema"), "{said}");
+}
+
 /// A URL is more easily mistyped than a database shared on purpose.
 #[test]
 fn an_archive_comes_to_be_in_nobodys_database_but_its_own() {

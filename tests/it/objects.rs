@@ -298,6 +298,42 @@ fn a_copy_does_not_share_its_sources_objects() {
     repo.tomb_ok(&["list"]);
 }
 
+/// Neither by another name of the source, nor at somebody else's archive that has no block yet.
+#[test]
+fn an_archive_that_cannot_be_the_copy_gets_no_objects() {
+    let world = World::new();
+    for kind in KINDS {
+        let objects = Objects::in_folder(&world, &format!("objects-{kind:?}"));
+        let (source, other) = (Database::new(*kind), Database::new(*kind));
+        let repo = world.sample(&format!("project-{kind:?}")).with(URL, source.url());
+        let used = world.sample(&format!("other-{kind:?}")).with(URL, other.url());
+        for repo in [&repo, &used] {
+            repo.tomb_ok(&["init", "--no-hooks"]);
+            repo.write("empty", "");
+            repo.commit_all("a content without a block");
+            repo.tomb_ok(&["store", "empty"]);
+        }
+        let respelled = match kind {
+            Kind::Sqlite => {
+                let (folder, file) = source.url().rsplit_once('/').unwrap();
+                format!("{folder}/../{}/{file}", folder.rsplit_once('/').unwrap().1)
+            }
+            _ => format!("{}?sslmode=prefer", source.url()),
+        };
+        for (to, reason) in
+            [(&*respelled, "cannot be copied to itself"), (other.url(), "no unfinished copy of archive")]
+        {
+            let run = repo.tomb(&["migrate", "--to", to, "--storage", &objects.url()]);
+            let said = run.exits(2).stderr_text();
+            assert!(said.contains(reason), "{kind:?}: {said}");
+        }
+        for repo in [&repo, &used] {
+            repo.tomb_ok(&["health-check"]);
+            repo.tomb_ok(&["store", "docs"]);
+        }
+    }
+}
+
 #[test]
 fn a_move_into_objects_that_was_killed_is_resumed() {
     let world = World::new();

@@ -478,7 +478,9 @@ fn nothing_is_left_of_a_deleted_object_under_the_names_of_unfinished_ones() {
     // The same bytes without their suffix would be another block's.
     let others = [name.trim_end_matches(".zst"), &format!("{name}#"), &format!("{name}#1x"), &format!("{name}12")]
         .map(ToOwned::to_owned);
-    others.iter().for_each(|other| engine.objects.write(other, &block.stored));
+    for other in &others {
+        engine.objects.write(other, &block.stored);
+    }
     engine.objects.write(&format!("{}#1", others[0]), &block.stored);
     for is_whole in [true, false] {
         let staged = [format!("{name}#1"), format!("{name}#23")];

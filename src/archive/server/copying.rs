@@ -22,7 +22,8 @@ pub(super) struct Standing {
 /// Says how the archive stands; `locking` ends the statement that asks.
 pub(super) fn standing(connection: &mut dyn Connection, locking: &str) -> Result<Standing, ArchiveError> {
     let failed = failed("say how it stands");
-    let sql = format!("SELECT superseded_by, {} FROM archive WHERE singleton = 1 {locking}", text("driver"));
+    let [superseded_by, driver] = ["superseded_by", "driver"].map(text);
+    let sql = format!("SELECT {superseded_by}, {driver} FROM archive WHERE singleton = 1 {locking}");
     let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id = row.optional_text(0).map_err(failed)?;
@@ -48,8 +49,10 @@ impl Copying for ServerArchive {
     fn contents_page(&mut self, after: u64) -> Result<Vec<KnownContent>, ArchiveError> {
         let failed = failed("list contents");
         let sql = format!(
-            "SELECT id, content_sha256, size_bytes, created_at, purged_at FROM artifact WHERE id > ? ORDER BY id
-             LIMIT {PAGE}"
+            "SELECT id, {}, size_bytes, {}, {} FROM artifact WHERE id > ? ORDER BY id LIMIT {PAGE}",
+            text("content_sha256"),
+            text("created_at"),
+            text("purged_at")
         );
         let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
         let contents = rows.iter().map(|row| {
@@ -81,7 +84,8 @@ impl Copying for ServerArchive {
 
     fn events_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError> {
         let failed = failed("read events");
-        let sql = format!("SELECT id, digest, tombstone_id, line FROM event WHERE id > ? ORDER BY id LIMIT {PAGE}");
+        let [digest, tombstone, line] = ["digest", "tombstone_id", "line"].map(text);
+        let sql = format!("SELECT id, {digest}, {tombstone}, {line} FROM event WHERE id > ? ORDER BY id LIMIT {PAGE}");
         let rows = self.ask(|connection| connection.query(&sql, &[number(after)]).map_err(failed))?;
         let events = rows.iter().map(|row| {
             let id = row.integer(0).map_err(failed)?;
@@ -282,8 +286,8 @@ fn approvals(
         return Ok(found);
     }
     let sql = format!(
-        "SELECT item_id, purpose, request_id, approver, approved_at, consumed_at FROM approval WHERE item_id IN ({})
-         ORDER BY id",
+        "SELECT item_id, {} FROM approval WHERE item_id IN ({}) ORDER BY id",
+        ["purpose", "request_id", "approver", "approved_at", "consumed_at"].map(text).join(", "),
         placeholders(items.len())
     );
     for row in connection.query(&sql, &items).map_err(failed)? {

@@ -109,9 +109,10 @@ fn usable_artifacts(connection: &mut dyn Connection, items: &[Item]) -> Result<H
 
 fn standing(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Tombstone, Standing>, ArchiveError> {
     let failed = failed("look for items");
-    let sql = "SELECT tombstone_id, id, state, op, legal_hold FROM item WHERE tombstone_id IN (…)";
+    let (state, op) = (text("state"), text("op"));
+    let sql = format!("SELECT tombstone_id, id, {state}, {op}, legal_hold FROM item WHERE tombstone_id IN (…)");
     let mut found = HashMap::new();
-    in_groups(items.iter().map(|item| item.tombstone.to_string().into()), sql, |sql, values| {
+    in_groups(items.iter().map(|item| item.tombstone.to_string().into()), &sql, |sql, values| {
         for row in connection.query(sql, values).map_err(failed)? {
             let standing = Standing {
                 id: row.integer(1).map_err(failed)?,
@@ -313,10 +314,12 @@ pub(super) fn mark_restored(
 
 pub(super) fn pending(connection: &mut dyn Connection, origin: &str) -> Result<Vec<PendingOperation>, ArchiveError> {
     let failed = failed("look for unfinished operations");
-    let sql = "SELECT op, COUNT(*), MIN(archived_at) FROM item WHERE origin = ? AND state = 'pending'
-         GROUP BY op ORDER BY 3, 1";
+    let (op, since) = (text("op"), text("MIN(archived_at)"));
+    let sql = format!(
+        "SELECT {op}, COUNT(*), {since} FROM item WHERE origin = ? AND state = 'pending' GROUP BY op ORDER BY 3, 1"
+    );
     let mut operations = Vec::new();
-    for row in connection.query(sql, &[origin.into()]).map_err(failed)? {
+    for row in connection.query(&sql, &[origin.into()]).map_err(failed)? {
         operations.push(PendingOperation {
             op: parse(&row.text(0).map_err(failed)?, "item.op")?,
             items: length(row.integer(1).map_err(failed)?, "item.id")?,

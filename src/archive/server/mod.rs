@@ -229,7 +229,11 @@ fn reconnect(address: &Address, opened: &str) -> Result<Box<dyn Connection>, Arc
     let mut connection = connect(address)?;
     let found = prepare(&mut *connection, address, OpenMode::Existing, migrations(address.kind.backend()))?;
     if found != opened {
-        return Err(ArchiveError::Replaced { archive: address.shown.clone(), opened: opened.to_owned(), found });
+        return Err(ArchiveError::Replaced {
+            archive: address.shown.clone(),
+            opened: opened.into(),
+            found: found.into(),
+        });
     }
     Ok(connection)
 }
@@ -254,7 +258,8 @@ fn prepare(
         }
     }
     let failed = failed("read the archive's id");
-    let rows = connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed)?;
+    let sql = format!("SELECT {} FROM archive WHERE singleton = 1", connection::text("id"));
+    let rows = connection.query(&sql, &[]).map_err(failed)?;
     let row = rows.first().ok_or_else(|| damaged("an archive without an id"))?;
     let id: uuid::Uuid = parse(&row.text(0).map_err(failed)?, "archive.id")?;
     Ok(id.to_string())
@@ -478,7 +483,8 @@ impl Archive for ServerArchive {
 
     fn ping(&mut self) -> Result<(), ArchiveError> {
         self.ask(|connection| {
-            connection.query("SELECT id FROM archive WHERE singleton = 1", &[]).map_err(failed("answer")).map(|_| ())
+            let sql = "SELECT singleton FROM archive WHERE singleton = 1";
+            connection.query(sql, &[]).map_err(failed("answer")).map(|_| ())
         })?;
         objects::ping(&self.blocks)
     }

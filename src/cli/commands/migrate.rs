@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use clap::Args;
-use git_archive_tomb::archive::{Change, Event, Location, OpenMode};
+use git_archive_tomb::archive::{ArchiveError, Change, Counts, Event, Location, ObjectsError, OpenMode};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::{ArchiveUrl, StoreUrl, expand};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
@@ -120,6 +120,7 @@ fn copy(
     let mut lock = session.open_archive(OpenMode::Existing)?;
     let storage = target.storage.as_ref();
     let objects = storage.map(object_place);
+    look(target, source.id(), session)?;
     let opened = session.open_with(&target.location, objects.as_ref(), OpenMode::CreateOrMigrate)?;
     let mut target = opened.map_err(MigrateError::Target)?;
     let purges = Purges::of(&session.repository)?;
@@ -164,6 +165,28 @@ fn copy(
     let archives = Archives { source: &mut *source, lock: &mut *lock, target: &mut *target };
     let migrated = migrate(archives, &purges, &mut make_event, &mut progress)?;
     Ok((from, to, migrated))
+}
+
+/// Fails where opening the target to copy archive `of` there would change an archive that is to be left alone: it would be
+/// brought up to date, or get an object store.
+fn look(target: &Target, of: &str, session: &Session<'_>) -> Result<(), CommandError> {
+    let mut found = match session.open_with(&target.location, None, OpenMode::Existing)? {
+        Ok(found) => found,
+        // The one has nothing to change yet, the other nothing any more.
+        Err(ArchiveError::Missing { .. } | ArchiveError::Objects(ObjectsError::NotConfigured)) => return Ok(()),
+        Err(error) => return Err(MigrateError::Target(error).into()),
+    };
+    if found.id() == of {
+        return Err(MigrateError::Same.into());
+    }
+    let has_more = |counts: Counts| counts.artifacts + counts.stored_bytes + counts.events > 0;
+    let is_another = match found.superseded_by() {
+        Ok(Some(by)) => by != of,
+        // That it holds something is said by whoever begins to copy; here it has to be said before it gets a store.
+        Ok(None) => target.storage.is_some() && has_more(found.counts().map_err(MigrateError::Target)?),
+        Err(error) => return Err(MigrateError::Target(error).into()),
+    };
+    if is_another { Err(MigrateError::Target(ArchiveError::NotACopy { of: of.to_owned() }).into()) } else { Ok(()) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -104,7 +104,7 @@ fn another_archive_at_the_same_address_is_not_written_to() {
         for _ in 0..2 {
             let event = contract::event(OperationId::generate(), Action::Archive, None);
             let refused = archive.append_events(&[event]).expect_err("is another archive");
-            assert!(matches!(&refused, ArchiveError::Replaced { found, .. } if *found == other), "{refused:?}");
+            assert!(matches!(&refused, ArchiveError::Replaced { found, .. } if **found == *other), "{refused:?}");
             assert_eq!(refused.class(), crate::retry::Class::Permanent);
         }
         let events = database.owner().query("SELECT id FROM event", &[]).expect("answers");
