@@ -70,7 +70,10 @@ fn pass(client: TcpStream, server: TcpStream, cuts: &Arc<Cuts>) {
     let (mut from_client, mut to_server) = (client, server);
     let mut buffer = [0; 16384];
     while let Ok(length @ 1..) = from_client.read(&mut buffer) {
-        let is_commit = buffer[..length].windows(6).any(|window| window == b"COMMIT");
+        let said = &buffer[..length];
+        let says = |words: &[u8]| said.windows(words.len()).any(|window| window == words);
+        // Sessions and transactions that only ask for `READ COMMITTED` commit nothing.
+        let is_commit = says(b"COMMIT") && !says(b"READ COMMITTED");
         if is_commit && cuts.commits_left.fetch_sub(1, Ordering::SeqCst) == 0 {
             lost.store(1, Ordering::SeqCst);
         }
@@ -124,7 +127,7 @@ fn a_commit_whose_answer_is_lost_is_repeated_with_the_effect_of_one() {
                 assert_eq!(events.count(), 1, "{shown}");
             }
         }
-        assert!(cuts[0] >= 6 && cuts[1] >= 2, "{kind:?}: {cuts:?}");
+        assert!(cuts[0] >= 4 && cuts[1] >= 2, "{kind:?}: {cuts:?}");
         let counts = database
             .login
             .sql("SELECT (SELECT COUNT(*) FROM item), (SELECT COUNT(*) FROM artifact), (SELECT COUNT(*) FROM block)");
