@@ -284,3 +284,16 @@ impl ArchiveError {
         }
     }
 }
+
+/// Returns the error for a stored value that is not what the format allows.
+pub(super) fn damaged(what: impl Into<String>) -> ArchiveError {
+    ArchiveError::Damaged { what: what.into() }
+}
+
+/// Returns `text`, the value of `column`, as what it is the printed form of.
+pub(super) fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T, ArchiveError> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+        damaged(format!("`{shown}` in column `{column}`"))
+    })
+}

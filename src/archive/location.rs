@@ -5,8 +5,19 @@ use std::path::PathBuf;
 
 #[cfg(feature = "net")]
 use super::server::{Kind, ServerArchive};
-use super::{AnyArchive, ArchiveError, ObjectPlace, OpenMode, SqliteArchive};
+use super::{AnyArchive, ArchiveError, ObjectPlace, SqliteArchive};
 use crate::redact::SecretUrl;
+
+/// Whether opening may make or change an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The archive must exist and have this program's schema.
+    Existing,
+    /// The archive is made if it is missing; one that exists must have this program's schema.
+    CreateIfMissing,
+    /// The archive is made if it is missing, and brought up to date if it is older. For `init` alone.
+    CreateOrMigrate,
+}
 
 /// Where an archive is. It prints as people may see it.
 #[derive(Debug, Clone, PartialEq)]

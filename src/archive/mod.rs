@@ -38,7 +38,7 @@ pub(crate) use copying::item_with;
 pub use copying::{Approval, Batch, Copying, KnownContent, KnownItem, Purpose};
 pub use error::{ArchiveError, Setting};
 pub use examine::{Damage, Examination, examine};
-pub use location::Location;
+pub use location::{Location, OpenMode};
 pub use migration::schema;
 pub use model::{
     ArtifactInfo, BlockInfo, Change, Counts, Event, ItemState, ItemStatus, NewArtifact, PendingOperation, SEGMENT_PAGE,
@@ -49,7 +49,7 @@ pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
 pub use retrying::{OnRetry, Retry, open_retrying};
-pub use sqlite::{OpenMode, SqliteArchive};
+pub use sqlite::SqliteArchive;
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
 
 /// An open archive of any engine.

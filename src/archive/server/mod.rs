@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 
 use sqlx::mysql::MySqlDatabaseError;
 
+use super::error::{damaged, parse};
 use super::migration::{Migration, migrations};
 use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
@@ -386,19 +387,6 @@ fn failed(action: &'static str) -> impl Fn(sqlx::Error) -> ArchiveError + Copy {
             _ => ArchiveError::Engine { action, source: plain(error) },
         }
     }
-}
-
-/// Returns the error for a stored value that is not what the format allows.
-fn damaged(what: impl Into<String>) -> ArchiveError {
-    ArchiveError::Damaged { what: what.into() }
-}
-
-/// Returns `text`, the value of `column`, as what it is the printed form of.
-fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T, ArchiveError> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-        damaged(format!("`{shown}` in column `{column}`"))
-    })
 }
 
 /// Returns a stored length or count, which is never negative.

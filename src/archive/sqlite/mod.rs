@@ -16,10 +16,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
+use super::error::{damaged, parse};
 use super::migration::{Migration, migrations};
 use super::objects::{self, Blocks, Keeper, ObjectPlace, attach, put_first};
 use super::{
-    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact,
+    Archive, ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Counts, Event, ItemStatus, NewArtifact, OpenMode,
     PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
@@ -42,17 +43,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest value in bytes that is read or written: four blocks, far more than any row of ours has.
 const LONGEST_VALUE: i32 = 4 * 1024 * 1024;
-
-/// Whether opening may make or change an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
-    /// The archive must exist and have this program's schema.
-    Existing,
-    /// The archive is made if it is missing; one that exists must have this program's schema.
-    CreateIfMissing,
-    /// The archive is made if it is missing, and brought up to date if it is older. For `init` alone.
-    CreateOrMigrate,
-}
 
 /// An archive in one SQLite file.
 #[derive(Debug)]
@@ -246,19 +236,6 @@ fn engine_error(action: &'static str) -> impl Fn(rusqlite::Error) -> ArchiveErro
         // Not from SQLite but from reading a column: the value has the wrong type or form.
         None => ArchiveError::Damaged { what: format!("a value cannot be read (`{error}`)") },
     }
-}
-
-/// Returns the error for a stored value that is not what the format allows.
-fn damaged(what: impl Into<String>) -> ArchiveError {
-    ArchiveError::Damaged { what: what.into() }
-}
-
-/// Returns `text`, the value of `column`, as what it is the printed form of.
-fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T, ArchiveError> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-        damaged(format!("`{shown}` in column `{column}`"))
-    })
 }
 
 impl Archive for SqliteArchive {
