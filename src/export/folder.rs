@@ -282,7 +282,8 @@ impl<'a> Folder<'a> {
                         }
                     }
                 });
-                if let Some(source) = damage {
+                if let Some(error) = damage {
+                    let source = error.of_content()?;
                     let item = item_with(reader.archive(), &sha256)?;
                     let item = item.map(|stored| (stored.item.tombstone, stored.item.path));
                     return Err(ExportError::Content { sha256, item, source: source.into() });
