@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bytes::{artifact_ids, put_blocks, put_segments};
 use super::connection::{Connection, Value, text};
-use super::items::{NewRow, insert_items, metadata, row_ids, select, write_labels};
+use super::items::{ItemRow, insert_items, rewrite_row, row_ids, select, write_labels};
 use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
 use crate::archive::copying::PAGE;
 use crate::archive::objects::put_first;
@@ -204,8 +204,7 @@ fn set_items(connection: &mut dyn Connection, items: &[KnownItem]) -> Result<(),
         if !artifacts.contains_key(&item.sha256) {
             return Err(ArchiveError::MissingArtifact { sha256: item.sha256 });
         }
-        let (op, state, restored_at) = (stored.op, stored.state, stored.restored_at);
-        rows.push(NewRow { item, op, origin: &stored.origin, state, restored_at });
+        rows.push(ItemRow::from(stored));
     }
     insert_items(connection, &rows, &artifacts)?;
     for known in old {
@@ -237,41 +236,8 @@ fn set_items(connection: &mut dyn Connection, items: &[KnownItem]) -> Result<(),
 
 /// Makes row `id` as it is in the other archive, without labels and approvals.
 fn update_item(connection: &mut dyn Connection, id: i64, known: &KnownItem) -> Result<(), ArchiveError> {
-    let failed = failed("take in an item");
-    let stored = &known.stored;
-    let item = &stored.item;
-    let values: [Value<'_>; 17] = [
-        item.object.to_string().into(),
-        item.mode.as_str().into(),
-        item.kind.as_str().into(),
-        (&item.language).into(),
-        (&item.mime).into(),
-        item.reason.as_str().into(),
-        metadata(item).into(),
-        item.dirty.into(),
-        item.legal_hold.into(),
-        item.delete_after.map(|date| date.to_string()).into(),
-        item.archived_by.as_str().into(),
-        item.archived_at.to_string().into(),
-        stored.op.to_string().into(),
-        stored.origin.as_str().into(),
-        stored.restored_at.map(|time| time.to_string()).into(),
-        stored.state.as_str().into(),
-        id.into(),
-    ];
-    connection
-        .execute(
-            "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
-               dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
-               restored_at = ?, state = ?
-             WHERE id = ?",
-            &values,
-        )
-        .map_err(failed)?;
-    for table in ["tag", "referent", "approval"] {
-        connection.execute(&format!("DELETE FROM {table} WHERE item_id = ?"), &[id.into()]).map_err(failed)?;
-    }
-    Ok(())
+    let row = ItemRow::from(&known.stored);
+    rewrite_row(connection, id, &row, &["tag", "referent", "approval"]).map_err(failed("take in an item"))
 }
 
 /// Returns the approvals of the items in rows `items`, those of each in the order in which they came.

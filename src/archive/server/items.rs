@@ -68,7 +68,7 @@ pub(super) fn begin(
         });
     }
     let rows: Vec<_> =
-        fresh.iter().map(|item| NewRow { item, op, origin, state: ItemState::Pending, restored_at: None }).collect();
+        fresh.iter().map(|item| ItemRow { item, op, origin, state: ItemState::Pending, restored_at: None }).collect();
     insert_items(connection, &rows, &artifacts)?;
     for (id, item) in &again {
         begin_anew(connection, *id, item, op, origin)?;
@@ -145,8 +145,8 @@ pub(super) fn row_ids<'t>(
     Ok(found)
 }
 
-/// What a new row of an item says.
-pub(super) struct NewRow<'a> {
+/// What a row of an item says.
+pub(super) struct ItemRow<'a> {
     pub item: &'a Item,
     pub op: OperationId,
     pub origin: &'a str,
@@ -154,17 +154,24 @@ pub(super) struct NewRow<'a> {
     pub restored_at: Option<Timestamp>,
 }
 
+impl<'a> From<&'a StoredItem> for ItemRow<'a> {
+    fn from(stored: &'a StoredItem) -> Self {
+        let StoredItem { item, op, origin, state, restored_at, .. } = stored;
+        Self { item, op: *op, origin, state: *state, restored_at: *restored_at }
+    }
+}
+
 /// Adds items, whose contents have the ids `artifacts`, without their labels.
 pub(super) fn insert_items(
     connection: &mut dyn Connection,
-    items: &[NewRow<'_>],
+    items: &[ItemRow<'_>],
     artifacts: &HashMap<Sha256, i64>,
 ) -> Result<(), ArchiveError> {
     let failed = failed("record the items");
     let sql = "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind,
         language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by, archived_at, op, origin,
         state, restored_at) VALUES …";
-    let rows = items.iter().map(|NewRow { item, op, origin, state, restored_at }| -> [Value<'_>; 22] {
+    let rows = items.iter().map(|ItemRow { item, op, origin, state, restored_at }| -> [Value<'_>; 22] {
         let path = match std::str::from_utf8(item.path.as_bytes()) {
             Ok(text) => text.into(),
             Err(_) => quote::quote(item.path.as_bytes()),
@@ -197,7 +204,7 @@ pub(super) fn insert_items(
     insert_rows(connection, sql, rows).map_err(failed)
 }
 
-pub(super) fn metadata(item: &Item) -> String {
+fn metadata(item: &Item) -> String {
     serde_json::to_string(&item.metadata).expect("a map of texts is JSON")
 }
 
@@ -209,8 +216,19 @@ fn begin_anew(
     op: OperationId,
     origin: &str,
 ) -> Result<(), ArchiveError> {
-    let failed = failed("record an item");
-    let values: [Value<'_>; 15] = [
+    let row = ItemRow { item, op, origin, state: ItemState::Pending, restored_at: None };
+    rewrite_row(connection, id, &row, &["tag", "referent"]).map_err(failed("record an item"))
+}
+
+/// Makes row `id` say what `row` does, but for what a tombstone stands for, which never changes; empties its part of `tables`.
+pub(super) fn rewrite_row(
+    connection: &mut dyn Connection,
+    id: i64,
+    row: &ItemRow<'_>,
+    tables: &[&str],
+) -> Result<(), sqlx::Error> {
+    let ItemRow { item, op, origin, state, restored_at } = row;
+    let values: [Value<'_>; 17] = [
         item.object.to_string().into(),
         item.mode.as_str().into(),
         item.kind.as_str().into(),
@@ -224,20 +242,20 @@ fn begin_anew(
         item.archived_by.as_str().into(),
         item.archived_at.to_string().into(),
         op.to_string().into(),
-        origin.into(),
+        (*origin).into(),
+        restored_at.map(|time| time.to_string()).into(),
+        state.as_str().into(),
         id.into(),
     ];
-    connection
-        .execute(
-            "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
-               dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
-               restored_at = NULL, state = 'pending'
-             WHERE id = ?",
-            &values,
-        )
-        .map_err(failed)?;
-    for sql in ["DELETE FROM tag WHERE item_id = ?", "DELETE FROM referent WHERE item_id = ?"] {
-        connection.execute(sql, &[id.into()]).map_err(failed)?;
+    connection.execute(
+        "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
+           dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
+           restored_at = ?, state = ?
+         WHERE id = ?",
+        &values,
+    )?;
+    for table in tables {
+        connection.execute(&format!("DELETE FROM {table} WHERE item_id = ?"), &[id.into()])?;
     }
     Ok(())
 }
