@@ -10,6 +10,7 @@ mod locate;
 mod source;
 
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
-pub use in_place::{InPlace, InPlaceError, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
+pub(crate) use in_place::record;
+pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
 pub use locate::{LocateError, Located, Target, locate};
 pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};
