@@ -20,6 +20,9 @@ use crate::survey::{FoundStub, StubContent, stubs_among};
 /// How many items a prefix may mean before it is enough to say that it means several.
 const MAX_AMBIGUOUS: usize = 8;
 
+/// How pathspecs begin that start at the top, as our hints write them.
+const TOP: [&[u8]; 2] = [b":(top,literal)", b":/"];
+
 /// What a user names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -120,12 +123,14 @@ impl Target {
     /// Parses what the user named, standing at `prefix` below the top of the working tree.
     ///
     /// A full tombstone is one; hexadecimal text of 8 or more characters may be the start of one; all else is a path, relative to
-    /// where the user stands.
+    /// where the user stands, or to the top if it begins as git's pathspecs say that (`:/`).
     pub fn parse(named: &[u8], prefix: &[u8]) -> Result<Self, LocateError> {
         if let Some(tombstone) = named.to_str().ok().and_then(|text| text.parse().ok()) {
             return Ok(Self::Tombstone(tombstone));
         }
-        let path = resolve(named, prefix)
+        let from_top = TOP.iter().find_map(|magic| named.strip_prefix(*magic));
+        let path = from_top
+            .map_or_else(|| resolve(named, prefix), |named| resolve(named, b""))
             .filter(|_| !named.starts_with(b"/"))
             .ok_or_else(|| LocateError::NoStub { path: quote(named).into_owned() })?;
         let path = if path.is_empty() {
@@ -268,6 +273,30 @@ fn by_tombstone(
         return Err(LocateError::Mismatch { path: place.path.clone(), with, field });
     }
     Ok(Located { wanted, stub: stub.map(|(place, _)| place), stored })
+}
+
+/// Returns the item of a stub that stands at `path`, or would but for a conflict, once it agrees with what is known of it.
+pub(crate) fn confirm(
+    repository: &Repository,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    path: &RepoPath,
+    stub: &Stub,
+) -> Result<Wanted, LocateError> {
+    let stored = match archive {
+        Some(archive) => archive.item(&stub.tombstone)?.filter(|stored| stored.is_visible_to(origin)),
+        None => None,
+    };
+    let wanted = Wanted::from(stub);
+    let mut told = Told { repository, files: None, items: HashMap::new() };
+    let disagreement = match &stored {
+        Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
+        None => told.of(stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
+    };
+    match disagreement {
+        Some((with, field)) => Err(LocateError::Mismatch { path: path.clone(), with, field }),
+        None => Ok(wanted),
+    }
 }
 
 /// Returns on what a stub does not agree with what is known of its item.
@@ -422,6 +451,8 @@ mod tests {
         assert_eq!(parse("../b/./c/", "a/").ok(), Some(Target::Path(Some(path("b/c")))));
         assert_eq!(parse(".", "").ok(), Some(Target::Path(None)));
         assert_eq!(parse("..", "a/").ok(), Some(Target::Path(None)));
+        assert_eq!(parse(":/b", "a/").ok(), Some(Target::Path(Some(path("b")))));
+        assert_eq!(parse(":(top,literal)b c", "a/").ok(), Some(Target::Path(Some(path("b c")))));
         assert!(parse("../..", "a/").is_err());
         assert!(parse(".git/config", "").is_err());
         assert!(parse("/a", "").is_err(), "no path of the repository, whatever is below its top");

@@ -12,5 +12,6 @@ mod source;
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
 pub(crate) use in_place::record;
 pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
+pub(crate) use locate::confirm;
 pub use locate::{LocateError, Located, Target, locate};
 pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};
