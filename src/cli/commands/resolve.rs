@@ -37,7 +37,7 @@ pub(crate) struct ResolveArguments {
     #[command(flatten)]
     actor: ActorArguments,
     /// With `--re-archive`: why the file goes; by default what the stub says
-    #[arg(long, value_name = "dead|pruned|legacy|replaced", requires = "re_archive")]
+    #[arg(long, value_name = "dead|pruned|legacy|replaced", conflicts_with_all = ["keep_tomb", "restore"])]
     reason: Option<Reason>,
 }
 
