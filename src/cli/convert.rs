@@ -321,6 +321,10 @@ impl From<LocateError> for CommandError {
             LocateError::NoStub { .. } => {
                 Some("`git archive-tomb status` lists the stubs here, `git archive-tomb list` all items".to_owned())
             }
+            LocateError::Conflicted { path } => Some(format!(
+                "end it: `git archive-tomb resolve {} --restore`; or `--keep-tomb`, or `--re-archive`",
+                path.to_pathspec()
+            )),
             LocateError::MalformedStub { path, .. } => {
                 Some(format!("look at it with `git log -p -- {}`, and take a good version back", path.to_pathspec()))
             }
@@ -337,7 +341,7 @@ impl From<LocateError> for CommandError {
             LocateError::Ambiguous { .. } | LocateError::OtherRepository { .. } | LocateError::NewerStub { .. } => {
                 Exit::Usage
             }
-            LocateError::MalformedStub { .. } => Exit::Failed,
+            LocateError::Conflicted { .. } | LocateError::MalformedStub { .. } => Exit::Failed,
             LocateError::Mismatch { .. } => Exit::Integrity,
         };
         with_hint(Self::from_error(exit, &error), hint)

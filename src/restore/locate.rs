@@ -15,7 +15,7 @@ use crate::item::{FileMode, RepoPath};
 use crate::places;
 use crate::quote::quote;
 use crate::stub::Stub;
-use crate::survey::{FoundStub, StubContent, stubs_among};
+use crate::survey::{FoundStub, StubContent, blob_stub, stubs_among};
 
 /// How many items a prefix may mean before it is enough to say that it means several.
 const MAX_AMBIGUOUS: usize = 8;
@@ -76,6 +76,12 @@ pub enum LocateError {
     NoStub {
         /// The path, quoted.
         path: String,
+    },
+    /// The stub is one side of a conflict.
+    #[error("the stub at `{path}` is one side of a conflict")]
+    Conflicted {
+        /// The path.
+        path: RepoPath,
     },
     /// The stub cannot be read.
     #[error("the stub at `{path}` is malformed")]
@@ -202,6 +208,7 @@ fn by_path(
 ) -> Result<Vec<Located>, LocateError> {
     let pathspecs: Vec<_> = path.map(literal).into_iter().collect();
     let entries = repository.tracked_entries(&pathspecs)?;
+    let in_conflict: Vec<_> = entries.iter().filter(|entry| entry.stage > 0).cloned().collect();
     let mut stubs = Vec::new();
     for FoundStub { entry, content } in stubs_among(repository, entries)? {
         match content {
@@ -239,6 +246,11 @@ fn by_path(
     if located.is_empty() {
         if let Some((path, Wanted { repo, tombstone, .. })) = foreign {
             return Err(LocateError::OtherRepository { path, repo, tombstone });
+        }
+        for entry in in_conflict {
+            if blob_stub(repository, &entry.entry)?.is_some() {
+                return Err(LocateError::Conflicted { path: entry.path });
+            }
         }
         let path = path.map_or_else(|| ".".to_owned(), ToString::to_string);
         return Err(LocateError::NoStub { path });

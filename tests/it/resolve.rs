@@ -539,3 +539,71 @@ fn exactly_one_choice_is_made() {
     repo.tomb(&["resolve", "a.py", "--keep-tomb", "--restore"]).exits(2);
     repo.tomb(&["resolve", "a.py", "--keep-tomb", "--reason", "dead"]).exits(2);
 }
+
+/// Takes the first command in backticks of what was said, or the whole of it, and runs it.
+#[track_caller]
+fn follow(repo: &Repo<'_>, said: &str) {
+    let command = said.split('`').find(|part| part.starts_with("git archive-tomb ")).unwrap_or(said);
+    let run = Run::from(repo.command("sh").args(["-c", command]).output().unwrap());
+    assert_eq!(run.code, Some(0), "{command}: {run}");
+}
+
+#[test]
+fn whoever_meets_the_conflict_elsewhere_is_told_of_the_command() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    let begin = || conflict(&repo, "archives", &["merge", "-q", "edits"], &["a.py"]);
+    begin();
+    let status = repo.tomb_ok(&["status"]);
+    assert!(status.stdout_text().contains("a.py: in conflict"), "{status}");
+    let hints = [
+        status.stderr_text(),
+        repo.tomb(&["restore", "a.py"]).exits(1).stderr_text(),
+        repo.tomb(&["store", "a.py"]).exits(1).stderr_text(),
+        // The hook says it, with the index that git was about to commit.
+        repo.try_git(&["commit", "-q", "-a", "-m", "markers"]).exits(1).stderr_text(),
+    ];
+    for hint in hints {
+        assert!(hint.contains("git archive-tomb resolve"), "{hint}");
+        let line = hint.lines().find(|line| line.contains("git archive-tomb resolve")).unwrap();
+        let copy = repo.sibling("follows");
+        follow(&copy, line.trim().trim_start_matches("hint: "));
+        assert_eq!(unmerged(&copy), CLEAN);
+        std::fs::remove_dir_all(&copy.path).unwrap();
+    }
+    // Markers that were staged as if they were the end of it.
+    repo.git(&["add", "a.py"]);
+    let findings = repo.tomb(&["verify", "--staged", "--json"]).exits(1).json();
+    assert_eq!(findings[0]["rule"], "stub-malformed");
+    follow(&repo, findings[0]["hint"].as_str().unwrap());
+    assert!(is_stub(&repo, "a.py"));
+    repo.git(&["commit", "-q", "--no-edit"]);
+    assert_verifies(&repo, &CLEAN);
+}
+
+/// No journal tells of it, but the conflict itself, which is there until all is done.
+#[test]
+fn a_stub_whose_keeping_was_stopped_can_be_kept_again() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    conflict(&repo, "archives", &["merge", "-q", "edits"], &["a.py"]);
+    for point in ["lock-bare", "copy", "staged", "file", "files", "index-written", "index-renamed"] {
+        let copy = repo.sibling(point);
+        let run = copy.with("GIT_ARCHIVE_TOMB_FAULT", point).tomb(&["resolve", "a.py", "--keep-tomb"]);
+        assert_eq!(run.code, None, "{point}: {run}");
+        std::fs::remove_file(copy.path.join(".git/index.lock")).unwrap();
+        if point != "index-renamed" {
+            assert_eq!(unmerged(&copy), ["a.py"], "{point}");
+            copy.tomb_ok(&["resolve", "a.py", "--keep-tomb"]);
+        }
+        copy.git(&["commit", "-q", "--no-edit"]);
+        assert_verifies(&copy, &CLEAN);
+        let names = std::fs::read_dir(copy.path.join(".git")).unwrap();
+        let left = names.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("tomb-staging"));
+        assert_eq!(left.count(), 0, "{point}");
+    }
+}
