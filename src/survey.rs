@@ -2,9 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::git::{
-    AttributeSource, AttributeValue, GitError, IndexEntry, ObjectKind, Repository, Tracked, TreeEntry,
-};
+use crate::git::{AttributeSource, AttributeValue, GitError, IndexEntry, ObjectKind, Repository, Tracked, TreeEntry};
 use crate::item::{FileMode, RepoPath};
 use crate::stub::{self, Malformed, Parsed, ParsedStub};
 

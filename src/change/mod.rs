@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use own::{
-    OwnFilesError, check_own_places, check_sample, check_unaltered, prepare_own_files, prepare_own_files_in, withdraw_own_files,
+    OwnFilesError, check_own_places, check_sample, check_unaltered, prepare_own_files, prepare_own_files_in,
+    withdraw_own_files,
 };
 pub use standing::{Expected, Standing, index_entries_of, standings};
 

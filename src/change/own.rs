@@ -133,11 +133,7 @@ pub fn check_sample(repository: &Repository, source: AttributeSource) -> Result<
 }
 
 /// Checks that git leaves the evidence file at `path` alone, on its way into the working tree, back, and into exports.
-pub fn check_unaltered(
-    repository: &Repository,
-    source: AttributeSource,
-    path: &RepoPath,
-) -> Result<(), OwnFilesError> {
+pub fn check_unaltered(repository: &Repository, source: AttributeSource, path: &RepoPath) -> Result<(), OwnFilesError> {
     let names = ALTERING.map(|(name, _)| name);
     let values = repository.attributes(source, &[path], &names)?;
     for ((name, harmless), value) in ALTERING.iter().zip(values.into_iter().flatten()) {

@@ -75,7 +75,8 @@ impl Repository {
             command.arg(to_path(pattern)?);
         }
         let listing = command::run("for-each-ref", &mut command, b"")?.ok("for-each-ref")?;
-        let is_within = |inner: &[u8], outer: &[u8]| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(b"/"));
+        let is_within =
+            |inner: &[u8], outer: &[u8]| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(b"/"));
         let blocks = |found: &&[u8]| *found == wanted || is_within(found, wanted) || is_within(wanted, found);
         Ok(listing.lines().find(blocks).map(BString::from))
     }
@@ -152,7 +153,11 @@ impl Repository {
         let folder = crate::fs::parent_of(&file);
         // Other kinds of references than files have none.
         if folder.is_dir() {
-            crate::fs::sync_dir(folder).map_err(|source| GitError::Io { action: "sync", path: folder.into(), source })?;
+            crate::fs::sync_dir(folder).map_err(|source| GitError::Io {
+                action: "sync",
+                path: folder.into(),
+                source,
+            })?;
         }
         Ok(true)
     }

@@ -23,9 +23,7 @@ pub use recover::{OrphanError, Settled, abandon, finish, orphans, set_aside, set
 use landing::LandingChange;
 
 use crate::archive::{AnyArchive, Event};
-use crate::change::{
-    ChangeError, FileChange, OwnFilesError, check_unaltered, log_evidence, prepare_own_files, stage,
-};
+use crate::change::{ChangeError, FileChange, OwnFilesError, check_unaltered, log_evidence, prepare_own_files, stage};
 use crate::clock::Timestamp;
 use crate::evidence::log::{LogError, OperationsLog, records};
 use crate::evidence::record::{Action, Level, Record, Status};
@@ -300,7 +298,13 @@ fn run_steps<O: Operation>(
     let events: Vec<Event> = evidence.lines().into_iter().map(Event::from_line).collect::<Result<_, _>>()?;
     operation.settle(context, &records, &events).map_err(OperationError::Command)?;
     fault::point("settled");
-    Ok(Outcome { records, evidence_path: evidence.path(), evidence: *evidence.sha256(), left: landed.left, commit: landed.commit })
+    Ok(Outcome {
+        records,
+        evidence_path: evidence.path(),
+        evidence: *evidence.sha256(),
+        left: landed.left,
+        commit: landed.commit,
+    })
 }
 
 /// Writes the intent into the operations log, where an operation that is finished may have it already.

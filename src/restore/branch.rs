@@ -105,18 +105,18 @@ pub struct PlannedCommit {
 #[derive(Debug, thiserror::Error)]
 pub enum BranchPlanError {
     /// Git takes the name for no branch.
-    #[error("`{name}` is not a name for a branch")]
+    #[error("`{}` is not a name for a branch", quote(.name))]
     InvalidName {
-        /// The name, quoted.
-        name: String,
+        /// The name.
+        name: BString,
     },
     /// There is such a branch, or one in whose way it would be.
-    #[error("branch `{name}` cannot be made: `{existing}` exists")]
+    #[error("branch `{name}` cannot be made: `{}` exists", quote(.existing))]
     Exists {
         /// The name.
         name: BranchName,
-        /// What is there: a full reference, quoted.
-        existing: String,
+        /// What is there: a full reference.
+        existing: BString,
     },
     /// The branch has no commit yet, but a working tree is on it: making it would change what that is compared with.
     #[error("branch `{name}` cannot be made: `{}` is on it, without a commit yet", place.display())]
@@ -189,10 +189,10 @@ pub fn plan_branch(
 
 /// Returns the name of the branch, which must be one that nothing has.
 fn free_name(repository: &Repository, options: &BranchOptions) -> Result<BranchName, BranchPlanError> {
-    let invalid = || BranchPlanError::InvalidName { name: quote(&options.name).into_owned() };
+    let invalid = || BranchPlanError::InvalidName { name: options.name.clone() };
     let name = repository.branch_name(options.name.as_bstr())?.ok_or_else(invalid)?;
     if let Some(existing) = repository.reference_in_the_way(&name)? {
-        return Err(BranchPlanError::Exists { name, existing: quote(&existing).into_owned() });
+        return Err(BranchPlanError::Exists { name, existing });
     }
     match repository.checked_out_at(&name)? {
         Some(place) => Err(BranchPlanError::CheckedOut { name, place }),

@@ -10,7 +10,7 @@ use crate::evidence::format::{EvidenceFileName, read};
 use crate::evidence::record::{Action, Record};
 use crate::git::{GitError, IndexEntry, Repository, Tracked};
 use crate::id::{ObjectId, Sha256, Tombstone};
-use crate::item::{FileMode, RepoPath};
+use crate::item::{FileMode, RepoPath, RepoPathError};
 use crate::places;
 use crate::quote::quote;
 use crate::stub::Stub;
@@ -127,17 +127,8 @@ impl Target {
         if let Some(tombstone) = named.to_str().ok().and_then(|text| text.parse().ok()) {
             return Ok(Self::Tombstone(tombstone));
         }
-        let path = resolve(named, prefix)
-            .filter(|_| !named.starts_with(b"/"))
-            .ok_or_else(|| LocateError::NoStub { path: quote(named).into_owned() })?;
-        let path = if path.is_empty() {
-            None
-        } else {
-            Some(
-                RepoPath::try_new(path)
-                    .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?,
-            )
-        };
+        let path = path_below_top(named, prefix)
+            .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?;
         let may_be_prefix = (8..36).contains(&named.len())
             && named.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte) || *byte == b'-');
         Ok(match path {
@@ -147,28 +138,26 @@ impl Target {
     }
 }
 
-/// Joins a path that a user gave to where he stands, resolving `.` and `..`; `None` if it leads above the top.
-fn resolve(named: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+/// Returns the path that `named` means, as given at `prefix` below the top of the working tree; `None` is the top. `.` and
+/// `..` are resolved.
+pub fn path_below_top(named: &[u8], prefix: &[u8]) -> Result<Option<RepoPath>, RepoPathError> {
+    if named.starts_with(b"/") {
+        return RepoPath::try_new(named).map(Some);
+    }
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in prefix.split(|byte| *byte == b'/').chain(named.split(|byte| *byte == b'/')) {
         match part {
             b"" | b"." => {}
-            b".." => drop(parts.pop()?),
+            b".." => {
+                // Refused: it leads above the top.
+                if parts.pop().is_none() {
+                    return RepoPath::try_new(named).map(Some);
+                }
+            }
             part => parts.push(part),
         }
     }
-    Some(parts.join(&b'/'))
-}
-
-/// Returns the items that `target` means in what is tracked here, in the order of their paths, as [`locate_in`] does.
-pub fn locate(
-    repository: &Repository,
-    archive: Option<&mut AnyArchive>,
-    origin: &str,
-    repo: &str,
-    target: &Target,
-) -> Result<Vec<Located>, LocateError> {
-    locate_in(repository, Tracked::here(repository)?, archive, origin, repo, target)
+    if parts.is_empty() { Ok(None) } else { RepoPath::try_new(parts.join(&b'/')).map(Some) }
 }
 
 /// Returns the items that `target` means, in the order of their paths: stubs and evidence are those of `tracked`.
@@ -393,10 +382,7 @@ fn one_of(prefix: &str, candidates: Vec<Tombstone>) -> Result<Option<Tombstone>,
 }
 
 /// Returns what the first `ARCHIVE` record in the tracked evidence whose tombstone `wanted` picks tells of its item.
-fn find_in_evidence(
-    place: Place<'_>,
-    mut wanted: impl FnMut(&Tombstone) -> bool,
-) -> Result<Option<Wanted>, GitError> {
+fn find_in_evidence(place: Place<'_>, mut wanted: impl FnMut(&Tombstone) -> bool) -> Result<Option<Wanted>, GitError> {
     for (name, id) in place.evidence()? {
         let mut found = None;
         archived_in(place.repository, &name, &id, |record| {
