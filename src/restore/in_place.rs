@@ -1,4 +1,4 @@
-//! Gives items back where their stubs stand, staged with their evidence.
+//! Gives items back into the tree with their evidence: staged where their stubs stand, or committed on a new branch.
 
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Delivered, Located, SourceError, Sources, Wanted};
+use super::{Delivered, Located, PlannedCommit, SourceError, Sources, Wanted};
 use crate::archive::{ArchiveError, Event};
 use crate::change::{Before, Expected, FileChange, Standing, standings};
 use crate::clock::{Stopwatch, Timestamp};
@@ -18,13 +18,14 @@ use crate::fault;
 use crate::git::{FileKind, GitError, Repository, Root, TreeEntry, WorkState};
 use crate::id::{ObjectId, OperationId, Sha256};
 use crate::item::RepoPath;
-use crate::operation::{Facts, Operation, OperationContext};
-use crate::places::CODEX;
+use crate::operation::{Facts, NewBranch, Operation, OperationContext};
+use crate::places::is_own;
+use crate::review::Trailers;
 
 /// Up to so many bytes, restored bytes are kept in memory on their way.
 const IN_MEMORY: usize = 8 << 20;
 
-/// What a restore in place is going to do.
+/// What a restore into the tree is going to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RestorePlan {
     /// The operation.
@@ -35,6 +36,9 @@ pub struct RestorePlan {
     pub raw: bool,
     /// What comes back, in the order of the paths.
     pub items: Vec<PlannedRestore>,
+    /// The commit that it becomes; without one it is a change of the working tree and its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<PlannedCommit>,
 }
 
 /// One item that is going to come back.
@@ -46,6 +50,9 @@ pub struct PlannedRestore {
     pub wanted: Wanted,
     /// What has to stand there.
     pub before: Before,
+    /// Who wants it back, if not whoever acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// Why there is no plan.
@@ -74,6 +81,12 @@ pub enum PlanError {
         path: RepoPath,
         /// The link.
         link: RepoPath,
+    },
+    /// Two items would come back at one path.
+    #[error("`{path}` is named for two items")]
+    Twice {
+        /// The path.
+        path: RepoPath,
     },
     /// The path is the program's own.
     #[error("`{path}` is in `.codex`, where nothing is restored")]
@@ -115,7 +128,7 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
     for Located { wanted, stub, .. } in located {
         let path = stub.as_ref().map_or(&wanted.path, |stub| &stub.path).clone();
         let untouched = stub.is_some().then(|| states.next()).flatten();
-        if path.is_within(CODEX.as_bytes()) {
+        if is_own(&path) {
             return Err(PlanError::Own { path });
         }
         let kind = match root.kind(&path) {
@@ -151,15 +164,15 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
                 }
             }
         };
-        items.push(PlannedRestore { path, wanted: wanted.clone(), before });
+        items.push(PlannedRestore { path, wanted: wanted.clone(), before, actor: None });
     }
     items.sort_by(|a, b| a.path.cmp(&b.path));
     let facts =
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
-    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items })
+    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items, commit: None })
 }
 
-/// A restore in place that is carried out, finished or undone.
+/// A restore into the tree that is carried out, finished or undone.
 pub struct InPlace<'a> {
     /// What is to be done.
     pub plan: RestorePlan,
@@ -202,13 +215,27 @@ pub enum InPlaceError {
     Git(#[from] GitError),
 }
 
+impl InPlace<'_> {
+    /// What the journal calls a restore into the working tree.
+    pub const COMMAND: &'static str = "restore";
+    /// What the journal calls a restore on a new branch.
+    pub const ON_BRANCH: &'static str = "restore --branch";
+}
+
 impl Operation for InPlace<'_> {
     type Error = InPlaceError;
     type Plan = RestorePlan;
 
-    const COMMAND: &'static str = "restore";
     const ACTION: Action = Action::Restore;
     const FAILURE: Action = Action::RestoreFail;
+
+    fn command(&self) -> &'static str {
+        if self.plan.commit.is_some() { Self::ON_BRANCH } else { Self::COMMAND }
+    }
+
+    fn branch(&self) -> Option<&NewBranch> {
+        self.plan.commit.as_ref().map(|commit| &commit.branch)
+    }
 
     fn facts(&self) -> &Facts {
         &self.plan.facts
@@ -281,6 +308,17 @@ impl Operation for InPlace<'_> {
             .collect()
     }
 
+    fn message(
+        &mut self,
+        context: &mut OperationContext<'_>,
+        records: &[Record],
+        evidence: &Sha256,
+    ) -> Result<Vec<u8>, InPlaceError> {
+        let Some(commit) = &self.plan.commit else { return Ok(Vec::new()) };
+        let trailers = Trailers::of_operation(records.iter().filter_map(|record| record.tombstone), *evidence);
+        Ok(context.repository.finished_message(&commit.message, &trailers.lines())?)
+    }
+
     fn settle(
         &mut self,
         context: &mut OperationContext<'_>,
@@ -306,6 +344,9 @@ impl Operation for InPlace<'_> {
 fn record(facts: &Facts, item: &PlannedRestore, backend: Option<String>, source: Source) -> Record {
     let wanted = &item.wanted;
     let mut record = facts.record(Action::Restore);
+    if let Some(actor) = &item.actor {
+        record.actor = Some(actor.clone());
+    }
     record.repo = Some(wanted.repo.clone());
     record.set_path(&item.path);
     record.tombstone = Some(wanted.tombstone);
