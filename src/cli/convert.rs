@@ -388,6 +388,9 @@ impl From<RestorePlanError> for CommandError {
     fn from(error: RestorePlanError) -> Self {
         match error {
             RestorePlanError::Git(error) => error.into(),
+            RestorePlanError::ThroughLink { .. } => {
+                Self::from_error(Exit::Integrity, &error).hint("restore to another file, by naming one")
+            }
             RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("restore to another file, by naming one")
             }

@@ -59,13 +59,21 @@ pub enum PlanError {
         /// The item.
         tombstone: crate::id::Tombstone,
     },
-    /// A folder stands at a path, or something else than a folder above it: not even force replaces that.
+    /// A folder stands at a path, or a file above it: not even force replaces that.
     #[error("`{path}` cannot be put back: {what} is in the way")]
     Blocked {
         /// The path.
         path: RepoPath,
         /// What is there.
         what: &'static str,
+    },
+    /// A folder above the path is a symbolic link, which may lead anywhere: a path that came from an archive follows none.
+    #[error("`{path}` leads through the symbolic link `{link}`, which is never followed")]
+    ThroughLink {
+        /// The path.
+        path: RepoPath,
+        /// The link.
+        link: RepoPath,
     },
     /// The path is the program's own.
     #[error("`{path}` is in `.codex`, where nothing is restored")]
@@ -111,8 +119,11 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
             return Err(PlanError::Own { path });
         }
         let kind = match root.kind(&path) {
-            Err(GitError::BlockedPath { .. }) => {
-                return Err(PlanError::Blocked { path, what: "a file or link above it" });
+            Err(GitError::BlockedPath { parent, .. }) => {
+                return Err(match root.kind(&parent)? {
+                    Some(FileKind::Symlink) => PlanError::ThroughLink { path, link: parent },
+                    _ => PlanError::Blocked { path, what: "a file above it" },
+                });
             }
             Ok(Some(FileKind::Folder)) => return Err(PlanError::Blocked { path, what: "a folder" }),
             kind => kind?,
