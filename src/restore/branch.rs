@@ -165,6 +165,7 @@ pub fn plan_branch(
                 wanted: item.wanted,
                 before: Before::Anything,
                 actor: item.actor,
+                instead: None,
             }),
             Ok(false) => {}
             Err(PlanError::Git(error)) => return Err(error.into()),
@@ -184,7 +185,8 @@ pub fn plan_branch(
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
     let branch = NewBranch { name, base: options.base.commit };
     let commit = Some(PlannedCommit { branch, message });
-    Ok(RestorePlan { facts, only: options.only, raw: false, items: planned, commit })
+    let (along, also) = (Vec::new(), Vec::new());
+    Ok(RestorePlan { facts, only: options.only, raw: false, items: planned, along, also, commit })
 }
 
 /// Returns the name of the branch, which must be one that nothing has.

@@ -12,6 +12,7 @@ mod source;
 
 pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit, plan_branch};
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
-pub use in_place::{InPlace, InPlaceError, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
+pub(crate) use in_place::record;
+pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
 pub use locate::{LocateError, Located, StubPlace, Target, locate_in, path_below_top};
 pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};
