@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use own::{OwnFilesError, check_unaltered, prepare_own_files, withdraw_own_files};
-pub(crate) use standing::literal;
+pub use own::{
+    OwnFilesError, check_own_places, check_sample, check_unaltered, prepare_own_files, prepare_own_files_in,
+    withdraw_own_files,
+};
 pub use standing::{
     ConflictStanding, Expected, Standing, Versions, conflict_standings, index_entries_of, stand_as, standings,
 };
@@ -19,9 +21,10 @@ pub use standing::{
 use crate::evidence::log::{LogError, OperationsLog, records};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
-use crate::git::{FileIdentity, GitError, IndexLock, IndexUpdate, Repository, Root, Stages, TreeEntry};
+use crate::git::{BranchName, FileIdentity, GitError, IndexLock, IndexUpdate, Repository, Root, Stages, TreeEntry};
 use crate::id::{ObjectId, OperationId, Sha256};
 use crate::item::{FileMode, RepoPath};
+use crate::journal::JournalError;
 
 /// A path that changes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -85,9 +88,18 @@ pub enum ChangeError {
     /// The operations log failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// It was interrupted in time: no file has changed.
+    /// It was interrupted in time: nothing has changed.
     #[error("interrupted")]
     Interrupted,
+    /// Somebody else made a branch of that name, or one that is in its way.
+    #[error("branch `{branch}` cannot be made: another one took its name meanwhile")]
+    BranchTaken {
+        /// The branch.
+        branch: BranchName,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 /// A change about to be applied, under the index lock.
@@ -96,12 +108,8 @@ pub struct TreeChange<'a> {
     pub repository: &'a Repository,
     /// Its index, locked.
     pub lock: IndexLock<'a>,
-    /// The operation.
-    pub op: OperationId,
     /// The evidence.
     pub evidence: &'a NewEvidenceFile,
-    /// Whether an earlier try may have done a part: what is done is then looked for.
-    pub resumed: bool,
     /// Set from outside to stop the change, for which it is too late once a file has changed.
     pub interrupted: &'a AtomicBool,
     /// Told just before the first file changes.
@@ -126,21 +134,6 @@ struct Divided<'f> {
 }
 
 impl TreeChange<'_> {
-    /// Puts the evidence file into the working tree (step 4) and its lines into the operations log (step 5).
-    pub fn publish_evidence(&self, log: &Path) -> Result<(), ChangeError> {
-        let root = Root::open(self.repository.require_work_tree()?)?;
-        root.write(&self.evidence.path(), self.evidence.bytes())?;
-        fault::point("evidence-file");
-        let mut lines = self.evidence.lines();
-        if self.resumed {
-            let present = logged(log, self.op)?;
-            lines.retain(|line| !present.contains(&Sha256::of(line.as_bytes())));
-        }
-        OperationsLog::open(log)?.append(&lines)?;
-        fault::point("log");
-        Ok(())
-    }
-
     /// Makes the files change (steps 6 and 7) and then the index (step 8), and releases the lock. Returns the paths that
     /// were left as they are, in the index too, because something else than before or after the change stands there.
     ///
@@ -238,6 +231,25 @@ fn divide<'f>(repository: &Repository, files: &'f [FileChange]) -> Result<Divide
         if is_done { divided.done.push(file) } else { divided.left.push(file) }
     }
     Ok(divided)
+}
+
+/// Puts the evidence file into the working tree, durably.
+pub fn place_evidence(repository: &Repository, evidence: &NewEvidenceFile) -> Result<(), GitError> {
+    Root::open(repository.require_work_tree()?)?.write(&evidence.path(), evidence.bytes())?;
+    fault::point("evidence-file");
+    Ok(())
+}
+
+/// Appends the lines of the evidence of operation `op` to the operations log; with `resumed` those that are not there.
+pub fn log_evidence(log: &Path, op: OperationId, evidence: &NewEvidenceFile, resumed: bool) -> Result<(), LogError> {
+    let mut lines = evidence.lines();
+    if resumed {
+        let present = logged(log, op)?;
+        lines.retain(|line| !present.contains(&Sha256::of(line.as_bytes())));
+    }
+    OperationsLog::open(log)?.append(&lines)?;
+    fault::point("log");
+    Ok(())
 }
 
 /// Puts back what stood at the paths of a change that was stopped before the index changed. Returns the paths that hold
@@ -410,15 +422,18 @@ pub fn stage(lock: &IndexLock<'_>, files: &[(RepoPath, ObjectId)]) -> Result<(),
     lock.update(&updates)
 }
 
-fn update(path: &RepoPath, entry: TreeEntry) -> IndexUpdate {
+/// Returns the change that puts `entry` at `path`.
+pub(crate) fn update(path: &RepoPath, entry: TreeEntry) -> IndexUpdate {
     update_to(path, Some(entry))
 }
 
-fn update_to(path: &RepoPath, entry: Option<TreeEntry>) -> IndexUpdate {
+/// Returns the change that puts `entry` at `path`, or nothing.
+pub(crate) fn update_to(path: &RepoPath, entry: Option<TreeEntry>) -> IndexUpdate {
     IndexUpdate { path: path.clone(), entry, skip_worktree: false }
 }
 
-fn regular(id: ObjectId) -> TreeEntry {
+/// Returns the entry of a plain file.
+pub(crate) fn regular(id: ObjectId) -> TreeEntry {
     TreeEntry { mode: FileMode::Regular.bits(), id }
 }
 

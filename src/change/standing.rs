@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use bstr::BString;
-
-use crate::git::{GitError, IndexEntry, Repository, Root, Stages, TreeEntry, WorkState};
+use crate::git::{GitError, IndexEntry, Repository, Root, Stages, TreeEntry, WorkState, literal};
 use crate::item::RepoPath;
 
 /// Above so many paths, listing the whole index costs less than matching each.
@@ -137,11 +135,6 @@ pub fn index_entries_of(repository: &Repository, paths: &[&RepoPath]) -> Result<
         by_path.entry(entry.path.clone()).or_default().push(entry);
     }
     Ok(paths.iter().map(|path| by_path.remove(*path).unwrap_or_default()).collect())
-}
-
-/// Returns the pathspec that means just `path` and what is below it.
-pub(crate) fn literal(path: &RepoPath) -> BString {
-    [b":(top,literal)", path.as_bytes()].concat().into()
 }
 
 /// Returns how a path stands by its index entries alone; `None` if the working file decides.

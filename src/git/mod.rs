@@ -7,6 +7,7 @@
 
 mod attributes;
 mod blobs;
+mod branch;
 mod command;
 mod commit;
 mod config;
@@ -23,11 +24,13 @@ mod repository;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod tree;
 mod upstream;
 mod worktree;
 
 pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern, attribute_pattern_below};
+pub use branch::BranchName;
 pub use commit::{Commit, History};
 pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;
@@ -38,6 +41,8 @@ pub use merge::{Merged, Unfinished, UnfinishedKind};
 pub use objects::{Object, ObjectKind, Objects};
 pub use pathspec::{Expansion, Untracked};
 pub use repository::{Head, ObjectFormat, Reference, Repository};
+pub use tracked::Tracked;
+pub(crate) use tracked::literal;
 pub(crate) use tree::Tree;
 pub use tree::{Change, MODE_FOLDER, MODE_SUBMODULE, TreeDiff, TreeEntry, TreeWalk};
 pub use worktree::{FileIdentity, FileKind, Root};

@@ -6,10 +6,10 @@ use bstr::{BString, ByteSlice};
 
 use super::{Conflict, Conflicts, Edited, ResolveError, Side, Tomb};
 use crate::archive::AnyArchive;
-use crate::change::{After, Before, ChangeError, FileChange, Versions, change_files, literal};
+use crate::change::{After, Before, ChangeError, FileChange, Versions, change_files};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
-use crate::git::{FileKind, GitError, IndexLock, ObjectKind, Repository, Root, Stages, TreeEntry};
+use crate::git::{FileKind, GitError, IndexLock, ObjectKind, Repository, Root, Stages, TreeEntry, literal};
 use crate::id::{ObjectId, Tombstone};
 use crate::item::{FileMode, Reason, RepoPath};
 use crate::operation::Facts;
@@ -78,7 +78,7 @@ pub fn restore(
     let facts =
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
     let (items, along, also) = (Vec::new(), Vec::new(), Vec::new());
-    let mut plan = RestorePlan { facts, only: options.only, raw: options.raw, items, along, also };
+    let mut plan = RestorePlan { facts, only: options.only, raw: options.raw, commit: None, items, along, also };
     let mut tombs = Vec::new();
     for (conflict, wanted) in named {
         let tomb = match &conflict.tombs[..] {
@@ -104,7 +104,7 @@ pub fn restore(
         let staged = conflict.file.as_ref().map_or(tomb.entry, |file| file.entry);
         let before = changes.take(&path).unwrap_or_else(|| exactly(staged));
         let wanted = confirm(repository, archive.as_deref_mut(), origin, &tomb.stands, &tomb.stub)?;
-        plan.items.push(PlannedRestore { path, wanted, before, instead });
+        plan.items.push(PlannedRestore { path, wanted, before, instead, actor: None });
         plan.also.extend(changes.rest());
     }
     plan.also.extend(evidence(repository, conflicts, &tombs)?);

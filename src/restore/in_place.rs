@@ -1,4 +1,4 @@
-//! Gives items back where their stubs stand, staged with their evidence.
+//! Gives items back into the tree with their evidence: staged where their stubs stand, or committed on a new branch.
 
 use std::collections::HashMap;
 use std::io::{Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Delivered, Located, SourceError, Sources, Wanted};
+use super::{Delivered, Located, PlannedCommit, SourceError, Sources, Wanted};
 use crate::archive::{ArchiveError, Event, StoredItem};
 use crate::change::{After, Before, Expected, FileChange, Standing, standings};
 use crate::clock::{Stopwatch, Timestamp};
@@ -18,13 +18,14 @@ use crate::fault;
 use crate::git::{FileKind, GitError, Repository, Root, TreeEntry, WorkState};
 use crate::id::{ObjectId, OperationId, Sha256};
 use crate::item::{Referent, RepoPath};
-use crate::operation::{Facts, Operation, OperationContext};
-use crate::places::CODEX;
+use crate::operation::{Facts, NewBranch, Operation, OperationContext};
+use crate::places::is_own;
+use crate::review::Trailers;
 
 /// Up to so many bytes, restored bytes are kept in memory on their way.
 const IN_MEMORY: usize = 8 << 20;
 
-/// What a restore in place is going to do.
+/// What a restore into the tree is going to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RestorePlan {
     /// The operation.
@@ -41,6 +42,9 @@ pub struct RestorePlan {
     /// Changes of other paths that belong to it.
     #[serde(default)]
     pub also: Vec<FileChange>,
+    /// The commit that it becomes; without one it is a change of the working tree and its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<PlannedCommit>,
 }
 
 /// One item that is going to come back.
@@ -52,6 +56,9 @@ pub struct PlannedRestore {
     pub wanted: Wanted,
     /// What has to stand there.
     pub before: Before,
+    /// Who wants it back, if not whoever acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// What comes to stand there; the item's own bytes, if not set.
     #[serde(default)]
     pub instead: Option<Instead>,
@@ -79,13 +86,27 @@ pub enum PlanError {
         /// The item.
         tombstone: crate::id::Tombstone,
     },
-    /// A folder stands at a path, or something else than a folder above it: not even force replaces that.
+    /// A folder stands at a path, or a file above it: not even force replaces that.
     #[error("`{path}` cannot be put back: {what} is in the way")]
     Blocked {
         /// The path.
         path: RepoPath,
         /// What is there.
         what: &'static str,
+    },
+    /// A folder above the path is a symbolic link, which may lead anywhere: a path that came from an archive follows none.
+    #[error("`{path}` leads through the symbolic link `{link}`, which is never followed")]
+    ThroughLink {
+        /// The path.
+        path: RepoPath,
+        /// The link.
+        link: RepoPath,
+    },
+    /// Two items would come back at one path.
+    #[error("`{path}` is named for two items")]
+    Twice {
+        /// The path.
+        path: RepoPath,
     },
     /// The path is the program's own.
     #[error("`{path}` is in `.codex`, where nothing is restored")]
@@ -127,12 +148,15 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
     for Located { wanted, stub, .. } in located {
         let path = stub.as_ref().map_or(&wanted.path, |stub| &stub.path).clone();
         let untouched = stub.is_some().then(|| states.next()).flatten();
-        if path.is_within(CODEX.as_bytes()) {
+        if is_own(&path) {
             return Err(PlanError::Own { path });
         }
         let kind = match root.kind(&path) {
-            Err(GitError::BlockedPath { .. }) => {
-                return Err(PlanError::Blocked { path, what: "a file or link above it" });
+            Err(GitError::BlockedPath { parent, .. }) => {
+                return Err(match root.kind(&parent)? {
+                    Some(FileKind::Symlink) => PlanError::ThroughLink { path, link: parent },
+                    _ => PlanError::Blocked { path, what: "a file above it" },
+                });
             }
             Ok(Some(FileKind::Folder)) => return Err(PlanError::Blocked { path, what: "a folder" }),
             kind => kind?,
@@ -160,15 +184,16 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
                 }
             }
         };
-        items.push(PlannedRestore { path, wanted: wanted.clone(), before, instead: None });
+        items.push(PlannedRestore { path, wanted: wanted.clone(), before, actor: None, instead: None });
     }
     items.sort_by(|a, b| a.path.cmp(&b.path));
     let facts =
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
-    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items, along: Vec::new(), also: Vec::new() })
+    let (along, also, commit) = (Vec::new(), Vec::new(), None);
+    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items, along, also, commit })
 }
 
-/// A restore in place that is carried out, finished or undone.
+/// A restore into the tree that is carried out, finished or undone.
 pub struct InPlace<'a> {
     /// What is to be done.
     pub plan: RestorePlan,
@@ -211,13 +236,27 @@ pub enum InPlaceError {
     Git(#[from] GitError),
 }
 
+impl InPlace<'_> {
+    /// What the journal calls a restore into the working tree.
+    pub const COMMAND: &'static str = "restore";
+    /// What the journal calls a restore on a new branch.
+    pub const ON_BRANCH: &'static str = "restore --branch";
+}
+
 impl Operation for InPlace<'_> {
     type Error = InPlaceError;
     type Plan = RestorePlan;
 
-    const COMMAND: &'static str = "restore";
     const ACTION: Action = Action::Restore;
     const FAILURE: Action = Action::RestoreFail;
+
+    fn command(&self) -> &'static str {
+        if self.plan.commit.is_some() { Self::ON_BRANCH } else { Self::COMMAND }
+    }
+
+    fn branch(&self) -> Option<&NewBranch> {
+        self.plan.commit.as_ref().map(|commit| &commit.branch)
+    }
 
     fn facts(&self) -> &Facts {
         &self.plan.facts
@@ -263,6 +302,9 @@ impl Operation for InPlace<'_> {
             let stored = stored.get(&item.wanted.tombstone).filter(|stored| stored.is_visible_to(context.origin));
             let (delivered, blob) = blobs.fetch(&mut sources, &item.wanted, stored)?;
             let mut record = record(&self.plan.facts, &item.path, &item.wanted, Some(delivered.source));
+            if let Some(actor) = &item.actor {
+                record.actor = Some(actor.clone());
+            }
             record.backend = backend.clone().filter(|_| delivered.source == Source::Archive);
             delivered.measure(&mut record, watch.elapsed_ms(), self.metrics);
             made.push((record, Some(blob)));
@@ -297,6 +339,17 @@ impl Operation for InPlace<'_> {
         };
         let also = self.plan.also.iter().cloned().map(Ok);
         self.plan.items.iter().zip(records).map(change).chain(also).collect()
+    }
+
+    fn message(
+        &mut self,
+        context: &mut OperationContext<'_>,
+        records: &[Record],
+        evidence: &Sha256,
+    ) -> Result<Vec<u8>, InPlaceError> {
+        let Some(commit) = &self.plan.commit else { return Ok(Vec::new()) };
+        let trailers = Trailers::of_operation(records.iter().filter_map(|record| record.tombstone), *evidence);
+        Ok(context.repository.finished_message(&commit.message, &trailers.lines())?)
     }
 
     fn settle(

@@ -74,9 +74,12 @@ impl Operation for Store<'_> {
     type Error = StoreError;
     type Plan = StorePlan;
 
-    const COMMAND: &'static str = "store";
     const ACTION: Action = Action::Archive;
     const FAILURE: Action = Action::ArchiveFail;
+
+    fn command(&self) -> &'static str {
+        Self::COMMAND
+    }
 
     fn facts(&self) -> &Facts {
         &self.plan.facts
@@ -179,6 +182,9 @@ impl Operation for Store<'_> {
 }
 
 impl Store<'_> {
+    /// What the journal calls the command.
+    pub const COMMAND: &'static str = "store";
+
     /// Renders the stub of a record.
     fn render(
         &self,
