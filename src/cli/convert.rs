@@ -2,6 +2,7 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::convert::Infallible;
 use std::error::Error;
 
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
@@ -456,6 +457,13 @@ impl From<BranchPlanError> for CommandError {
     }
 }
 
+/// For what has no part of its own that could fail.
+impl From<Infallible> for CommandError {
+    fn from(error: Infallible) -> Self {
+        match error {}
+    }
+}
+
 impl From<ResolveError> for CommandError {
     fn from(error: ResolveError) -> Self {
         let hint = match &error {
@@ -497,12 +505,12 @@ impl From<ResolveError> for CommandError {
             ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
                 "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
             )),
-            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Change(_) | ResolveError::Git(_) => None,
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Git(_) => None,
         };
         match error {
             ResolveError::Locate(error) => error.into(),
             ResolveError::Store(error) => error.into(),
-            ResolveError::Change(ChangeError::Git(error)) | ResolveError::Git(error) => error.into(),
+            ResolveError::Git(error) => error.into(),
             error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }
