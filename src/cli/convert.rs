@@ -25,7 +25,7 @@ use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
-    BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+    BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::signature::SignatureError;
@@ -414,6 +414,21 @@ fn restore_hint(error: &RestorePlanError) -> Option<&'static str> {
         }
         RestorePlanError::InTheWay { .. } => {
             Some("restore to another file, by naming one, or replace what is there with `--force`")
+        }
+    }
+}
+
+impl From<MergeError> for CommandError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Git(error) => error.into(),
+            MergeError::Archive(error) => error.into(),
+            MergeError::Source(error) => error.into(),
+            MergeError::Several { ref branches, .. } => {
+                let first = branches.first().map(|name| shell(name.as_bytes())).unwrap_or_default();
+                Self::from_error(Exit::Failed, &error).hint(format!("name the one that you mean: `--merge={first}`"))
+            }
+            MergeError::Scratch { .. } => Self::from_error(Exit::Failed, &error),
         }
     }
 }

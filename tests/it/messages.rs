@@ -660,6 +660,7 @@ fn help() {
       init          Prepare a repository: archive, `.codex` folder and hooks
       store         Archive files or folders and leave a stub at each path
       restore       Bring an item back, bit for bit
+      resolve       End the conflict of a side that archived a file with one that changed it
       status        Show the stubs here, where their bytes are, and what needs attention
       list          List archived items, newest first
       show          Show an item and everything that happened to it
