@@ -4,7 +4,6 @@
 
 use std::error::Error;
 
-use bstr::ByteSlice;
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
