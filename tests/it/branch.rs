@@ -357,6 +357,17 @@ fn a_base_that_leaves_no_room_for_evidence_is_refused() {
     let folder = repo.git(&["rev-parse", "main:docs"]);
     commit("file", &format!("100644 blob {blob}\t.codex\n"));
     commit("case", &format!("040000 tree {folder}\t.Codex\n"));
+    repo.git(&["switch", "-q", "--detach", "main~1"]);
+    for path in [".codex/.gitattributes/x", ".codex/evidence/ops"] {
+        repo.git(&["switch", "-q", "--detach", "main~1"]);
+        repo.write(path, "theirs\n");
+        repo.git(&["add", "-f", path]);
+        repo.commit("in the way");
+        let at = ["restore", &tombstone, "x", "--branch", "back", "--base", "HEAD"];
+        refused(&repo, &at, 1, "is in the way");
+        repo.git(&["reset", "-q", "--hard", "main~1"]);
+    }
+    repo.git(&["switch", "-q", "main"]);
     for (base, code, text) in [("file", 2, "git tracks `.codex`"), ("case", 2, "git tracks `.Codex`")] {
         refused(&repo, &["restore", &tombstone, "x", "--branch", "back", "--base", base], code, text);
     }
@@ -576,7 +587,9 @@ fn what_became_of_the_branch_since_the_stop_is_respected() {
     let commit = base.git(&["rev-parse", "back"]);
     let finish = |name: &str, prepare: &[&[&str]]| {
         let repo = base.copy_to(name);
-        prepare.iter().for_each(|arguments| drop(repo.git(arguments)));
+        for arguments in prepare {
+            repo.git(arguments);
+        }
         repo.tomb_ok(&["doctor", "--continue"]);
         assert_eq!(journals(&repo), Vec::<String>::new());
         repo.git(&["for-each-ref", "--format=%(refname:short) %(objectname)", "--contains", &commit, "refs/heads/"])
