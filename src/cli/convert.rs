@@ -424,9 +424,14 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
                 let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));
-                shown(Exit::Failed).hint(format!("choose another name: `--branch {}-2`", shell(name.short()))).hint(
-                    format!("see what it has with `git log {branch}`; if nobody needs that: `git branch -D {branch}`"),
-                )
+                // Below a branch there is no room for another.
+                let is_below = name.reference().len() > existing.len();
+                let free =
+                    if is_below { name.short().replace("/", "-") } else { [name.short().as_bytes(), b"-2"].concat() };
+                // Deleting it is nothing to suggest: it may be anybody's work.
+                shown(Exit::Failed)
+                    .hint(format!("choose another name: `--branch {}`", shell(&free)))
+                    .hint(format!("see what is there: `git log {branch}`"))
             }
             BranchPlanError::CheckedOut { .. } => shown(Exit::Failed).hint("choose another name with `--branch`"),
             BranchPlanError::Refused { ref refusals } => {
@@ -513,12 +518,13 @@ where
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
             }
             OperationError::Journal(_)
-            | OperationError::Change(ChangeError::Journal(_))
             | OperationError::Log(_)
             | OperationError::Record(_)
             | OperationError::Evidence(_)
             | OperationError::Heads(_)
-            | OperationError::Change(ChangeError::Log(_)) => Self::from_error(Exit::Failed, &error),
+            | OperationError::Change(ChangeError::Log(_) | ChangeError::Journal(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
         }
     }
 }

@@ -793,8 +793,9 @@ fn help() {
     Bring an item back, bit for bit
 
     Without OUTPUT the file comes back where its stub stands and is staged with its evidence; with
-    OUTPUT its bytes go there, `-` being standard output. Where there is no archive, or it lacks the
-    item, git's own history is asked.
+    OUTPUT its bytes go there, `-` being standard output. With `--branch` the file is committed with its
+    evidence on a new branch instead, and OUTPUT is a path in the repository. Where there is no archive,
+    or it lacks the item, git's own history is asked.
 
     Usage: git archive-tomb restore [OPTIONS] <TARGET> [OUTPUT]
 
@@ -823,6 +824,15 @@ fn help() {
               Possible values:
               - archive: The archive
               - history: Git's own history
+
+          --branch <NAME>
+              Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
+
+          --base <REV>
+              Where the new branch begins [default: HEAD]
+
+      -m, --message <TEXT>
+              The commit's message, without the trailers; several are paragraphs
 
       -h, --help
               Print help (see a summary with '-h')
