@@ -22,6 +22,7 @@ use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
     BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
@@ -320,6 +321,10 @@ impl From<LocateError> for CommandError {
             LocateError::NoStub { .. } => {
                 Some("`git archive-tomb status` lists the stubs here, `git archive-tomb list` all items".to_owned())
             }
+            LocateError::Conflicted { path } => Some(format!(
+                "end it: `git archive-tomb resolve {} --restore`; or `--keep-tomb`, or `--re-archive`",
+                path.to_pathspec()
+            )),
             LocateError::MalformedStub { path, .. } => {
                 Some(format!("look at it with `git log -p -- {}`, and take a good version back", path.to_pathspec()))
             }
@@ -336,7 +341,7 @@ impl From<LocateError> for CommandError {
             LocateError::Ambiguous { .. } | LocateError::OtherRepository { .. } | LocateError::NewerStub { .. } => {
                 Exit::Usage
             }
-            LocateError::MalformedStub { .. } => Exit::Failed,
+            LocateError::Conflicted { .. } | LocateError::MalformedStub { .. } => Exit::Failed,
             LocateError::Mismatch { .. } => Exit::Integrity,
         };
         with_hint(Self::from_error(exit, &error), hint)
@@ -452,6 +457,58 @@ impl From<BranchPlanError> for CommandError {
             }
             BranchPlanError::Own(error) => error.into(),
             BranchPlanError::Git(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResolveError> for CommandError {
+    fn from(error: ResolveError) -> Self {
+        let hint = match &error {
+            ResolveError::NoConflict { .. } => Some("`git status` lists what is in conflict".to_owned()),
+            ResolveError::Ordinary { path } => {
+                let path = path.to_pathspec();
+                Some(format!("resolve it as any other: edit the file, then `git add -- {path}`, or `git rm -- {path}`"))
+            }
+            // Evidence is never changed, so whichever side has a file has it right.
+            ResolveError::Own { path } => Some(format!(
+                "take either side first: `git checkout --theirs -- {0} && git add -- {0}`",
+                path.to_pathspec()
+            )),
+            ResolveError::Unreadable { newer: true, .. } => Some("install a newer git-archive-tomb".to_owned()),
+            ResolveError::Unreadable { path, .. } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "look at the sides with `git diff -- {path}`, and stage one: `git checkout --ours -- {path}`, `git add -- {path}`"
+                ))
+            }
+            ResolveError::Changed { path } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "keep a copy of what is worth it, and bring the conflict back: `git checkout -m -- {path}`"
+                ))
+            }
+            ResolveError::Blocked { path } => Some(format!("move the folder `{path}` out of the way first")),
+            ResolveError::Hides { path, .. } => Some(format!(
+                "archive that file as well: `git archive-tomb resolve {0} --re-archive`; or let it stay: `git archive-tomb resolve {0} --restore`",
+                path.to_pathspec()
+            )),
+            ResolveError::Uncommitted { path } => Some(format!(
+                "let it stay: `git archive-tomb resolve {} --restore`; once it is committed, it can be archived",
+                path.to_pathspec()
+            )),
+            ResolveError::NothingEdited { path, .. } => {
+                Some(format!("keep the stub: `git archive-tomb resolve {} --keep-tomb`", path.to_pathspec()))
+            }
+            ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
+                "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
+            )),
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Change(_) | ResolveError::Git(_) => None,
+        };
+        match error {
+            ResolveError::Locate(error) => error.into(),
+            ResolveError::Store(error) => error.into(),
+            ResolveError::Change(ChangeError::Git(error)) | ResolveError::Git(error) => error.into(),
+            error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }
 }

@@ -14,5 +14,6 @@ pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
 pub(crate) use in_place::record;
 pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
+pub(crate) use locate::confirm;
 pub use locate::{LocateError, Located, StubPlace, Target, locate_in, path_below_top};
 pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};

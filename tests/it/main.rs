@@ -34,6 +34,7 @@ mod messages;
 mod migrate;
 #[cfg(feature = "net")]
 mod objects;
+mod resolve;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

@@ -340,7 +340,7 @@ fn status() {
     assert_shown!(&world, world.at("clone").tomb(&["status", "--json"]), @r#"
     exit: 0
     ----- stdout -----
-    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
+    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"in_conflict":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
     "#);
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod pr_body;
+pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod show;
