@@ -99,6 +99,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Init(arguments) => commands::init::run(&arguments, &mut session),
         Command::Store(arguments) => commands::store::run(&arguments, &mut session),
         Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
+        Command::BatchRestore(arguments) => commands::batch_restore::run(&arguments, &mut session),
         Command::Status(arguments) => commands::status::run(&arguments, &mut session),
         Command::List(arguments) => commands::list::run(arguments, &mut session),
         Command::Show(arguments) => commands::show::run(&arguments, &mut session),
