@@ -4,7 +4,9 @@
 
 use std::error::Error;
 
+use bstr::ByteSlice;
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
+use git_archive_tomb::batch::{BatchError, ResultsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -796,5 +798,37 @@ fn with_hint(error: CommandError, hint: Option<String>) -> CommandError {
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+impl From<ResultsError> for CommandError {
+    fn from(error: ResultsError) -> Self {
+        let (exit, hint) = match &error {
+            ResultsError::Missing { .. } | ResultsError::Malformed { .. } => (Exit::Usage, None),
+            ResultsError::NotResults { .. } => (Exit::Usage, Some("name another file")),
+            ResultsError::Newer { .. } => {
+                (Exit::Usage, Some("go on with the version of git-archive-tomb that began the batch"))
+            }
+            ResultsError::OtherManifest { .. } => {
+                (Exit::Usage, Some("a batch is resumed with the very manifest that it was begun with"))
+            }
+            ResultsError::Unfinished { .. } => {
+                (Exit::Failed, Some("go on with that batch with `--resume`, or keep these results in another file"))
+            }
+            ResultsError::Read { .. } | ResultsError::Write { .. } => (Exit::Failed, None),
+        };
+        with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+impl From<BatchError> for CommandError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Log(error) => error.into(),
+            BatchError::Results(error) => error.into(),
+            error @ (BatchError::Record(_) | BatchError::Sync { .. } | BatchError::Thread(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
+        }
     }
 }

@@ -100,6 +100,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Store(arguments) => commands::store::run(&arguments, &mut session),
         Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
         Command::Resolve(arguments) => commands::resolve::run(&arguments, &mut session),
+        Command::BatchRestore(arguments) => commands::batch_restore::run(&arguments, &mut session),
         Command::Status(arguments) => commands::status::run(&arguments, &mut session),
         Command::List(arguments) => commands::list::run(arguments, &mut session),
         Command::Show(arguments) => commands::show::run(&arguments, &mut session),

@@ -370,6 +370,7 @@ mod tests {
                 wanted: item("", output).wanted,
                 before: Before::Anything,
                 actor: None,
+                instead: None,
             };
             message_for(&outputs.iter().map(planned).collect::<Vec<_>>())
         };
