@@ -11,6 +11,7 @@ mod session;
 mod signing;
 mod talk;
 mod view;
+mod visible;
 mod when;
 
 use std::process::ExitCode;

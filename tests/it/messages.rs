@@ -289,6 +289,8 @@ fn finding_items() {
     assert_shown!(&world, repo.tomb(&["diff", "src/legacy/run.sh"]), @r"
     exit: 0
     ----- stdout -----
+    old mode 100755
+    new mode 100644
     --- [uuid]:src/legacy/run.sh
     +++ src/legacy/run.sh
     @@ -1,2 +1,2 @@
