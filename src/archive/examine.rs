@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
-use super::{
-    AnyArchive, ArchiveError, Content, ContentReader, Pool, Query, ReadError, StoredItem, read_in_runs,
-};
+use super::{AnyArchive, ArchiveError, Content, ContentReader, Pool, Query, ReadError, StoredItem, read_in_runs};
 use crate::id::Tombstone;
 use crate::item::RepoPath;
 

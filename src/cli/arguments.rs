@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    cat, config_show, diff, doctor, evidence, export, health_check, hooks, init, list, migrate, pr_body, restore,
+    cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate, pr_body, restore,
     schema, show, status, store, textconv, trust, verify,
 };
 
@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Show(show::ShowArguments),
     Cat(cat::CatArguments),
     Diff(diff::DiffArguments),
+    Grep(grep::GrepArguments),
     Verify(verify::VerifyArguments),
     Evidence(evidence::EvidenceArguments),
     PrBody(pr_body::PrBodyArguments),

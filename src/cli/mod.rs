@@ -5,6 +5,7 @@ mod commands;
 mod convert;
 mod error;
 mod exit;
+mod filter;
 mod output;
 mod progress;
 mod session;
@@ -105,6 +106,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Show(arguments) => commands::show::run(&arguments, &mut session),
         Command::Cat(arguments) => commands::cat::run(&arguments, &mut session),
         Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
+        Command::Grep(arguments) => commands::grep::run(arguments, &mut session),
         Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
         Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),
