@@ -194,7 +194,7 @@ mod tests {
             let (done, mut taken) = (AtomicUsize::new(0), 0);
             let read = |_: &mut ContentReader<'_>, run: Range<usize>| {
                 // The first one of a few is the last to be done.
-                thread::sleep(std::time::Duration::from_millis(if run.start % 4 == 0 { 5 } else { 0 }));
+                thread::sleep(std::time::Duration::from_millis(if run.start.is_multiple_of(4) { 5 } else { 0 }));
                 done.fetch_add(1, Ordering::SeqCst);
                 Ok::<_, ArchiveError>(run.start)
             };

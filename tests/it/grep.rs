@@ -233,7 +233,9 @@ fn every_archive_gives_the_same() {
     assert_eq!(latin["text_b64"], "Y2Fm6SBmb28=");
     let without_ids = |lines: &[serde_json::Value]| {
         let mut lines = lines.to_vec();
-        lines.iter_mut().for_each(|line| assert!(line.as_object_mut().unwrap().remove("tombstone").is_some()));
+        for line in &mut lines {
+            line.as_object_mut().unwrap().remove("tombstone").unwrap();
+        }
         lines
     };
     for other in &results[1..] {

@@ -113,9 +113,9 @@ pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result
     let query = arguments.filter.into_query(session)?;
     let pool = session.pool()?;
     let mut printer = Printer { output: &mut *session.output, pattern: &pattern, detail, line_number, nul };
-    let (mut printed, mut matched, mut damaged) = (Ok(()), false, 0);
+    let (mut result, mut matched, mut damaged) = (Ok(()), false, 0);
     search(&pool, &query, &pattern, detail, &mut |item, outcome| {
-        printed = match outcome {
+        result = match outcome {
             Outcome::Found(found, lines) => {
                 matched = true;
                 printer.print(item, found, lines)
@@ -131,9 +131,9 @@ pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result
                 Ok(())
             }
         };
-        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    printed?;
+    result?;
     if damaged > 0 {
         let what = counted(damaged, "item");
         return Err(CommandError::new(
