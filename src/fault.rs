@@ -39,6 +39,12 @@ pub const POINTS: &[&str] = &[
     "log",
     // The blobs that come into the tree are in git.
     "blobs",
+    // The commit is made; only for a branch.
+    "commit-made",
+    // Its id is in the journal; only for a branch.
+    "commit",
+    // The branch leads to it; only for a branch.
+    "branch",
     // The copy of the index holds the change.
     "copy",
     // The files are in the staging folder.

@@ -12,9 +12,10 @@
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
+//! | lists that people write | [`manifest`] |
 //! | where it is kept | [`git`], [`places`] |
 //! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
-//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`] |
+//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`], `nearest` |
 
 pub mod archive;
 pub mod causes;
@@ -31,7 +32,9 @@ pub mod id;
 pub mod item;
 pub mod journal;
 pub mod log;
+pub mod manifest;
 pub mod migrate;
+mod nearest;
 pub mod operation;
 pub mod places;
 pub mod quote;

@@ -4,6 +4,9 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice;
+use unicode_normalization::UnicodeNormalization;
+
 use crate::fs;
 use crate::id::OperationId;
 use crate::item::RepoPath;
@@ -75,6 +78,42 @@ impl OwnFile {
     }
 }
 
+/// Returns whether some file system may take `path` for one in the folder that belongs to the program.
+pub fn is_own(path: &RepoPath) -> bool {
+    path.as_bytes().split(|byte| *byte == b'/').next().is_some_and(|first| is_taken_for(first, CODEX))
+}
+
+/// Returns whether some file system takes `component` for `name` (lower-case ASCII), or it is that.
+///
+/// File systems fold case and Unicode forms, HFS+ skips code points that are not shown, NTFS drops trailing dots and
+/// blanks and what follows a colon, and gives names that begin with a dot a short form.
+pub(crate) fn is_taken_for(component: &[u8], name: &str) -> bool {
+    let stem = component.split(|byte| *byte == b':').next().unwrap_or_default();
+    if stem.is_ascii() {
+        let stem = stem.trim_end_with(|character| matches!(character, '.' | ' '));
+        return stem.eq_ignore_ascii_case(name.as_bytes())
+            || name.strip_prefix('.').is_some_and(|rest| {
+                stem.strip_suffix(b"~1").is_some_and(|short| short.eq_ignore_ascii_case(rest.as_bytes()))
+            });
+    }
+    let Ok(stem) = std::str::from_utf8(stem) else { return false };
+    let visible = stem.chars().filter(|character| !is_ignorable(*character));
+    let folded: String =
+        visible.nfkc().flat_map(char::to_lowercase).filter(|character| !is_ignorable(*character)).collect();
+    folded.trim_end_matches(['.', ' ']) == name
+}
+
+/// Returns whether Unicode calls `character` default-ignorable (`DerivedCoreProperties.txt`, Unicode 16).
+fn is_ignorable(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// Why the program's places cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PlacesError {
@@ -92,8 +131,8 @@ pub enum PlacesError {
         /// The path, relative to the top.
         path: &'static str,
     },
-    /// The index holds something else than a plain folder `.codex`, or that name in another case.
-    #[error("the index holds `{path}`, and git-archive-tomb needs a folder `{CODEX}` of its own")]
+    /// Git tracks something else than a plain folder `.codex`, or that name in another case.
+    #[error("git tracks `{path}`, and git-archive-tomb needs a folder `{CODEX}` of its own")]
     NotOurs {
         /// The entry's path.
         path: RepoPath,

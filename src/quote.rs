@@ -83,6 +83,21 @@ pub fn unquote(text: &str) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(bytes))
 }
 
+/// How bytes that need not be text are kept in JSON: quoted where they are not plain text.
+pub(crate) mod quoted_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::quote(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = super::unquote(&text).ok_or_else(|| D::Error::custom("the quoting is broken"))?;
+        Ok(bytes.into_owned())
+    }
+}
+
 /// Returns `bytes` as one word of a shell, for a command that somebody may paste: nothing in it is special.
 pub fn shell(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {

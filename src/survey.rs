@@ -1,12 +1,12 @@
-//! Finds the stubs of an index.
+//! Finds the stubs of an index, or of a tree.
 
 use rayon::prelude::*;
 
-use crate::git::{AttributeSource, AttributeValue, GitError, IndexEntry, ObjectKind, Repository, TreeEntry};
+use crate::git::{AttributeSource, AttributeValue, GitError, IndexEntry, ObjectKind, Repository, Tracked, TreeEntry};
 use crate::item::{FileMode, RepoPath};
 use crate::stub::{self, Malformed, Parsed, ParsedStub};
 
-/// A stub in the index, or what claims to be one.
+/// A stub, or what claims to be one.
 #[derive(Debug)]
 pub struct FoundStub {
     /// Where it is.
@@ -26,23 +26,27 @@ pub enum StubContent {
     Malformed(Malformed),
 }
 
-/// Returns the stubs among `entries`, in their order. Every blob that is small enough to be one is read, on all cores.
-/// In a conflict a path has several entries and none of them counts: what stands there is not decided yet. Nor does
-/// what the attributes exempt.
+/// Returns the stubs among `entries` of the index (in a bare repository: of the tree at `HEAD`), as [`stubs_of`] does.
 pub fn stubs_among(repository: &Repository, entries: Vec<IndexEntry>) -> Result<Vec<FoundStub>, GitError> {
+    stubs_of(repository, Tracked::here(repository)?, entries)
+}
+
+/// Returns the stubs among `entries` of what is tracked, in their order. Every blob that is small enough to be one is read,
+/// on all cores. In a conflict a path has several entries and none of them counts: what stands there is not decided yet.
+/// Nor does what the attributes exempt.
+pub fn stubs_of(
+    repository: &Repository,
+    tracked: Tracked,
+    entries: Vec<IndexEntry>,
+) -> Result<Vec<FoundStub>, GitError> {
     let found: Vec<Option<FoundStub>> = entries
         .into_par_iter()
         .filter(|entry| entry.stage == 0)
         .map(|entry| Ok(blob_stub(repository, &entry.entry)?.map(|content| FoundStub { entry, content })))
         .collect::<Result<_, GitError>>()?;
     let found: Vec<FoundStub> = found.into_iter().flatten().collect();
-    let source = match repository.head()?.commit() {
-        // Without an index of its own, it is read as its HEAD.
-        Some(head) if repository.is_bare() => AttributeSource::Tree(head),
-        _ => AttributeSource::Index,
-    };
     let paths: Vec<_> = found.iter().map(|found| found.entry.path.clone()).collect();
-    let exempt = exempt(repository, source, &paths)?;
+    let exempt = exempt(repository, tracked.attributes(), &paths)?;
     Ok(found.into_iter().zip(exempt).filter_map(|(found, exempt)| (!exempt).then_some(found)).collect())
 }
 

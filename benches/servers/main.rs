@@ -3,7 +3,8 @@
 //! `cargo bench --bench servers` needs the servers that the tests need: `ARCHIVE_TOMB_TEST_POSTGRES` and
 //! `ARCHIVE_TOMB_TEST_MARIADB` name them. `cargo bench --bench servers -- 10000 200 3` takes 10,000 files of 5 KB, one file of
 //! 200 MiB that does not compress, and 3 rounds. It prints the median times, their ratio to the file's, and how many round
-//! trips there were over the link. What the figures mean: `docs/performance.md`.
+//! trips there were over the link; and what one item costs in archives of 100 and of 10,000 items. What the figures mean:
+//! `docs/performance.md`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
@@ -11,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod link;
+mod one;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use common::{command, median, numbers, prepare, shell, time, write_files};
 use link::Link;
+use one::One;
 
 /// The time that a word takes in each direction over the link.
 const DELAY: Duration = Duration::from_millis(10);
@@ -74,11 +77,16 @@ impl Place {
     }
 }
 
+/// How many items an archive of few has.
+const FEW: usize = 100;
+
 /// What one place took.
 #[derive(Default)]
 struct Measured {
     times: Vec<Vec<Duration>>,
     turns: Vec<u64>,
+    /// One item of the archive that the steps left.
+    one: Option<One>,
 }
 
 fn main() {
@@ -126,6 +134,11 @@ fn main() {
             );
         }
     }
+    println!("\none item, of an archive of {FEW} items and of one of {files}");
+    for (number, (place, measured)) in places.iter().zip(&measured).enumerate() {
+        let few = one_of_few(world, place, rounds * places.len() + number);
+        one::print(place.name, &few, measured.one.as_ref().unwrap());
+    }
 }
 
 /// Takes all steps once with a fresh archive.
@@ -150,6 +163,20 @@ fn measure(world: &Path, place: &Place, number: usize, measured: &mut Measured) 
         run("git commit -qm step || true");
     }
     measured.turns = turns;
+    measured.one = Some(one::measure(world, &url, place.link.as_ref()));
+}
+
+/// Measures one item in an archive of few.
+fn one_of_few(world: &Path, place: &Place, number: usize) -> One {
+    let url = place.create(world, number);
+    let few = format!(
+        "rm -rf copy && cp -a made copy && cd copy && export CODEX_ARCHIVE_URL='{url}' && git archive-tomb init --no-hooks"
+    );
+    let folders = (0..FEW / 100).map(|folder| format!("old/{folder:03}")).collect::<Vec<_>>().join(" ");
+    assert!(shell(world, world, &format!("{few} && git archive-tomb store -q {folders}")));
+    let one = one::measure(world, &url, place.link.as_ref());
+    place.drop(number);
+    one
 }
 
 fn url_of(variable: &str) -> String {

@@ -1,10 +1,12 @@
 //! The program's own files in the working tree, which keep git from altering evidence.
 
-use super::{index_entries_of, literal};
-use crate::git::{AttributeLine, AttributeSource, AttributeValue, FileKind, GitError, ObjectKind, Repository, Root};
+use super::index_entries_of;
+use crate::git::{
+    AttributeLine, AttributeSource, AttributeValue, FileKind, GitError, ObjectKind, Repository, Root, literal,
+};
 use crate::id::ObjectId;
-use crate::item::RepoPath;
-use crate::places::{CODEX, EVIDENCE, OWN_FILES, Places, PlacesError};
+use crate::item::{FileMode, RepoPath};
+use crate::places::{CODEX, EVIDENCE, LINKS, OWN_FILES, Places, PlacesError};
 
 /// The longest attributes or ignore file that is completed, in bytes.
 const MAX_LENGTH: u64 = 1 << 20;
@@ -71,17 +73,69 @@ pub fn prepare_own_files(repository: &Repository) -> Result<Vec<(RepoPath, Objec
             staged.push((path.clone(), content));
         }
     }
+    check_sample(repository, AttributeSource::WorkTree)?;
+    write(repository, staged)
+}
+
+/// Checks that nothing of the user's stands in `tree` where the program's own files belong.
+pub fn check_own_places(repository: &Repository, tree: &ObjectId) -> Result<(), OwnFilesError> {
+    let objects = repository.fetching_objects();
+    for (name, entry) in objects.read_tree(tree)?.iter() {
+        let is_ours = name == CODEX.as_bytes() && entry.is_folder();
+        if name.eq_ignore_ascii_case(CODEX.as_bytes()) && !is_ours {
+            let path = RepoPath::try_new(name).map_err(GitError::from)?;
+            return Err(PlacesError::NotOurs { path }.into());
+        }
+    }
+    for link in LINKS {
+        let path = RepoPath::try_new(link).expect("the program's own paths are valid");
+        if objects.entry(tree, &path)?.is_some() {
+            return Err(PlacesError::Tracked { path: link }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the blobs that complete the program's own files in `tree`. Nothing changes but what git has of objects.
+pub fn prepare_own_files_in(
+    repository: &Repository,
+    tree: &ObjectId,
+) -> Result<Vec<(RepoPath, ObjectId)>, OwnFilesError> {
+    check_own_places(repository, tree)?;
+    let objects = repository.fetching_objects();
+    let mut missing = Vec::new();
+    for file in OWN_FILES {
+        let path = file.repo_path();
+        let entry = objects.entry(tree, &path)?.filter(|entry| entry.file_mode() == Some(FileMode::Regular));
+        let current = match entry {
+            Some(entry) => Some(objects.read_kind(&entry.id, ObjectKind::Blob, MAX_LENGTH)?),
+            None => None,
+        };
+        missing.extend(file.completed(current.as_deref()).map(|content| (path, content)));
+    }
+    write(repository, missing)
+}
+
+/// Writes the contents of own files as blobs.
+fn write(
+    repository: &Repository,
+    contents: Vec<(RepoPath, Vec<u8>)>,
+) -> Result<Vec<(RepoPath, ObjectId)>, OwnFilesError> {
+    let blobs: Vec<&[u8]> = contents.iter().map(|(_, content)| content.as_slice()).collect();
+    let ids = repository.objects().write_blobs(&blobs)?;
+    Ok(contents.into_iter().map(|(path, _)| path).zip(ids).collect())
+}
+
+/// Checks that git leaves evidence files alone, as far as their names do not matter.
+pub fn check_sample(repository: &Repository, source: AttributeSource) -> Result<(), OwnFilesError> {
     let sample = RepoPath::try_new(format!("{EVIDENCE}/sample.jsonl")).expect("the program's own paths are valid");
-    check_unaltered(repository, &sample)?;
-    let blobs: Vec<&[u8]> = staged.iter().map(|(_, content)| content.as_slice()).collect();
-    let ids = if blobs.is_empty() { Vec::new() } else { repository.objects().write_blobs(&blobs)? };
-    Ok(staged.into_iter().map(|(path, _)| path).zip(ids).collect())
+    check_unaltered(repository, source, &sample)
 }
 
 /// Checks that git leaves the evidence file at `path` alone, on its way into the working tree, back, and into exports.
-pub fn check_unaltered(repository: &Repository, path: &RepoPath) -> Result<(), OwnFilesError> {
+pub fn check_unaltered(repository: &Repository, source: AttributeSource, path: &RepoPath) -> Result<(), OwnFilesError> {
     let names = ALTERING.map(|(name, _)| name);
-    let values = repository.attributes(AttributeSource::WorkTree, &[path], &names)?;
+    let values = repository.attributes(source, &[path], &names)?;
     for ((name, harmless), value) in ALTERING.iter().zip(values.into_iter().flatten()) {
         let value = match value {
             AttributeValue::Unset => continue,
@@ -90,7 +144,10 @@ pub fn check_unaltered(repository: &Repository, path: &RepoPath) -> Result<(), O
             AttributeValue::Set => "set".to_owned(),
             AttributeValue::Value(value) => value.to_string(),
         };
-        let line = repository.attribute_line(path, name)?;
+        let line = match source {
+            AttributeSource::WorkTree => repository.attribute_line(path, name)?,
+            AttributeSource::Index | AttributeSource::Tree(_) => None,
+        };
         return Err(OwnFilesError::Altered { name: (*name).to_owned(), value, line });
     }
     Ok(())

@@ -21,9 +21,9 @@ use git_archive_tomb::journal::JournalError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
-use git_archive_tomb::quote::quote;
+use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::restore::{
-    ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+    BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::search::SearchError;
@@ -397,13 +397,67 @@ impl From<ElsewhereError> for CommandError {
 
 impl From<RestorePlanError> for CommandError {
     fn from(error: RestorePlanError) -> Self {
+        let hint = restore_hint(&error);
         match error {
             RestorePlanError::Git(error) => error.into(),
-            RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
-                Self::from_error(Exit::Failed, &error).hint("restore to another file, by naming one")
+            error => with_hint(Self::from_error(restore_exit(&error), &error), hint.map(str::to_owned)),
+        }
+    }
+}
+
+/// Returns the exit code where an item cannot come back at its path: what leads out of the working tree is more than in the way.
+fn restore_exit(error: &RestorePlanError) -> Exit {
+    if matches!(error, RestorePlanError::ThroughLink { .. }) { Exit::Integrity } else { Exit::Failed }
+}
+
+/// Returns what to do where an item cannot come back at its path.
+fn restore_hint(error: &RestorePlanError) -> Option<&'static str> {
+    match error {
+        RestorePlanError::Git(_) | RestorePlanError::Twice { .. } => None,
+        RestorePlanError::ThroughLink { .. } | RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
+            Some("restore to another file, by naming one")
+        }
+        RestorePlanError::InTheWay { .. } => {
+            Some("restore to another file, by naming one, or replace what is there with `--force`")
+        }
+    }
+}
+
+impl From<BranchPlanError> for CommandError {
+    fn from(error: BranchPlanError) -> Self {
+        /// More are not listed: the count tells.
+        const MAX_LISTED: usize = 20;
+        let shown = |exit| Self::from_error(exit, &error);
+        match error {
+            BranchPlanError::InvalidName { .. } => {
+                shown(Exit::Usage).hint("`git help check-ref-format` says what a name may be")
             }
-            RestorePlanError::InTheWay { .. } => Self::from_error(Exit::Failed, &error)
-                .hint("restore to another file, by naming one, or replace what is there with `--force`"),
+            BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
+            BranchPlanError::Exists { ref name, ref existing } => {
+                let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));
+                shown(Exit::Failed).hint(format!("choose another name: `--branch {}-2`", shell(name.short()))).hint(
+                    format!("see what it has with `git log {branch}`; if nobody needs that: `git branch -D {branch}`"),
+                )
+            }
+            BranchPlanError::CheckedOut { .. } => shown(Exit::Failed).hint("choose another name with `--branch`"),
+            BranchPlanError::Refused { ref refusals } => {
+                let worst = refusals.iter().map(restore_exit).find(|exit| *exit != Exit::Failed);
+                let mut refused = shown(worst.unwrap_or(Exit::Failed));
+                let mut hints: Vec<String> = Vec::new();
+                if let [only] = &refusals[..] {
+                    refused.message = only.to_string();
+                } else {
+                    let causes = refusals.iter().take(MAX_LISTED).map(ToString::to_string);
+                    refused.causes.extend(causes);
+                }
+                for refusal in refusals {
+                    let hint = restore_hint(refusal).map(str::to_owned);
+                    hints.extend(hint.filter(|hint| !hints.contains(hint)));
+                }
+                hints.into_iter().fold(refused, Self::hint)
+            }
+            BranchPlanError::Own(error) => error.into(),
+            BranchPlanError::Git(error) => error.into(),
         }
     }
 }
@@ -429,7 +483,7 @@ impl From<StorePlanError> for CommandError {
                     Ok(path) => path.to_pathspec(),
                     Err(_) => "<path>".to_owned(),
                 },
-                _ => git_archive_tomb::quote::shell(&refusal.path),
+                _ => shell(&refusal.path),
             };
             // One hint for each kind of refusal is enough; attribute lines differ from path to path.
             let hint = refusal.reason.hint(if names_path || refusals.len() == 1 { &path } else { "<path>" });
@@ -466,7 +520,11 @@ where
             OperationError::Published { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
             }
+            OperationError::Change(ChangeError::BranchTaken { .. }) => {
+                Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
+            }
             OperationError::Journal(_)
+            | OperationError::Change(ChangeError::Journal(_))
             | OperationError::Log(_)
             | OperationError::Record(_)
             | OperationError::Evidence(_)

@@ -21,7 +21,7 @@ use git_archive_tomb::config::{
 };
 use git_archive_tomb::evidence::log::OperationsLog;
 use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Status};
-use git_archive_tomb::git::{GitConfig, Repository};
+use git_archive_tomb::git::{GitConfig, Repository, Tracked};
 use git_archive_tomb::id::Sha256;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{Header, Journal, JournalError, Unfinished};
@@ -30,7 +30,7 @@ use git_archive_tomb::operation::git_dir_of;
 use git_archive_tomb::places::{CODEX, CONFIGURATION, LINKS, Places, PlacesError};
 use git_archive_tomb::quote::{quote, unquote};
 use git_archive_tomb::redact::Redactor;
-use git_archive_tomb::restore::{Located, Target, locate};
+use git_archive_tomb::restore::{Located, Target, locate_in};
 use git_archive_tomb::stub::Templates;
 use tracing::{debug, info, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -513,9 +513,9 @@ impl<'a> Session<'a> {
         Ok(Journal::at(self.places.journal()).unfinished()?)
     }
 
-    /// Returns whether an operation changes this working tree.
+    /// Returns whether an operation changes this working tree, or none: what makes a branch can be mended anywhere.
     pub(crate) fn is_here(&self, header: &Header) -> bool {
-        header.git_dir == git_dir_of(&self.repository)
+        header.branch.is_some() || header.git_dir == git_dir_of(&self.repository)
     }
 
     /// Says which operations were stopped half-way, as every command does that does not refuse to run because of them.
@@ -531,8 +531,9 @@ impl<'a> Session<'a> {
     pub(crate) fn refuse_unfinished(&self) -> Result<(), CommandError> {
         for unfinished in self.unfinished()? {
             let text = describe_unfinished(&unfinished);
-            if unfinished.header.as_ref().is_ok_and(|header| !self.is_here(header)) {
+            if unfinished.header.as_ref().is_ok_and(|header| header.branch.is_some() || !self.is_here(header)) {
                 self.output.warn(text);
+                self.output.hint(self.mend_unfinished(&unfinished));
             } else {
                 return Err(CommandError::new(Exit::Failed, text).hint(self.mend_unfinished(&unfinished)));
             }
@@ -567,18 +568,22 @@ impl<'a> Session<'a> {
         git_dir.is_some_and(|git_dir| !self.repository.common_dir().join(git_dir).exists())
     }
 
-    /// Returns what a target on the command line means, as given where the user stands.
-    pub(crate) fn target(&self, target: &OsStr) -> Result<Target, CommandError> {
-        let named = <[u8]>::from_os_str(target).unwrap_or_default();
-        let below_top = self.repository.prefix();
-        // An absolute path is one in the working tree.
-        if let (Some(top), true) = (self.repository.work_tree(), Path::new(target).is_absolute())
-            && let Ok(relative) = Path::new(target).strip_prefix(top)
+    /// Returns what a path on the command line means from where: from the top if it is absolute and in the working tree, else
+    /// from where the user stands.
+    pub(crate) fn below_top<'p>(&'p self, path: &'p OsStr) -> (&'p [u8], &'p [u8]) {
+        if let (Some(top), true) = (self.repository.work_tree(), Path::new(path).is_absolute())
+            && let Ok(relative) = Path::new(path).strip_prefix(top)
         {
             let relative = <[u8]>::from_path(relative).unwrap_or_default();
-            return Ok(Target::parse(if relative.is_empty() { b"." } else { relative }, b"")?);
+            return (if relative.is_empty() { b"." } else { relative }, b"");
         }
-        Ok(Target::parse(named, below_top)?)
+        (<[u8]>::from_os_str(path).unwrap_or_default(), self.repository.prefix())
+    }
+
+    /// Returns what a target on the command line means, as given where the user stands.
+    pub(crate) fn target(&self, target: &OsStr) -> Result<Target, CommandError> {
+        let (named, prefix) = self.below_top(target);
+        Ok(Target::parse(named, prefix)?)
     }
 
     /// Returns the items that a target on the command line means.
@@ -587,13 +592,33 @@ impl<'a> Session<'a> {
         archive: Option<&mut AnyArchive>,
         target: &OsStr,
     ) -> Result<Vec<Located>, CommandError> {
+        self.locate_in(Tracked::here(&self.repository)?, archive, target)
+    }
+
+    /// Returns the items that a target on the command line means in what is tracked there.
+    pub(crate) fn locate_in(
+        &self,
+        tracked: Tracked,
+        archive: Option<&mut AnyArchive>,
+        target: &OsStr,
+    ) -> Result<Vec<Located>, CommandError> {
         let target = self.target(target)?;
-        Ok(locate(&self.repository, archive, &self.known_origin()?, &self.repo_name()?, &target)?)
+        Ok(locate_in(&self.repository, tracked, archive, &self.known_origin()?, &self.repo_name()?, &target)?)
     }
 
     /// Returns the one item that a target means, where one is needed.
     pub(crate) fn locate_one(&self, archive: Option<&mut AnyArchive>, target: &OsStr) -> Result<Located, CommandError> {
-        let mut located = self.locate(archive, target)?;
+        self.locate_one_in(Tracked::here(&self.repository)?, archive, target)
+    }
+
+    /// Returns the one item that a target means in what is tracked there, where one is needed.
+    pub(crate) fn locate_one_in(
+        &self,
+        tracked: Tracked,
+        archive: Option<&mut AnyArchive>,
+        target: &OsStr,
+    ) -> Result<Located, CommandError> {
+        let mut located = self.locate_in(tracked, archive, target)?;
         match (located.pop(), located.is_empty()) {
             (Some(only), true) => Ok(only),
             _ => Err(CommandError::new(
@@ -602,6 +627,23 @@ impl<'a> Session<'a> {
             )
             .hint("name one stub's path, or a tombstone")),
         }
+    }
+
+    /// Returns the remote to which a new branch would be pushed: the configured one, else `origin`, else the only one.
+    pub(crate) fn push_remote(&self) -> Result<Option<String>, CommandError> {
+        let config = self.git_config()?;
+        if let Some(remote) = config.get_str("remote.pushDefault") {
+            return Ok(Some(remote.to_owned()));
+        }
+        let name = |key: &BString| {
+            let name = key.strip_prefix(b"remote.")?.strip_suffix(b".url")?;
+            Some(name.to_str().ok()?.to_owned())
+        };
+        let mut remotes: Vec<String> = config.entries().iter().filter_map(|entry| name(&entry.key)).collect();
+        remotes.sort();
+        remotes.dedup();
+        let origin = remotes.iter().find(|remote| *remote == "origin");
+        Ok(origin.or(if remotes.len() == 1 { remotes.first() } else { None }).cloned())
     }
 
     /// Returns the one item that a target means as the archive has it.

@@ -80,7 +80,7 @@ impl Objects {
     }
 
     /// Syncs the folders that name what git wrote and synced.
-    fn sync_folders(&self, ids: &[ObjectId]) -> Result<(), GitError> {
+    pub(super) fn sync_folders(&self, ids: &[ObjectId]) -> Result<(), GitError> {
         let loose = ids.iter().map(|id| self.folder().join(&id.to_string()[..2]));
         let mut folders: Vec<PathBuf> = loose.chain([self.folder().join("pack"), self.folder().to_owned()]).collect();
         folders.sort();
@@ -89,6 +89,19 @@ impl Objects {
             crate::fs::sync_dir(folder).map_err(not_synced(folder))?;
         }
         Ok(())
+    }
+
+    /// Syncs all folders that name loose objects or packs, whatever was written to them.
+    pub(super) fn sync_all_folders(&self) -> Result<(), GitError> {
+        let entries = std::fs::read_dir(self.folder()).map_err(not_synced(self.folder()))?;
+        for entry in entries {
+            let path = entry.map_err(not_synced(self.folder()))?.path();
+            let is_loose = path.file_name().is_some_and(|name| name.len() == 2) && path.is_dir();
+            if is_loose {
+                crate::fs::sync_dir(&path).map_err(not_synced(&path))?;
+            }
+        }
+        self.sync_folders(&[])
     }
 }
 

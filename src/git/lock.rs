@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-use super::{FileKind, GitError, Repository, Root, TreeEntry, command};
+use super::{FileKind, GitError, ObjectFormat, Repository, Root, Stages, TreeEntry, command};
 use crate::fault;
 use crate::id::Sha256;
 use crate::item::RepoPath;
@@ -91,24 +91,32 @@ impl<'a> IndexLock<'a> {
 
     /// Changes the copy, in one child.
     pub fn update(&self, updates: &[IndexUpdate]) -> Result<(), GitError> {
-        let null = self.repository.object_format().null_id();
-        let mut lines = Vec::new();
-        let mut skipped = Vec::new();
-        for update in updates {
-            let facts = match &update.entry {
-                Some(entry) => format!("{:o} {}\t", entry.mode, entry.id),
-                None => format!("0 {null}\t"),
-            };
-            lines.extend([facts.as_bytes(), update.path.as_bytes(), b"\0"].concat());
-            if update.entry.is_some() && update.skip_worktree {
-                skipped.extend([update.path.as_bytes(), b"\0"].concat());
-            }
-        }
+        let lines = index_info(updates, self.repository.object_format());
+        let skips = |update: &&IndexUpdate| update.entry.is_some() && update.skip_worktree;
+        let skipped: Vec<u8> =
+            updates.iter().filter(skips).flat_map(|update| [update.path.as_bytes(), b"\0"].concat()).collect();
         self.run("update-index", &["update-index", "-z", "--index-info"], &lines)?;
         if !skipped.is_empty() {
             self.run("update-index", &["update-index", "-z", "--skip-worktree", "--stdin"], &skipped)?;
         }
         Ok(())
+    }
+
+    /// Puts paths into conflict in the copy: each with the versions that it has, the common ancestor's, ours and theirs.
+    pub fn update_conflicts(&self, conflicts: &[(&RepoPath, Stages)]) -> Result<(), GitError> {
+        let null = self.repository.object_format().null_id();
+        let mut lines = Vec::new();
+        for (path, stages) in conflicts {
+            lines.extend([format!("0 {null}\t").as_bytes(), path.as_bytes(), b"\0"].concat());
+            for (entry, stage) in stages.iter().zip(1..).filter_map(|(entry, stage)| Some((entry.as_ref()?, stage))) {
+                let facts = format!("{:o} {} {stage}\t", entry.mode, entry.id);
+                lines.extend([facts.as_bytes(), path.as_bytes(), b"\0"].concat());
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.run("update-index", &["update-index", "-z", "--index-info"], &lines)
     }
 
     /// Writes the copy's files at `paths` into a staging folder, as git checks them out: with their modes, links, line
@@ -247,6 +255,19 @@ pub fn remove_stale_lock(repository: &Repository, note: &str) -> Result<bool, Gi
     }
     std::fs::remove_file(&lock).map_err(|source| GitError::Io { action: "remove", path: lock, source })?;
     Ok(true)
+}
+
+/// Returns what `git update-index -z --index-info` is told to make these changes.
+pub(super) fn index_info(updates: &[IndexUpdate], format: ObjectFormat) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for update in updates {
+        let facts = match &update.entry {
+            Some(entry) => format!("{:o} {}\t", entry.mode, entry.id),
+            None => format!("0 {}\t", format.null_id()),
+        };
+        lines.extend([facts.as_bytes(), update.path.as_bytes(), b"\0"].concat());
+    }
+    lines
 }
 
 /// Returns what the names of all files of a lock with this note have in common, and no others.

@@ -46,19 +46,17 @@ impl Repository {
             }
         }
         let (text, rest) = message.split_at(end);
-        let mut completed = text.to_vec();
-        if !text.ends_with(b"\n") {
-            completed.push(b'\n');
-        }
-        if present.is_empty() {
-            completed.push(b'\n');
-        }
-        for trailer in new {
-            completed.extend_from_slice(trailer.as_bytes());
-            completed.push(b'\n');
-        }
-        completed.extend_from_slice(rest);
-        Ok(completed)
+        Ok([with_trailers(text, !present.is_empty(), new).as_slice(), rest].concat())
+    }
+
+    /// Returns a message that nobody edits with `trailers` at its end, but for those that it has. No line of it is a comment,
+    /// as none is to `git commit -m`, and blanks are where git would leave them.
+    pub fn finished_message(&self, message: &[u8], trailers: &[String]) -> Result<Vec<u8>, GitError> {
+        let mut command = self.git().read_command(&["stripspace"]);
+        let text = command::run("stripspace", &mut command, message)?.ok("stripspace")?;
+        let present = self.trailers_of(&text)?;
+        let is_new = |trailer: &&String| !present.iter().any(|line| line.trim() == trailer.as_bytes());
+        Ok(with_trailers(&text, !present.is_empty(), trailers.iter().filter(is_new).collect()))
     }
 
     /// Returns whether git will take the message for none, and not commit: there is nothing but comments, or nothing but
@@ -82,6 +80,22 @@ impl Repository {
         let mut command = self.git().read_command(&["stripspace", "--strip-comments"]);
         command::run("stripspace", &mut command, before_scissors(message))?.ok("stripspace")
     }
+}
+
+/// Returns `text` with new trailers at its end: with those that it has, or as a paragraph of their own.
+fn with_trailers(text: &[u8], has_trailers: bool, new: Vec<&String>) -> Vec<u8> {
+    let mut completed = text.to_vec();
+    if !text.ends_with(b"\n") {
+        completed.push(b'\n');
+    }
+    if !has_trailers {
+        completed.push(b'\n');
+    }
+    for trailer in new {
+        completed.extend_from_slice(trailer.as_bytes());
+        completed.push(b'\n');
+    }
+    completed
 }
 
 /// Returns the part of a message that is one.

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod blobs;
+mod branch;
 mod command;
 mod commit;
 mod config;
@@ -14,6 +15,7 @@ mod error;
 mod holders;
 mod index;
 mod lock;
+mod merge;
 mod message;
 mod objects;
 mod pathspec;
@@ -22,20 +24,25 @@ mod repository;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod tree;
 mod upstream;
 mod worktree;
 
 pub use attributes::{AttributeLine, AttributeSource, AttributeValue, attribute_pattern, attribute_pattern_below};
+pub use branch::BranchName;
 pub use commit::{Commit, History};
 pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;
 pub use holders::{Held, Holder};
-pub use index::{IndexChanges, IndexEntry, WorkState};
+pub use index::{IndexChanges, IndexEntry, Stages, WorkState};
 pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_lock_note};
+pub use merge::{Merged, Unfinished, UnfinishedKind};
 pub use objects::{Object, ObjectKind, Objects};
 pub use pathspec::{Expansion, Untracked};
 pub use repository::{Head, ObjectFormat, Reference, Repository};
+pub use tracked::Tracked;
+pub(crate) use tracked::literal;
 pub(crate) use tree::Tree;
 pub use tree::{Change, MODE_FOLDER, MODE_SUBMODULE, TreeDiff, TreeEntry, TreeWalk};
 pub use worktree::{FileIdentity, FileKind, Root};

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice};
 
 use super::index::LIST_INDEX;
-use super::{GitError, IndexEntry, Repository, TreeEntry, command};
+use super::lock::index_info;
+use super::repository::parse_id;
+use super::{GitError, IndexEntry, IndexUpdate, Repository, TreeEntry, command};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 
@@ -108,7 +110,7 @@ impl Repository {
 
 /// An index of our own, made from a tree and gone when dropped.
 ///
-/// It is outside the repository: what only reads (a hook above all) leaves nothing in there, killed at whatever moment.
+/// What only reads (a hook above all) has it outside the repository, and leaves nothing in there, killed at whatever moment.
 pub(crate) struct ScratchIndex<'a> {
     repository: &'a Repository,
     path: PathBuf,
@@ -117,18 +119,46 @@ pub(crate) struct ScratchIndex<'a> {
 
 impl<'a> ScratchIndex<'a> {
     pub(crate) fn of_tree(repository: &'a Repository, tree: &ObjectId) -> Result<Self, GitError> {
-        let folder = tempfile::Builder::new().prefix("archive-tomb-index-").tempdir();
-        let folder = folder.map_err(|source| GitError::Io {
-            action: "make a temporary index in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        Self::of_tree_in(repository, tree, &std::env::temp_dir())
+    }
+
+    /// Makes one in `folder`, which is made where it is missing.
+    pub(crate) fn of_tree_in(repository: &'a Repository, tree: &ObjectId, folder: &Path) -> Result<Self, GitError> {
+        let failed = |source| GitError::Io { action: "make a temporary index in", path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix("archive-tomb-index-").tempdir_in(folder).map_err(failed)?;
         let index = Self { repository, path: folder.path().join("index"), _folder: folder };
         let plain = ["core.splitIndex=false", "index.sparse=false", "core.fsync=none"];
         let mut command = repository.git().command(&plain, &["read-tree", &tree.to_string()]);
         command.env("GIT_INDEX_FILE", index.path());
         command::run("read-tree", &mut command, b"")?.ok("read-tree")?;
         Ok(index)
+    }
+
+    /// Makes changes.
+    pub(crate) fn update(&self, updates: &[IndexUpdate]) -> Result<(), GitError> {
+        let lines = index_info(updates, self.repository.object_format());
+        let mut command = self.command(&["update-index", "-z", "--index-info"]);
+        command::run("update-index", &mut command, &lines)?.ok("update-index").map(drop)
+    }
+
+    /// Writes the index as a tree and returns its id. Durable on return, as far as the blobs are.
+    pub(crate) fn write_tree(&self) -> Result<ObjectId, GitError> {
+        // A clone with a filter lacks blobs that stay as they are; whoever adds one has seen that it is here.
+        let mut command = self.command(&["write-tree", "--missing-ok"]);
+        let answer = command::run("write-tree", &mut command, b"")?.ok("write-tree")?;
+        let tree = parse_id(answer.trim_end()).ok_or(GitError::UnexpectedAnswer { command: "write-tree" })?;
+        self.repository.objects().sync_all_folders()?;
+        Ok(tree)
+    }
+
+    /// Returns a command that works on this index.
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        // What serves the next look at a working tree is of no use here.
+        let plain = ["core.fsync=all", "core.splitIndex=false", "core.untrackedCache=false", "core.fsmonitor=false"];
+        let mut command = self.repository.git().command(&plain, arguments);
+        command.env("GIT_INDEX_FILE", self.path());
+        command
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::Timestamp;
 use crate::fault;
 use crate::fs;
+use crate::git::BranchName;
 use crate::id::OperationId;
 
 const PLAN: &str = "plan.json";
@@ -90,11 +91,14 @@ pub struct Header {
     pub id: OperationId,
     /// The command that began it, such as `store`.
     pub command: String,
+    /// The branch that it makes, if it makes one: it then belongs to no working tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchName>,
     /// When it began.
     pub started: Timestamp,
     /// Who began it.
     pub actor: String,
-    /// The git directory of the working tree that it changes, quoted and relative to the common one: empty for the main
+    /// The git directory of the working tree that it changes, or where it began, quoted and relative to the common one: empty for the main
     /// working tree, `worktrees/<name>` for a linked one. So a repository that was moved knows its operations.
     pub git_dir: String,
     /// The top of that working tree when it began, for people.
@@ -400,6 +404,7 @@ mod tests {
             version: FormatVersion,
             id: OperationId::generate(),
             command: "store".to_owned(),
+            branch: None,
             started: Timestamp::now(),
             actor: "A <a@example.org>".to_owned(),
             git_dir: String::new(),

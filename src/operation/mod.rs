@@ -6,6 +6,7 @@
 
 mod error;
 mod heads;
+mod landing;
 mod recover;
 
 use std::error::Error;
@@ -16,23 +17,23 @@ use bstr::ByteVec;
 
 pub use error::OperationError;
 pub use heads::HeadsError;
+pub use landing::NewBranch;
 pub use recover::{OrphanError, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo};
 
+use landing::LandingChange;
+
 use crate::archive::{AnyArchive, Event};
-use crate::change::{
-    ChangeError, FileChange, OwnFilesError, TreeChange, check_unaltered, prepare_own_files, remove_unfinished, stage,
-    withdraw_evidence, withdraw_own_files,
-};
+use crate::change::{ChangeError, FileChange, OwnFilesError, check_unaltered, log_evidence, prepare_own_files, stage};
 use crate::clock::Timestamp;
 use crate::evidence::log::{LogError, OperationsLog, records};
 use crate::evidence::record::{Action, Level, Record, Status};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
-use crate::git::{GitError, IndexLock, Repository, Root};
-use crate::id::{OperationId, Sha256};
+use crate::git::{AttributeSource, GitError, IndexLock, Repository, Root};
+use crate::id::{ObjectId, OperationId, Sha256};
 use crate::item::RepoPath;
 use crate::journal::{ActiveOperation, FormatVersion, Header, Journal};
-use crate::places::{OWN_FILES, Places};
+use crate::places::Places;
 use crate::quote::quote;
 use crate::redact::Redactor;
 
@@ -94,12 +95,18 @@ pub trait Operation {
     /// What is to be done, as the journal keeps it.
     type Plan: serde::Serialize;
 
-    /// What the journal calls the command.
-    const COMMAND: &'static str;
     /// The action of its records.
     const ACTION: Action;
     /// The action of the record of its failure.
     const FAILURE: Action;
+
+    /// Returns what the journal calls the command.
+    fn command(&self) -> &'static str;
+
+    /// Returns the branch that the change is a commit on; `None` where it is one of the working tree and its index.
+    fn branch(&self) -> Option<&NewBranch> {
+        None
+    }
 
     /// Returns the facts.
     fn facts(&self) -> &Facts;
@@ -110,7 +117,7 @@ pub trait Operation {
     /// Returns how many paths the operation is about.
     fn paths(&self) -> usize;
 
-    /// Does what comes before the evidence, under the index lock, and returns the records. Nothing in the tree changes.
+    /// Does what comes before the evidence, under the index lock if there is one, and returns the records. Nothing in the tree changes.
     fn produce(&mut self, context: &mut OperationContext<'_>, resumed: bool) -> Result<Vec<Record>, Self::Error>;
 
     /// Writes the blobs that come into the tree, and returns the files that change. It follows from plan and evidence.
@@ -120,6 +127,16 @@ pub trait Operation {
         records: &[Record],
         evidence: &Sha256,
     ) -> Result<Vec<FileChange>, Self::Error>;
+
+    /// Returns the message of the commit, where the change is one. It follows from plan and evidence.
+    fn message(
+        &mut self,
+        _context: &mut OperationContext<'_>,
+        _records: &[Record],
+        _evidence: &Sha256,
+    ) -> Result<Vec<u8>, Self::Error> {
+        Ok(Vec::new())
+    }
 
     /// Brings the archive's rows to their final state and adds the events: the last step.
     fn settle(
@@ -144,11 +161,13 @@ pub struct Outcome {
     pub evidence: Sha256,
     /// Paths that were left as they are, because something else stands there now.
     pub left: Vec<RepoPath>,
+    /// The commit that the change is, if it is one.
+    pub commit: Option<ObjectId>,
 }
 
 /// Runs a new operation to its end.
 ///
-/// An error, or an interruption, before the tree has changed takes everything back; after a later error the operation
+/// An error, or an interruption, before the tree has changed, or the branch is there, takes everything back; after a later error the operation
 /// waits to be finished or undone.
 pub fn execute<O: Operation>(
     context: &mut OperationContext<'_>,
@@ -156,14 +175,20 @@ pub fn execute<O: Operation>(
 ) -> Result<Outcome, OperationError<O::Error>> {
     let facts = operation.facts();
     let op = facts.op;
+    let place = match operation.branch() {
+        // Made in whatever working tree, or in none.
+        Some(_) => context.repository.work_tree().unwrap_or(context.repository.git_dir()),
+        None => context.repository.require_work_tree()?,
+    };
     let header = Header {
         version: FormatVersion,
         id: op,
-        command: O::COMMAND.to_owned(),
+        command: operation.command().to_owned(),
+        branch: operation.branch().map(|branch| branch.name.clone()),
         started: facts.started,
         actor: facts.actor.clone(),
         git_dir: git_dir_of(context.repository),
-        work_tree: context.repository.require_work_tree()?.display().to_string(),
+        work_tree: place.display().to_string(),
         paths: operation.paths(),
     };
     // A log that cannot be opened is met here, where nothing has begun.
@@ -203,7 +228,7 @@ pub fn stage_own_files(repository: &Repository) -> Result<bool, OwnFilesError> {
 pub fn add_own_file(repository: &Repository, path: &RepoPath, bytes: &[u8]) -> Result<(), OwnFilesError> {
     let lock = IndexLock::acquire(repository, "a new file")?;
     let mut files = prepare_own_files(repository)?;
-    check_unaltered(repository, path)?;
+    check_unaltered(repository, AttributeSource::WorkTree, path)?;
     let root = Root::open(repository.require_work_tree()?)?;
     let mut add = || {
         root.write(path, bytes)?;
@@ -239,15 +264,9 @@ fn run_steps<O: Operation>(
     let facts = operation.facts().clone();
     announce(context.log, &facts, O::ACTION, operation.paths(), resumed)?;
     fault::point("intent");
-    let lock = IndexLock::acquire(context.repository, &lock_note(facts.op))?;
-    fault::point("lock");
+    let mut landing = landing::open(context, operation.branch(), active, resumed)?;
     let saved = saved_evidence(active)?;
-    if resumed {
-        let evidence = saved.as_ref().map(|(evidence, _)| evidence.path());
-        let own = OWN_FILES.map(|file| file.repo_path());
-        remove_unfinished(context.repository, own.iter().chain(&evidence))?;
-    }
-    let own = prepare_own_files(context.repository)?;
+    landing.prepare(saved.as_ref().map(|(evidence, _)| evidence))?;
     fault::point("own");
     check_interrupted(context)?;
     // Also where the evidence is there already: so what it says is in the archive, whatever happened to that since.
@@ -256,34 +275,36 @@ fn run_steps<O: Operation>(
     let (evidence, records) = if let Some(saved) = saved {
         saved
     } else {
-        let heads = heads::of_index(context.repository, context.places)?;
+        let heads = heads::of(context.repository, landing.tracked(), context.places)?;
         let evidence = NewEvidenceFile::build(produced, heads)?;
         // Attributes can be meant for this very name or folder, which was not known before.
-        check_unaltered(context.repository, &evidence.path())?;
+        landing.check_unaltered(&evidence.path())?;
         active.save(EVIDENCE, evidence.bytes())?;
         let records = evidence.records()?;
         (evidence, records)
     };
     fault::point("evidence");
-    let change = TreeChange {
-        repository: context.repository,
-        lock,
-        op: facts.op,
+    landing.publish(&evidence)?;
+    log_evidence(context.log, facts.op, &evidence, resumed)?;
+    let files = operation.changes(context, &records, evidence.sha256()).map_err(OperationError::Command)?;
+    let message = operation.message(context, &records, evidence.sha256()).map_err(OperationError::Command)?;
+    let landed = landing.apply(LandingChange {
         evidence: &evidence,
-        resumed,
+        files: &files,
+        message: &message,
         interrupted: context.interrupted,
         touching: &mut || *touched = true,
-    };
-    change.publish_evidence(context.log)?;
-    let files = operation.changes(context, &records, evidence.sha256()).map_err(OperationError::Command)?;
-    if resumed {
-        remove_unfinished(context.repository, files.iter().map(|file| &file.path))?;
-    }
-    let left = change.apply(&files, &own)?;
+    })?;
     let events: Vec<Event> = evidence.lines().into_iter().map(Event::from_line).collect::<Result<_, _>>()?;
     operation.settle(context, &records, &events).map_err(OperationError::Command)?;
     fault::point("settled");
-    Ok(Outcome { records, evidence_path: evidence.path(), evidence: *evidence.sha256(), left })
+    Ok(Outcome {
+        records,
+        evidence_path: evidence.path(),
+        evidence: *evidence.sha256(),
+        left: landed.left,
+        commit: landed.commit,
+    })
 }
 
 /// Writes the intent into the operations log, where an operation that is finished may have it already.
@@ -318,13 +339,8 @@ fn take_back<O: Operation>(
 ) -> Result<(), OperationError<O::Error>> {
     let saved = saved_evidence(&active)?;
     // The program's own files may also be those of another operation, which has the lock then.
-    match IndexLock::acquire(context.repository, &lock_note(active.id())) {
-        Ok(_lock) => {
-            if let Some((evidence, _)) = &saved {
-                withdraw_evidence(context.repository, evidence)?;
-            }
-            withdraw_own_files(context.repository, context.places)?;
-        }
+    match landing::open(context, operation.branch(), &active, false) {
+        Ok(landing) => landing.withdraw(saved.as_ref().map(|(evidence, _)| evidence))?,
         Err(GitError::IndexLocked { .. }) if saved.is_none() => {}
         Err(error) => return Err(error.into()),
     }
@@ -358,9 +374,4 @@ fn saved_evidence<E: Error>(
     let evidence = NewEvidenceFile::from_bytes(bytes)?;
     let records = evidence.records()?;
     Ok(Some((evidence, records)))
-}
-
-/// Returns the note in `index.lock` while operation `op` has it: so a left-over one is known to be ours.
-fn lock_note(op: OperationId) -> String {
-    format!("operation {op}")
 }

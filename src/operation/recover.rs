@@ -4,20 +4,19 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
-use super::{Facts, Operation, OperationContext, OperationError, Outcome, close, lock_note, run_steps, saved_evidence};
+use super::landing::{self, lock_note};
+use super::{Facts, Operation, OperationContext, OperationError, Outcome, close, run_steps, saved_evidence};
 use crate::archive::{ArchiveError, Event, PendingOperation};
-use crate::change::{literal, remove_unfinished, revert, withdraw_evidence, withdraw_own_files};
 use crate::clock::Timestamp;
 use crate::evidence::format::{EvidenceFileName, MAX_FILE_LENGTH};
 use crate::evidence::log::{LogError, OperationsLog};
 use crate::evidence::record::{Action, RecordError, Status};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
-use crate::git::{GitError, IndexLock, ObjectKind, remove_stale_lock};
+use crate::git::{GitError, ObjectKind, literal, remove_stale_lock};
 use crate::id::Sha256;
 use crate::item::RepoPath;
 use crate::journal::{ActiveOperation, Header, Journal};
-use crate::places::OWN_FILES;
 
 /// Finishes an operation that was stopped: runs it again from its journal, and records that. After an error it is as
 /// unfinished as before.
@@ -27,7 +26,7 @@ pub fn finish<O: Operation>(
     active: ActiveOperation,
 ) -> Result<Outcome, OperationError<O::Error>> {
     let facts = operation.facts().clone();
-    remove_stale_lock(context.repository, &lock_note(facts.op))?;
+    landing::release(context, operation.branch(), facts.op)?;
     let outcome = run_steps(context, operation, &active, true, &mut false)?;
     let event = recovery(&facts, Status::Finished, operation.paths())?;
     if let Some(archive) = &mut context.archive {
@@ -48,30 +47,25 @@ pub fn undo<O: Operation>(
     active: ActiveOperation,
 ) -> Result<Vec<RepoPath>, OperationError<O::Error>> {
     let facts = operation.facts().clone();
-    remove_stale_lock(context.repository, &lock_note(facts.op))?;
+    landing::release(context, operation.branch(), facts.op)?;
     // Held to the end, so that nobody stages the evidence meanwhile.
-    let lock = IndexLock::acquire(context.repository, &lock_note(facts.op))?;
-    fault::point("lock");
-    remove_unfinished(context.repository, &OWN_FILES.map(|file| file.repo_path()))?;
+    let landing = landing::open(context, operation.branch(), &active, true)?;
+    let saved = saved_evidence(&active)?;
     let mut left = Vec::new();
-    if let Some((evidence, records)) = saved_evidence(&active)? {
-        let path = evidence.path();
-        if let Some(held) = context.repository.holders(&literal(&path))?.into_iter().next() {
+    if let Some((evidence, records)) = &saved {
+        if let Some(held) = context.repository.holders(&literal(&evidence.path()))?.into_iter().next() {
             return Err(OperationError::Published { op: facts.op, holder: held.holder.to_string() });
         }
-        let files = operation.changes(context, &records, evidence.sha256()).map_err(OperationError::Command)?;
-        remove_unfinished(context.repository, files.iter().map(|file| &file.path).chain([&path]))?;
-        left = revert(context.repository, &lock, &files)?;
-        withdraw_evidence(context.repository, &evidence)?;
-        fault::point("withdrawn");
+        let files = operation.changes(context, records, evidence.sha256()).map_err(OperationError::Command)?;
+        left = landing.revert(evidence, &files)?;
     }
-    withdraw_own_files(context.repository, context.places)?;
+    landing.withdraw(saved.as_ref().map(|(evidence, _)| evidence))?;
     let event = recovery(&facts, Status::Undone, operation.paths())?;
     operation.withdraw(context, &event).map_err(OperationError::Command)?;
     fault::point("recovery-event");
     OperationsLog::open(context.log)?.append(&[event.line])?;
     fault::point("recovery");
-    drop(lock);
+    drop(landing);
     close(facts.op, active)?;
     Ok(left)
 }

@@ -6,19 +6,21 @@ use bstr::ByteSlice;
 
 use super::Wanted;
 use crate::archive::{AnyArchive, ArchiveError, StoredItem};
-use crate::change::literal;
 use crate::evidence::format::{EvidenceFileName, read};
 use crate::evidence::record::{Action, Record};
-use crate::git::{GitError, IndexEntry, Repository};
+use crate::git::{GitError, IndexEntry, Repository, Tracked};
 use crate::id::{ObjectId, Sha256, Tombstone};
-use crate::item::{FileMode, RepoPath};
+use crate::item::{FileMode, RepoPath, RepoPathError};
 use crate::places;
 use crate::quote::quote;
 use crate::stub::Stub;
-use crate::survey::{FoundStub, StubContent, stubs_among};
+use crate::survey::{FoundStub, StubContent, stubs_of};
 
 /// How many items a prefix may mean before it is enough to say that it means several.
 const MAX_AMBIGUOUS: usize = 8;
+
+/// The most blobs that are fetched to see whether they are stubs.
+const MAX_FETCHED: usize = 16;
 
 /// What a user names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub enum Target {
 pub struct Located {
     /// What is known of it.
     pub wanted: Wanted,
-    /// The stub that stands for it in the index, if there is one.
+    /// The stub that stands for it in what is tracked, if there is one.
     pub stub: Option<StubPlace>,
     /// Its row in the archive, if there is one that this clone sees.
     pub stored: Option<StoredItem>,
@@ -47,7 +49,7 @@ pub struct Located {
 pub struct StubPlace {
     /// Its path, which is another than the item's where it was moved.
     pub path: RepoPath,
-    /// Its index entry.
+    /// Its entry.
     pub entry: IndexEntry,
 }
 
@@ -125,17 +127,8 @@ impl Target {
         if let Some(tombstone) = named.to_str().ok().and_then(|text| text.parse().ok()) {
             return Ok(Self::Tombstone(tombstone));
         }
-        let path = resolve(named, prefix)
-            .filter(|_| !named.starts_with(b"/"))
-            .ok_or_else(|| LocateError::NoStub { path: quote(named).into_owned() })?;
-        let path = if path.is_empty() {
-            None
-        } else {
-            Some(
-                RepoPath::try_new(path)
-                    .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?,
-            )
-        };
+        let path = path_below_top(named, prefix)
+            .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?;
         let may_be_prefix = (8..36).contains(&named.len())
             && named.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte) || *byte == b'-');
         Ok(match path {
@@ -145,60 +138,115 @@ impl Target {
     }
 }
 
-/// Joins a path that a user gave to where he stands, resolving `.` and `..`; `None` if it leads above the top.
-fn resolve(named: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+/// Returns the path that `named` means, as given at `prefix` below the top of the working tree; `None` is the top. `.` and
+/// `..` are resolved.
+pub fn path_below_top(named: &[u8], prefix: &[u8]) -> Result<Option<RepoPath>, RepoPathError> {
+    if named.starts_with(b"/") {
+        return RepoPath::try_new(named).map(Some);
+    }
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in prefix.split(|byte| *byte == b'/').chain(named.split(|byte| *byte == b'/')) {
         match part {
             b"" | b"." => {}
-            b".." => drop(parts.pop()?),
+            b".." => {
+                // Refused: it leads above the top.
+                if parts.pop().is_none() {
+                    return RepoPath::try_new(named).map(Some);
+                }
+            }
             part => parts.push(part),
         }
     }
-    Some(parts.join(&b'/'))
+    if parts.is_empty() { Ok(None) } else { RepoPath::try_new(parts.join(&b'/')).map(Some) }
 }
 
-/// Returns the items that `target` means, in the order of their paths.
+/// Returns the items that `target` means, in the order of their paths: stubs and evidence are those of `tracked`.
 ///
 /// `repo` is this repository's name, as far as it is known: a stub of another one's item is refused.
-pub fn locate(
+pub fn locate_in(
     repository: &Repository,
+    tracked: Tracked,
     mut archive: Option<&mut AnyArchive>,
     origin: &str,
     repo: &str,
     target: &Target,
 ) -> Result<Vec<Located>, LocateError> {
+    let place = Place { repository, tracked };
     let tombstone = match target {
         Target::Tombstone(tombstone) => *tombstone,
         Target::Prefix(prefix, path) => match by_prefix(archive.as_deref_mut(), origin, prefix)? {
             Some(tombstone) => tombstone,
-            None => match by_prefix_in_tree(repository, prefix)? {
+            None => match by_prefix_in_tree(place, prefix)? {
                 Some(tombstone) => tombstone,
                 None => {
-                    return by_path(repository, archive, origin, repo, Some(path)).map_err(|error| match error {
+                    return by_path(place, archive, origin, repo, Some(path)).map_err(|error| match error {
                         LocateError::NoStub { .. } => LocateError::NoSuchTombstone { target: prefix.clone() },
                         error => error,
                     });
                 }
             },
         },
-        Target::Path(path) => return by_path(repository, archive, origin, repo, path.as_ref()),
+        Target::Path(path) => return by_path(place, archive, origin, repo, path.as_ref()),
     };
-    Ok(vec![by_tombstone(repository, archive, origin, &tombstone)?])
+    Ok(vec![by_tombstone(place, archive, origin, &tombstone)?])
+}
+
+/// Where stubs and evidence are looked for.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    repository: &'a Repository,
+    tracked: Tracked,
+}
+
+impl Place<'_> {
+    /// Returns the stubs at or below `path`; all without one.
+    fn stubs(self, path: Option<&RepoPath>) -> Result<Vec<FoundStub>, GitError> {
+        let entries = self.tracked.entries(self.repository, path)?;
+        if self.tracked != Tracked::Index && self.repository.is_partial() {
+            self.fetch_blobs(&entries)?;
+        }
+        stubs_of(self.repository, self.tracked, entries)
+    }
+
+    /// Returns all stubs, but for those that a filter left out of the clone.
+    fn stubs_here(self) -> Result<Vec<FoundStub>, GitError> {
+        stubs_of(self.repository, self.tracked, self.tracked.entries(self.repository, None)?)
+    }
+
+    /// Sees to it that what a filter left out of the clone is here, since nobody may have checked this tree out: a few blobs
+    /// are fetched. Many, one by one, would take for ever.
+    fn fetch_blobs(self, entries: &[IndexEntry]) -> Result<(), GitError> {
+        let files = entries.iter().filter(|entry| entry.entry.file_mode() == Some(FileMode::Regular));
+        let ids: Vec<ObjectId> = files.map(|entry| entry.entry.id).collect();
+        let here = self.repository.objects().contains(&ids)?;
+        let missing: Vec<&ObjectId> = ids.iter().zip(here).filter(|(_, here)| !here).map(|(id, _)| id).collect();
+        match missing[..] {
+            [first, ..] if missing.len() > MAX_FETCHED => Err(self.repository.objects().missing(first)),
+            _ => missing.into_iter().try_for_each(|id| self.repository.fetching_objects().header(id).map(drop)),
+        }
+    }
+
+    /// Returns the evidence files.
+    fn evidence(self) -> Result<Vec<(EvidenceFileName, ObjectId)>, GitError> {
+        let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
+        let entries = self.tracked.entries(self.repository, Some(&folder))?.into_iter();
+        Ok(entries
+            .filter(|entry| FileMode::from_bits(entry.entry.mode) == Some(FileMode::Regular))
+            .filter_map(|entry| Some((EvidenceFileName::parse_path(&entry.path).ok()?, entry.entry.id)))
+            .collect())
+    }
 }
 
 /// Returns the items of the stubs at or below `path`.
 fn by_path(
-    repository: &Repository,
+    place: Place<'_>,
     archive: Option<&mut AnyArchive>,
     origin: &str,
     repo: &str,
     path: Option<&RepoPath>,
 ) -> Result<Vec<Located>, LocateError> {
-    let pathspecs: Vec<_> = path.map(literal).into_iter().collect();
-    let entries = repository.tracked_entries(&pathspecs)?;
     let mut stubs = Vec::new();
-    for FoundStub { entry, content } in stubs_among(repository, entries)? {
+    for FoundStub { entry, content } in place.stubs(path)? {
         match content {
             StubContent::Stub(parsed) => stubs.push((entry, parsed.stub)),
             StubContent::Newer => return Err(LocateError::NewerStub { path: entry.path }),
@@ -209,7 +257,7 @@ fn by_path(
         Some(archive) => archive.items(&stubs.iter().map(|(_, stub)| stub.tombstone).collect::<Vec<_>>())?,
         None => HashMap::new(),
     };
-    let mut told = Told { repository, files: None, items: HashMap::new() };
+    let mut told = Told { place, files: None, items: HashMap::new() };
     let (mut located, mut foreign) = (Vec::new(), None);
     for (entry, stub) in stubs {
         // Not removed: two stubs may name one item.
@@ -243,7 +291,7 @@ fn by_path(
 
 /// Returns the item of a tombstone: from the archive, a stub, or evidence.
 fn by_tombstone(
-    repository: &Repository,
+    place: Place<'_>,
     archive: Option<&mut AnyArchive>,
     origin: &str,
     tombstone: &Tombstone,
@@ -253,11 +301,11 @@ fn by_tombstone(
         None => None,
     };
     let hint = stored.as_ref().map(|stored| &stored.item.path);
-    let stub = find_stub(repository, tombstone, hint)?;
+    let stub = find_stub(place, tombstone, hint)?;
     let wanted = match (&stored, &stub) {
         (Some(stored), _) => Wanted::from(stored),
         // Evidence knows better than a stub, which anybody may have edited.
-        (None, stub) => find_in_evidence(repository, |found| found == tombstone)?
+        (None, stub) => find_in_evidence(place, |found| found == tombstone)?
             .or_else(|| stub.as_ref().map(|(_, wanted)| wanted.clone()))
             .ok_or_else(|| LocateError::NoSuchTombstone { target: tombstone.to_string() })?,
     };
@@ -283,26 +331,25 @@ fn disagreement(of_stub: &Wanted, known: &Wanted) -> Option<&'static str> {
 
 /// Finds the stub of a tombstone: where its file stood, else anywhere.
 fn find_stub(
-    repository: &Repository,
+    place: Place<'_>,
     tombstone: &Tombstone,
     hint: Option<&RepoPath>,
 ) -> Result<Option<(StubPlace, Wanted)>, GitError> {
-    let search = |pathspecs: &[bstr::BString]| -> Result<Option<(StubPlace, Wanted)>, GitError> {
-        let found = stubs_among(repository, repository.tracked_entries(pathspecs)?)?;
-        Ok(found.into_iter().find_map(|found| match found.content {
+    let among = |found: Vec<FoundStub>| {
+        found.into_iter().find_map(|found| match found.content {
             StubContent::Stub(parsed) if parsed.stub.tombstone == *tombstone => {
                 let place = StubPlace { path: found.entry.path.clone(), entry: found.entry };
                 Some((place, Wanted::from(&parsed.stub)))
             }
             _ => None,
-        }))
+        })
     };
-    if let Some(hint) = hint
-        && let Some(found) = search(&[literal(hint)])?
+    if hint.is_some()
+        && let Some(found) = among(place.stubs(hint)?)
     {
         return Ok(Some(found));
     }
-    search(&[])
+    Ok(among(place.stubs_here()?))
 }
 
 /// Returns the one item whose tombstone starts with `prefix`, going by the archive.
@@ -314,10 +361,10 @@ fn by_prefix(archive: Option<&mut AnyArchive>, origin: &str, prefix: &str) -> Re
     one_of(prefix, candidates)
 }
 
-/// Returns the one item whose tombstone starts with `prefix`, going by the evidence in the index.
-fn by_prefix_in_tree(repository: &Repository, prefix: &str) -> Result<Option<Tombstone>, LocateError> {
+/// Returns the one item whose tombstone starts with `prefix`, going by the tracked evidence.
+fn by_prefix_in_tree(place: Place<'_>, prefix: &str) -> Result<Option<Tombstone>, LocateError> {
     let mut candidates = Vec::new();
-    find_in_evidence(repository, |tombstone| {
+    find_in_evidence(place, |tombstone| {
         if tombstone.to_string().starts_with(prefix) && !candidates.contains(tombstone) {
             candidates.push(*tombstone);
         }
@@ -334,14 +381,11 @@ fn one_of(prefix: &str, candidates: Vec<Tombstone>) -> Result<Option<Tombstone>,
     }
 }
 
-/// Returns what the first `ARCHIVE` record in the index's evidence whose tombstone `wanted` picks tells of its item.
-fn find_in_evidence(
-    repository: &Repository,
-    mut wanted: impl FnMut(&Tombstone) -> bool,
-) -> Result<Option<Wanted>, GitError> {
-    for (name, id) in evidence_files(repository)? {
+/// Returns what the first `ARCHIVE` record in the tracked evidence whose tombstone `wanted` picks tells of its item.
+fn find_in_evidence(place: Place<'_>, mut wanted: impl FnMut(&Tombstone) -> bool) -> Result<Option<Wanted>, GitError> {
+    for (name, id) in place.evidence()? {
         let mut found = None;
-        archived_in(repository, &name, &id, |record| {
+        archived_in(place.repository, &name, &id, |record| {
             if found.is_none() && record.tombstone.as_ref().is_some_and(&mut wanted) {
                 found = Wanted::from_record(record);
             }
@@ -351,16 +395,6 @@ fn find_in_evidence(
         }
     }
     Ok(None)
-}
-
-/// Returns the evidence files of the tree.
-fn evidence_files(repository: &Repository) -> Result<Vec<(EvidenceFileName, ObjectId)>, GitError> {
-    let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
-    let entries = repository.tracked_entries(&[literal(&folder)])?.into_iter();
-    Ok(entries
-        .filter(|entry| FileMode::from_bits(entry.entry.mode) == Some(FileMode::Regular))
-        .filter_map(|entry| Some((EvidenceFileName::parse_path(&entry.path).ok()?, entry.entry.id)))
-        .collect())
 }
 
 /// Hands each `ARCHIVE` record of an evidence file to `each`.
@@ -379,9 +413,9 @@ fn archived_in(
     Ok(())
 }
 
-/// What the evidence of the tree tells of items, read when it is first asked for.
+/// What the tracked evidence tells of items, read when it is first asked for.
 struct Told<'a> {
-    repository: &'a Repository,
+    place: Place<'a>,
     files: Option<Vec<(EvidenceFileName, ObjectId)>>,
     items: HashMap<Sha256, HashMap<Tombstone, Wanted>>,
 }
@@ -392,11 +426,11 @@ impl Told<'_> {
         if !self.items.contains_key(&stub.evidence) {
             let files = match &mut self.files {
                 Some(files) => files,
-                none => none.insert(evidence_files(self.repository)?),
+                none => none.insert(self.place.evidence()?),
             };
             let mut items = HashMap::new();
             for (name, id) in files.iter().filter(|(name, _)| name.matches(&stub.evidence)) {
-                archived_in(self.repository, name, id, |record| {
+                archived_in(self.place.repository, name, id, |record| {
                     items.extend(Wanted::from_record(record).map(|wanted| (wanted.tombstone, wanted)));
                 })?;
             }

@@ -282,7 +282,8 @@ pub fn find_recorded(objects: &Objects, wanted: &Wanted) -> Result<Option<Object
     Ok(None)
 }
 
-fn is_wanted(objects: &Objects, wanted: &Wanted, object: &ObjectId) -> Result<bool, GitError> {
+/// Returns whether `object` is a blob of the wanted bytes.
+pub(super) fn is_wanted(objects: &Objects, wanted: &Wanted, object: &ObjectId) -> Result<bool, GitError> {
     match objects.header(object) {
         Ok((ObjectKind::Blob, size)) if size == wanted.size => {}
         Ok(_) | Err(GitError::MissingObject { .. }) => return Ok(false),

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::change::literal;
 use crate::evidence::format::{Entry, EvidenceFileName, Facts, FileError, read};
-use crate::git::{Change, GitError, Repository, TreeEntry};
+use crate::git::{Change, GitError, Repository, TreeEntry, literal};
 use crate::id::{ObjectId, Sha256};
 use crate::item::{FileMode, RepoPath};
 use crate::places;

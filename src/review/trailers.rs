@@ -33,6 +33,11 @@ impl Trailers {
         Self::of(repository, &added(repository, Scope::Staged)?)
     }
 
+    /// Returns those of an operation's evidence that is in no index.
+    pub fn of_operation(tombstones: impl IntoIterator<Item = Tombstone>, evidence: Sha256) -> Self {
+        Self { tombstones: tombstones.into_iter().collect(), digests: vec![evidence] }
+    }
+
     fn of(repository: &Repository, evidence: &[Evidence]) -> Result<Self, ReviewError> {
         let mut trailers = Self::default();
         for evidence in evidence {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, RefusalReason, StoreOptions, records};
-use crate::change::{Before, Expected, Standing, index_entries_of, standings};
+use crate::change::{Before, Expected, FileChange, Standing, Versions, index_entries_of, standings};
 use crate::clock::Timestamp;
 use crate::evidence::record::RecordError;
 use crate::git::{
@@ -18,6 +18,7 @@ use crate::id::{ObjectId, OperationId, Tombstone};
 use crate::item::{Date, FileMode, Kind, Reason, Referent, RepoPath};
 use crate::operation::Facts;
 use crate::places;
+use crate::restore::Wanted;
 use crate::stub::{self, FileType, Parsed, Style, classify};
 use crate::survey::{StubContent, stubs_among};
 
@@ -54,6 +55,12 @@ pub struct StorePlan {
     pub items: Vec<PlannedItem>,
     /// Paths that are stubs already.
     pub skipped: Vec<SkippedPath>,
+    /// Items whose stubs the new ones replace: their files came back, changed.
+    #[serde(default)]
+    pub replaced: Vec<Wanted>,
+    /// Changes of other paths that belong to it.
+    #[serde(default)]
+    pub also: Vec<FileChange>,
 }
 
 /// One path that is going to be archived.
@@ -75,6 +82,9 @@ pub struct PlannedItem {
     pub language: Option<String>,
     /// Its media type, where known, as recorded.
     pub mime: Option<String>,
+    /// The conflict that its stub ends, if it is in one.
+    #[serde(default)]
+    pub conflict: Option<Versions>,
     /// What its name and bytes say of it; looked up again after a stop.
     #[serde(skip)]
     pub file_type: Option<FileType>,
@@ -93,7 +103,10 @@ impl PlannedItem {
 
     /// Returns the same for a change of the tree.
     pub fn before(&self) -> Before {
-        Before::Exactly { staged: self.staged, working: self.archived() }
+        match self.conflict {
+            Some(versions) => Before::Conflict(versions),
+            None => Before::Exactly { staged: self.staged, working: self.archived() },
+        }
     }
 
     fn archived(&self) -> TreeEntry {
@@ -204,6 +217,8 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
         style: options.style,
         items,
         skipped,
+        replaced: Vec::new(),
+        also: Vec::new(),
     };
     for item in &plan.items {
         records::longest(&plan, item)
@@ -337,6 +352,10 @@ fn standing_as_committed(
                 kept.push(Candidate { dirty: true, ..candidate });
                 continue;
             }
+            Standing::Conflicted if options.in_conflict => {
+                kept.push(candidate);
+                continue;
+            }
             _ if options.keep => {
                 kept.push(candidate);
                 continue;
@@ -387,6 +406,7 @@ fn look_at(
         kind: options.kind.unwrap_or(file_type.kind),
         language: options.language.clone().or_else(|| file_type.language.map(str::to_owned)),
         mime: options.mime.clone().or_else(|| file_type.mime.map(str::to_owned)),
+        conflict: None,
         file_type: Some(file_type),
     };
     Ok((path, Content::Ordinary(item)))

@@ -1,9 +1,9 @@
 //! Where evidence stands in a tree, and which names a file system may take for such a place.
 
 use bstr::ByteSlice;
-use unicode_normalization::UnicodeNormalization;
 
 pub(super) use crate::evidence::format::{OPS_FOLDER as EVIDENCE_FOLDER, top_of as evidence_top};
+use crate::places::is_taken_for;
 
 /// The components of an evidence folder, from its top.
 const PARTS: [&str; 3] = [".codex", "evidence", "ops"];
@@ -43,37 +43,6 @@ pub(super) fn is_imposter(path: &[u8]) -> bool {
         let exact = parts[start..].iter().zip(PARTS).take(alike).all(|(part, name)| *part == name.as_bytes());
         !exact && alike >= if start == 0 { 1 } else { PARTS.len() }
     })
-}
-
-/// Returns whether some file system takes `component` for `name` (lower-case ASCII), or it is that.
-///
-/// File systems fold case and Unicode forms, HFS+ skips code points that are not shown, NTFS drops trailing dots and
-/// blanks and what follows a colon, and gives names that begin with a dot a short form.
-fn is_taken_for(component: &[u8], name: &str) -> bool {
-    let stem = component.split(|byte| *byte == b':').next().unwrap_or_default();
-    if stem.is_ascii() {
-        let stem = stem.trim_end_with(|character| matches!(character, '.' | ' '));
-        return stem.eq_ignore_ascii_case(name.as_bytes())
-            || name.strip_prefix('.').is_some_and(|rest| {
-                stem.strip_suffix(b"~1").is_some_and(|short| short.eq_ignore_ascii_case(rest.as_bytes()))
-            });
-    }
-    let Ok(stem) = std::str::from_utf8(stem) else { return false };
-    let visible = stem.chars().filter(|character| !is_ignorable(*character));
-    let folded: String =
-        visible.nfkc().flat_map(char::to_lowercase).filter(|character| !is_ignorable(*character)).collect();
-    folded.trim_end_matches(['.', ' ']) == name
-}
-
-/// Returns whether Unicode calls `character` default-ignorable (`DerivedCoreProperties.txt`, Unicode 16).
-fn is_ignorable(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 #[cfg(test)]

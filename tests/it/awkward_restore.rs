@@ -139,7 +139,7 @@ fn no_link_is_followed_on_the_way_to_a_path() {
     symlink(world.at("outside").path, repo.path.join("src/legacy")).unwrap();
     for target in ["src/legacy/old.py", &whole, "src/legacy"] {
         for force in [&[][..], &["--force"]] {
-            let said = refused(&repo, &[&[target], force].concat(), 1);
+            let said = refused(&repo, &[&[target], force].concat(), 5);
             assert!(said.contains("src/legacy/old.py"), "{said}");
             assert_eq!(std::fs::read_dir(world.at("outside").path).unwrap().count(), 0, "{target} {force:?}");
         }

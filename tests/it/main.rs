@@ -27,6 +27,7 @@ mod hammer;
 mod histories;
 mod hooks;
 mod hostile;
+mod hostile_archive;
 mod listing;
 mod main_job;
 mod messages;

@@ -158,7 +158,7 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
         let active = journal.resume(header.id)?;
         let left = match header.command.as_str() {
             Store::COMMAND => recover_store(remedy, active, session)?,
-            InPlace::COMMAND => recover_restore(remedy, active, session)?,
+            InPlace::COMMAND | InPlace::ON_BRANCH => recover_restore(remedy, active, session)?,
             other => {
                 return Err(CommandError::new(
                     Exit::Usage,

@@ -229,6 +229,7 @@ fn options(arguments: &StoreArguments, session: &Session<'_>) -> Result<StoreOpt
         style: arguments.stub.map_or_else(|| Ok(session.config()?.stub.style), Ok::<_, CommandError>)?,
         keep: arguments.keep,
         allow_dirty: arguments.allow_dirty,
+        in_conflict: false,
     })
 }
 

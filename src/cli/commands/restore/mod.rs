@@ -1,5 +1,7 @@
 //! `restore`: brings items back.
 
+mod branch;
+
 use std::ffi::{OsStr, OsString};
 
 use bstr::ByteVec;
@@ -8,7 +10,7 @@ use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenM
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
 use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
-use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
+use git_archive_tomb::id::{ObjectId, OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, RepoPath};
 use git_archive_tomb::operation::{OperationContext, Outcome, execute};
 use git_archive_tomb::quote::quote;
@@ -17,6 +19,8 @@ use git_archive_tomb::restore::{
 };
 use serde::Serialize;
 use tracing::{error, info};
+
+use branch::BranchArguments;
 
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
@@ -30,7 +34,8 @@ use crate::cli::view::PathView;
 /// Bring an item back, bit for bit
 ///
 /// Without OUTPUT the file comes back where its stub stands and is staged with its evidence; with OUTPUT its bytes go
-/// there, `-` being standard output. Where there is no archive, or it lacks the item, git's own history is asked.
+/// there, `-` being standard output. With `--branch` the file is committed with its evidence on a new branch instead,
+/// and OUTPUT is a path in the repository. Where there is no archive, or it lacks the item, git's own history is asked.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
     /// A tombstone, at least 8 characters of one, the path of a stub, or a folder (every stub below it)
@@ -43,11 +48,13 @@ pub(crate) struct RestoreArguments {
     #[arg(short, long)]
     force: bool,
     /// Put the archived bytes back as they are, without git's checkout conversion (line ends, `ident`)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "branch")]
     raw: bool,
     /// Take the bytes from here only
     #[arg(long, value_enum, value_name = "SOURCE")]
     from: Option<SourceArgument>,
+    #[command(flatten)]
+    commit: BranchArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,9 +76,10 @@ pub(crate) fn run(arguments: &RestoreArguments, session: &mut Session<'_>) -> Re
     };
     session.act(run.record(Action::Restore));
     let mut archive = None;
-    let restored = match &arguments.output {
-        None => run.in_place(arguments, session, &mut archive),
-        Some(output) => run.elsewhere(arguments, output, session, &mut archive),
+    let restored = match (&arguments.commit.branch, &arguments.output) {
+        (Some(name), _) => run.on_branch(arguments, name, session, &mut archive),
+        (None, None) => run.in_place(arguments, session, &mut archive),
+        (None, Some(output)) => run.elsewhere(arguments, output, session, &mut archive),
     };
     restored.map_err(|failure| match failure {
         Failure::Recorded(error) => error,
@@ -121,6 +129,10 @@ struct RestoredView {
     source: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Sha256>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<ObjectId>,
     status: &'static str,
 }
 
@@ -135,6 +147,8 @@ impl RestoredView {
             output: None,
             source: None,
             evidence: None,
+            branch: None,
+            commit: None,
             status,
         }
     }
@@ -169,10 +183,23 @@ impl RestoreRun {
         }
         session.places.create()?;
         session.places.link(session.is_default_archive()?)?;
+        let outcome = self.carry_out(plan.clone(), session, archive.as_deref_mut())?;
+        print_restored(&plan, &outcome, session)?;
+        Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// Carries a plan out that says where the items come back.
+    fn carry_out(
+        &self,
+        plan: RestorePlan,
+        session: &Session<'_>,
+        archive: Option<&mut AnyArchive>,
+    ) -> Result<Outcome, Failure> {
         let (log, origin) = (session.operations_log()?, session.origin()?);
         let redactor = session.config()?.redactor();
         let only_item = if let [item] = &plan.items[..] { Some(item.wanted.tombstone) } else { None };
-        let backend = archive.as_deref().map(Archive::backend);
+        let backend = archive.as_deref().map(Archive::backend).map(str::to_owned);
+        let backend = backend.as_deref();
         self.log_started(only_item, backend);
         let bar = Progress::count("restoring", plan.items.len() as u64, session.output.quiet);
         let (mut done, mut decompression, mut write) = (0, 0.0, 0.0);
@@ -182,15 +209,11 @@ impl RestoreRun {
             write += delivered.write_ms;
             bar.set(done);
         };
-        let mut operation = InPlace {
-            plan: plan.clone(),
-            scratch: session.places.scratch(self.op),
-            metrics: self.metrics,
-            progress: &mut progress,
-        };
+        let mut operation =
+            InPlace { plan, scratch: session.places.scratch(self.op), metrics: self.metrics, progress: &mut progress };
         let mut context = OperationContext {
             repository: &session.repository,
-            archive: archive.as_deref_mut(),
+            archive,
             places: &session.places,
             log: &log,
             origin: &origin,
@@ -205,8 +228,7 @@ impl RestoreRun {
         })?;
         drop(bar);
         self.log_finished(only_item, backend, decompression, write);
-        print_restored(&plan, &outcome, session)?;
-        Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
+        Ok(outcome)
     }
 
     /// Gives one item's bytes to a file or to standard output.
@@ -370,17 +392,21 @@ fn print_restored(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<'
             session.output.line(&item.path)?;
         }
     }
-    let from_history = outcome.records.iter().filter(|record| record.source == Some(Source::History)).count();
-    let source = match from_history {
-        0 => String::new(),
-        all if all == outcome.records.len() => " from git's history".to_owned(),
-        some => format!(", {some} of them from git's history"),
-    };
     session.output.say(format_args!(
-        "restored {}{source}; files and evidence are staged, commit them with `git commit`",
-        counted(outcome.records.len() - outcome.left.len(), "file")
+        "restored {}{}; files and evidence are staged, commit them with `git commit`",
+        counted(outcome.records.len() - outcome.left.len(), "file"),
+        from_history(&outcome.records),
     ));
     Ok(())
+}
+
+/// Returns what is said of how many came from git's history.
+fn from_history(records: &[Record]) -> String {
+    match records.iter().filter(|record| record.source == Some(Source::History)).count() {
+        0 => String::new(),
+        all if all == records.len() => " from git's history".to_owned(),
+        some => format!(", {some} of them from git's history"),
+    }
 }
 
 /// Warns where an item may be destroyed soon.
