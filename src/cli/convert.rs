@@ -29,6 +29,7 @@ use git_archive_tomb::restore::{
     BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::search::SearchError;
 use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
@@ -133,6 +134,16 @@ impl From<MigrateError> for CommandError {
             }
         };
         Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<SearchError> for CommandError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Archive(error) => error.into(),
+            error @ SearchError::Spool(_) => Self::from_error(Exit::Failed, &error)
+                .hint("make room in the folder for temporary files, or name another one with `TMPDIR`"),
+        }
     }
 }
 

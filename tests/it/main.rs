@@ -24,6 +24,7 @@ mod differential;
 mod docs;
 mod export;
 mod faults;
+mod grep;
 mod hammer;
 mod histories;
 mod hooks;

@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod evidence;
 pub(crate) mod export;
+pub(crate) mod grep;
 pub(crate) mod health_check;
 pub(crate) mod hooks;
 pub(crate) mod init;
