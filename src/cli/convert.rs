@@ -5,7 +5,9 @@
 use std::convert::Infallible;
 use std::error::Error;
 
+use bstr::ByteSlice;
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
+use git_archive_tomb::batch::{BatchError, ResultsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -28,6 +30,7 @@ use git_archive_tomb::restore::{
     BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::search::SearchError;
 use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
@@ -132,6 +135,16 @@ impl From<MigrateError> for CommandError {
             }
         };
         Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<SearchError> for CommandError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Archive(error) => error.into(),
+            error @ SearchError::Spool(_) => Self::from_error(Exit::Failed, &error)
+                .hint("make room in the folder for temporary files, or name another one with `TMPDIR`"),
+        }
     }
 }
 
@@ -445,9 +458,14 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
                 let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));
-                shown(Exit::Failed).hint(format!("choose another name: `--branch {}-2`", shell(name.short()))).hint(
-                    format!("see what it has with `git log {branch}`; if nobody needs that: `git branch -D {branch}`"),
-                )
+                // Below a branch there is no room for another.
+                let is_below = name.reference().len() > existing.len();
+                let free =
+                    if is_below { name.short().replace("/", "-") } else { [name.short().as_bytes(), b"-2"].concat() };
+                // Deleting it is nothing to suggest: it may be anybody's work.
+                shown(Exit::Failed)
+                    .hint(format!("choose another name: `--branch {}`", shell(&free)))
+                    .hint(format!("see what is there: `git log {branch}`"))
             }
             BranchPlanError::CheckedOut { .. } => shown(Exit::Failed).hint("choose another name with `--branch`"),
             BranchPlanError::Refused { ref refusals } => {
@@ -593,12 +611,13 @@ where
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
             }
             OperationError::Journal(_)
-            | OperationError::Change(ChangeError::Journal(_))
             | OperationError::Log(_)
             | OperationError::Record(_)
             | OperationError::Evidence(_)
             | OperationError::Heads(_)
-            | OperationError::Change(ChangeError::Log(_)) => Self::from_error(Exit::Failed, &error),
+            | OperationError::Change(ChangeError::Log(_) | ChangeError::Journal(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
         }
     }
 }
@@ -813,5 +832,37 @@ fn with_hint(error: CommandError, hint: Option<String>) -> CommandError {
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+impl From<ResultsError> for CommandError {
+    fn from(error: ResultsError) -> Self {
+        let (exit, hint) = match &error {
+            ResultsError::Missing { .. } | ResultsError::Malformed { .. } => (Exit::Usage, None),
+            ResultsError::NotResults { .. } => (Exit::Usage, Some("name another file")),
+            ResultsError::Newer { .. } => {
+                (Exit::Usage, Some("go on with the version of git-archive-tomb that began the batch"))
+            }
+            ResultsError::OtherManifest { .. } => {
+                (Exit::Usage, Some("a batch is resumed with the very manifest that it was begun with"))
+            }
+            ResultsError::Unfinished { .. } => {
+                (Exit::Failed, Some("go on with that batch with `--resume`, or keep these results in another file"))
+            }
+            ResultsError::Read { .. } | ResultsError::Write { .. } => (Exit::Failed, None),
+        };
+        with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+impl From<BatchError> for CommandError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Log(error) => error.into(),
+            BatchError::Results(error) => error.into(),
+            error @ (BatchError::Record(_) | BatchError::Sync { .. } | BatchError::Thread(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! From what the user names to the items it means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bstr::ByteSlice;
 
@@ -37,7 +37,7 @@ pub enum Target {
 }
 
 /// An item that a target means.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Located {
     /// What is known of it.
     pub wanted: Wanted,
@@ -358,6 +358,62 @@ pub(crate) fn confirm(
         Some((with, field)) => Err(LocateError::Mismatch { path: path.clone(), with, field }),
         None => Ok(wanted),
     }
+}
+
+/// Returns the items of many tombstones: from the archive, then from the tracked evidence, then from
+/// stubs. Those that are nowhere are left out.
+///
+/// Only where they are asked for are stubs looked for that stand for items known already, and held against these.
+pub fn locate_tombstones(
+    repository: &Repository,
+    tracked: Tracked,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    tombstones: &[Tombstone],
+    with_stubs: bool,
+) -> Result<HashMap<Tombstone, Located>, LocateError> {
+    let place = Place { repository, tracked };
+    let mut located = HashMap::with_capacity(tombstones.len());
+    if let Some(archive) = archive {
+        let items = archive.items(tombstones)?.into_iter().filter(|(_, stored)| stored.is_visible_to(origin));
+        located.extend(items.map(|(tombstone, stored)| {
+            (tombstone, Located { wanted: Wanted::from(&stored), stub: None, stored: Some(stored) })
+        }));
+    }
+    let mut missing: HashSet<Tombstone> = tombstones.iter().copied().filter(|id| !located.contains_key(id)).collect();
+    if !missing.is_empty() {
+        for (name, id) in place.evidence()? {
+            archived_in(repository, &name, &id, |record| {
+                if record.tombstone.is_some_and(|tombstone| missing.contains(&tombstone))
+                    && let Some(wanted) = Wanted::from_record(record)
+                {
+                    missing.remove(&wanted.tombstone);
+                    located.insert(wanted.tombstone, Located { wanted, stub: None, stored: None });
+                }
+            })?;
+        }
+    }
+    if !missing.is_empty() || with_stubs {
+        for found in place.stubs_here()? {
+            let StubContent::Stub(parsed) = found.content else { continue };
+            let (tombstone, of_stub) = (parsed.stub.tombstone, Wanted::from(&parsed.stub));
+            let stub = || Some(StubPlace { path: found.entry.path.clone(), entry: found.entry.clone() });
+            match located.get_mut(&tombstone) {
+                Some(known) if with_stubs && known.stub.is_none() => {
+                    if let Some(field) = disagreement(&of_stub, &known.wanted) {
+                        let with = if known.stored.is_some() { "the archive" } else { "its evidence" };
+                        return Err(LocateError::Mismatch { path: found.entry.path, with, field });
+                    }
+                    known.stub = stub();
+                }
+                None if missing.contains(&tombstone) => {
+                    located.insert(tombstone, Located { wanted: of_stub, stub: stub(), stored: None });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(located)
 }
 
 /// Returns on what a stub does not agree with what is known of its item.

@@ -1,0 +1,290 @@
+//! Many items at once: what is checked first, what comes back, what is recorded, and what a stop leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use crate::common::{Repo, Run, World, assert_shown};
+
+/// A repository whose files of `src/legacy` and `docs` are archived and committed; their tombstones by path.
+fn archived(world: &World) -> (Repo<'_>, BTreeMap<String, String>) {
+    let repo = world.sample("app");
+    symlink("old.py", repo.path.join("src/legacy/link")).unwrap();
+    repo.commit_all("a link");
+    let stored = repo.tomb_ok(&["store", "docs", "src/legacy"]).json();
+    repo.commit("archive");
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let tombstones = stored.iter().map(|row| (text(row, "path"), text(row, "tombstone"))).collect();
+    (repo, tombstones)
+}
+
+/// Writes a manifest that puts each item below `folder`, and returns the rows.
+fn manifest(repo: &Repo<'_>, tombstones: &BTreeMap<String, String>, folder: &str) -> Vec<Value> {
+    let row = |(path, tombstone)| json!({"tombstone": tombstone, "output": format!("{folder}/{path}")});
+    let rows: Vec<Value> = tombstones.iter().map(row).collect();
+    repo.write("manifest.json", json!({"items": rows}).to_string());
+    rows
+}
+
+/// Returns a results file.
+fn results(repo: &Repo<'_>, path: &str) -> Value {
+    serde_json::from_slice(&repo.read(path)).unwrap()
+}
+
+/// Returns the one results file that is named by the time.
+fn default_results(repo: &Repo<'_>) -> String {
+    let names = repo.tree().into_keys().filter(|name| name.starts_with("batch_restore_"));
+    let names: Vec<_> = names.collect();
+    let [name] = &names[..] else { panic!("{names:?}") };
+    assert!(name.len() == "batch_restore_20251017_132236.json".len() && name.ends_with(".json"), "{name}");
+    name.clone()
+}
+
+/// Returns the statuses in a results file.
+fn statuses(results: &Value) -> Vec<&str> {
+    results["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap()).collect()
+}
+
+/// Returns the records in the operations log that one of `actions` made.
+fn records(repo: &Repo<'_>, actions: &[&str]) -> Vec<Value> {
+    let text = repo.read_text(".git/archive-tomb/archive_ops.jsonl");
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| actions.contains(&record["action"].as_str().unwrap())).collect()
+}
+
+/// Returns what stands at the paths of `tombstones` below `folder`, mode and all.
+fn restored(repo: &Repo<'_>, folder: &str) -> BTreeMap<String, String> {
+    let tree = repo.below(folder).tree();
+    tree.into_iter().filter(|(_, content)| content != "folder").collect()
+}
+
+/// Returns what the archived files were.
+fn originals(repo: &Repo<'_>) -> BTreeMap<String, String> {
+    let copy = repo.sibling("original");
+    copy.git(&["checkout", "-q", "HEAD^", "--", "."]);
+    let mut tree = copy.tree();
+    tree.retain(|path, content| content != "folder" && (path.starts_with("docs/") || path.starts_with("src/legacy/")));
+    std::fs::remove_dir_all(copy.path).unwrap();
+    tree
+}
+
+#[test]
+fn all_items_come_back_where_the_manifest_says() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    let index = repo.look().index;
+    let run = repo.tomb(&["batch-restore", "manifest.json", "--by", "ops", "--results", "results.json"]);
+    assert_shown!(&world, run, @"");
+    assert_eq!(restored(&repo, "out"), originals(&repo));
+    assert_eq!(repo.look().index, index);
+
+    let results = results(&repo, "results.json");
+    assert_eq!(statuses(&results), ["success"; 4]);
+    let first = &results["items"][0];
+    assert_eq!(first["item"], json!({"tombstone": tombstones["docs/old.md"], "output": "out/docs/old.md"}));
+    assert!(first["duration_ms"].is_number() && first["decompression_ms"].is_number() && first["write_ms"].is_number());
+    assert_eq!((&first["attempts"], &first["error"]), (&json!(1), &Value::Null));
+
+    let done = records(&repo, &["RESTORE"]);
+    let outputs: BTreeSet<_> = done.iter().map(|record| record["output"].as_str().unwrap()).collect();
+    assert_eq!((done.len(), outputs.len()), (4, 4));
+    assert!(done.iter().all(|record| record["op"] == results["op"] && record["actor"] == "ops"));
+    let batch = records(&repo, &["BATCH_RESTORE"]);
+    let told: Vec<_> = batch.iter().map(|record| (&record["status"], &record["count"])).collect();
+    assert_eq!(told, [(&json!("intent"), &json!(4)), (&json!("done"), &json!(4))]);
+    // The archive has the same records, and knows that the items were given back.
+    let shown = repo.tomb_ok(&["show", &tombstones["docs/old.md"], "--json"]).stdout_text();
+    assert!(shown.contains("\"restored_at\":\"") && shown.contains("\"RESTORE\""), "{shown}");
+}
+
+#[test]
+fn what_is_there_already_is_a_success_and_is_not_written_again() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "results.json"]);
+    let before = std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap();
+    let run = repo.tomb(&["batch-restore", "manifest.json", "--results", "results.json", "--json"]);
+    assert_shown!(&world, run, @"");
+    assert_eq!(std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap(), before);
+    assert_eq!(records(&repo, &["RESTORE"]).len(), 4);
+}
+
+#[test]
+fn a_dry_run_checks_the_manifest_and_touches_nothing() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    let before = repo.look();
+    // Not even the archive: there is none at this place.
+    let nowhere = repo.with("CODEX_ARCHIVE_URL", "sqlite:////nowhere/archive.sqlite");
+    let run = nowhere.tomb(&["batch-restore", "manifest.json", "--dry-run"]);
+    assert_shown!(&world, run, @"");
+    assert_eq!(repo.look(), before);
+    assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_before_anything_is_written() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let item = &tombstones["docs/old.md"];
+    let before = repo.look();
+    let refused = |text: &str| {
+        let run = repo.tomb_with_input(&["batch-restore", "-"], text.as_bytes());
+        assert_eq!(repo.look(), before);
+        run
+    };
+    let shape = format!("tombstone,output,actor\nxyz,a,\n{item},,\n{item},b\n{},c,\n", item.to_uppercase());
+    assert_shown!(&world, refused(&shape), @"");
+    let rows = ["a", "../b", "./a", "a/b", ".git/hooks/pre-commit", ".codex/archive.toml", "/etc", "x/"];
+    let outputs: String =
+        rows.iter().map(|output| format!("{}\n", json!({"tombstone": item, "output": output}))).collect();
+    assert_shown!(&world, refused(&outputs), @"");
+    let unknown = item.replace(|digit: char| digit.is_ascii_digit(), "0");
+    let unknown =
+        format!("{}\n{}\n", json!({"tombstone": item, "output": "a"}), json!({"tombstone": unknown, "output": "b"}));
+    assert_shown!(&world, refused(&unknown), @"");
+    assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
+}
+
+#[test]
+fn the_first_failure_stops_what_is_left_unless_it_is_to_carry_on() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    repo.write("out/docs/old.md", "somebody's");
+    let stopped = repo.tomb(&["batch-restore", "manifest.json", "--results", "stopped.json", "--max-concurrent", "1"]);
+    assert_shown!(&world, stopped, @"");
+    let first = results(&repo, "stopped.json");
+    assert_eq!(statuses(&first), ["failed", "skipped", "skipped", "skipped"]);
+    assert_eq!(repo.read_text("out/docs/old.md"), "somebody's");
+
+    let on = repo.tomb(&["batch-restore", "manifest.json", "--results", "on.json", "--continue-on-error"]);
+    assert_shown!(&world, on, @"");
+    let second = results(&repo, "on.json");
+    assert_eq!(statuses(&second), ["failed", "success", "success", "success"]);
+    assert_eq!(second["summary"]["failed"], 1);
+    let failed = records(&repo, &["RESTORE_FAIL"]);
+    assert_eq!(failed.len(), 2);
+    assert!(failed.iter().all(|record| record["tombstone"] == tombstones["docs/old.md"].as_str()));
+
+    // With the obstacle gone, going on does what is left and nothing else.
+    std::fs::remove_file(repo.path.join("out/docs/old.md")).unwrap();
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--resume", "on.json"]);
+    let third = results(&repo, "on.json");
+    assert_eq!(statuses(&third), ["success"; 4]);
+    assert_eq!(third["op"], second["op"]);
+    assert_eq!(restored(&repo, "out"), originals(&repo));
+    assert_eq!(records(&repo, &["RESTORE"]).len(), 4);
+}
+
+#[test]
+fn unknown_items_fail_by_themselves_where_it_is_to_carry_on() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let unknown = "00000000-0000-5000-8000-000000000000";
+    let rows = format!("tombstone,output\n{unknown},a\n{},b\n", tombstones["docs/old.md"]);
+    repo.write("manifest.csv", rows);
+    let run = repo.tomb(&["batch-restore", "manifest.csv", "--continue-on-error", "--results", "r.json"]);
+    assert_shown!(&world, run, @"");
+    assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success"]);
+}
+
+#[test]
+fn a_later_row_may_be_the_first() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    let run = repo.tomb(&["batch-restore", "manifest.json", "--resume-from", "3"]);
+    let name = default_results(&repo);
+    assert!(run.stderr_text().contains("Progress: 4/4 (100%)"), "{run}");
+    assert_eq!(statuses(&results(&repo, &name)), ["skipped", "skipped", "success", "success"]);
+    assert_eq!(run.code, Some(0));
+    repo.tomb(&["batch-restore", "manifest.json", "--resume-from", "5"]).exits(2);
+    repo.tomb(&["batch-restore", "manifest.json", "--resume-from", "0"]).exits(2);
+}
+
+#[test]
+fn rows_name_their_own_actors() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let (one, other) = (&tombstones["docs/old.md"], &tombstones["src/legacy/old.py"]);
+    let rows = json!([
+        {"tombstone": one, "output": "a", "actor": " alice "},
+        {"tombstone": other, "output": "b", "actor": null},
+    ]);
+    let run = repo.tomb_with_input(&["batch-restore", "-", "--actor", "ops"], rows.to_string().as_bytes());
+    assert_eq!(run.code, Some(0), "{run}");
+    let actors: BTreeSet<_> =
+        records(&repo, &["RESTORE"]).iter().map(|record| record["actor"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(actors, BTreeSet::from(["alice".to_owned(), "ops".to_owned()]));
+}
+
+#[test]
+fn outputs_go_below_the_root_and_files_are_never_overwritten() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    let root = world.at("elsewhere");
+    let root_path = root.path.to_str().unwrap();
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--output-root", root_path, "--results", "r.json"]);
+    assert_eq!(restored(&root, "out"), originals(&repo));
+    assert!(!repo.exists("out"));
+
+    repo.write("mine.json", "{}");
+    let before = repo.look();
+    for mine in ["mine.json", "README.md", "src"] {
+        repo.tomb(&["batch-restore", "manifest.json", "--results", mine]).exits(2);
+    }
+    repo.tomb(&["batch-restore", "manifest.json", "--results", "out/docs/old.md"]).exits(2);
+    assert_eq!(repo.look(), before);
+}
+
+#[test]
+fn items_that_only_history_has_come_back_too() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    repo.git(&["clone", "-q", ".", "../clone"]);
+    let clone = world.at("clone");
+    manifest(&clone, &tombstones, "out");
+    clone.tomb_ok(&["batch-restore", "manifest.json", "--results", "r.json"]);
+    assert_eq!(restored(&clone, "out"), originals(&repo));
+    assert!(records(&clone, &["RESTORE"]).iter().all(|record| record["source"] == "history"));
+    assert!(!clone.exists(".git/archive-tomb/archive.sqlite"));
+}
+
+#[test]
+fn a_batch_goes_on_only_with_its_own_manifest() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "r.json"]);
+    let text = repo.read_text("r.json");
+    let refused = |text: &str| -> Run {
+        repo.write("hostile.json", text);
+        let run = repo.tomb(&["batch-restore", "manifest.json", "--resume", "hostile.json"]).exits(2);
+        assert_eq!(repo.read_text("hostile.json"), text);
+        run
+    };
+    for text in [
+        "",
+        "[]",
+        "{}",
+        "null",
+        &text[..text.len() / 2],
+        &text.replace("archive-batch-restore/1", "archive-batch-restore/2"),
+        &text.replacen("\"success\"", "\"done\"", 1),
+        &text.replacen("out/docs", "out/other", 1),
+        &text.replace("\"first_row\":1", "\"first_row\":9"),
+        &text.replace("\"attempts\":1", "\"attempts\":-1"),
+        &"[".repeat(100_000),
+    ] {
+        refused(text);
+    }
+    manifest(&repo, &tombstones, "other");
+    assert!(refused(&text).stderr_text().contains("does not belong to this manifest"));
+    repo.tomb(&["batch-restore", "manifest.json", "--resume", "nowhere.json"]).exits(2);
+}
