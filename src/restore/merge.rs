@@ -219,8 +219,9 @@ fn merge_versions(
     scratch: &Scratch,
 ) -> Result<After, MergeError> {
     let Edit { base, theirs, elsewhere } = edit;
-    let versions =
-        |working| After::Conflict(Versions { stages: [*base, Some(ours), Some(*theirs)], working: Some(working) });
+    let versions = |working| {
+        After::Conflict(Box::new(Versions { stages: [*base, Some(ours), Some(*theirs)], working: Some(working) }))
+    };
     let sides = [Some(ours), Some(*theirs), *base];
     let mut is_text = sides.iter().flatten().all(|entry| entry.file_mode() != Some(FileMode::Symlink));
     for (name, entry) in [("base", *base), ("theirs", Some(*theirs))] {

@@ -19,6 +19,7 @@ use crate::stub::Style;
 
 /// What the user asked to be recorded with the items, and how.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for, or not, by itself")]
 pub struct StoreOptions {
     /// The revision whose tree is read.
     pub commit: String,

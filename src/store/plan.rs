@@ -84,7 +84,7 @@ pub struct PlannedItem {
     pub mime: Option<String>,
     /// The conflict that its stub ends, if it is in one.
     #[serde(default)]
-    pub conflict: Option<Versions>,
+    pub conflict: Option<Box<Versions>>,
     /// What its name and bytes say of it; looked up again after a stop.
     #[serde(skip)]
     pub file_type: Option<FileType>,
@@ -103,8 +103,8 @@ impl PlannedItem {
 
     /// Returns the same for a change of the tree.
     pub fn before(&self) -> Before {
-        match self.conflict {
-            Some(versions) => Before::Conflict(versions),
+        match &self.conflict {
+            Some(versions) => Before::Conflict(versions.clone()),
             None => Before::Exactly { staged: self.staged, working: self.archived() },
         }
     }
@@ -161,7 +161,7 @@ impl Candidate {
 
 /// What the blob of a candidate is.
 enum Content {
-    Ordinary(PlannedItem),
+    Ordinary(Box<PlannedItem>),
     Stub(Tombstone),
     LfsPointer,
     NoFile,
@@ -186,7 +186,7 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
     let mut items = Vec::new();
     for (path, content) in contents {
         match content {
-            Content::Ordinary(item) => items.push(item),
+            Content::Ordinary(item) => items.push(*item),
             Content::Stub(tombstone) => skipped.push(SkippedPath { path, tombstone }),
             Content::NoFile => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Missing)),
             Content::LfsPointer => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::LfsPointer)),
@@ -433,7 +433,7 @@ fn look_at(
         conflict: None,
         file_type: Some(file_type),
     };
-    Ok((path, Content::Ordinary(item)))
+    Ok((path, Content::Ordinary(Box::new(item))))
 }
 
 /// Returns what a blob's name and bytes say of it.
