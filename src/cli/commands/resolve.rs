@@ -45,7 +45,6 @@ pub(crate) struct ResolveArguments {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct ChoiceArguments {
     /// The stub stays; the edited version is in the other side's history only
     #[arg(long)]
