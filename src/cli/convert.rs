@@ -439,6 +439,9 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::InvalidName { .. } => {
                 shown(Exit::Usage).hint("`git help check-ref-format` says what a name may be")
             }
+            BranchPlanError::NoIdentity => {
+                shown(Exit::Usage).hint("tell git who you are: `git config user.name` and `git config user.email`")
+            }
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
                 let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));

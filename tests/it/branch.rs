@@ -181,6 +181,9 @@ fn author_encoding_and_dates_are_gits_business() {
     assert!(commit.contains("\nauthor Somebody <maintainer@example.org> 981173106 +0000\n"), "{commit}");
     assert!(commit.contains("\ncommitter A Maintainer <"), "{commit}");
     assert!(commit.contains("\nencoding ISO-8859-1\n"), "{commit}");
+    repo.git(&["config", "user.name", ""]);
+    let nobody = ["restore", "docs", "--branch", "nobody", "--by", "B <b@example.org>"];
+    refused(&repo, &nobody, 2, "tell git who you are");
 }
 
 #[test]
@@ -377,7 +380,8 @@ fn a_base_that_leaves_no_room_for_evidence_is_refused() {
     repo.git(&["add", "-f", ".codex/evidence/.gitattributes"]);
     repo.commit("harmful");
     std::fs::remove_file(repo.path.join(".codex/evidence/.gitattributes")).unwrap();
-    refused(&repo, &["restore", "docs", "--branch", "again"], 2, "git would alter evidence");
+    let line = "line 1 of `.codex/evidence/.gitattributes`: *.jsonl text";
+    refused(&repo, &["restore", "docs", "--branch", "again"], 2, line);
 }
 
 #[test]
