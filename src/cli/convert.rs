@@ -2,6 +2,7 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::convert::Infallible;
 use std::error::Error;
 
 use bstr::ByteSlice;
@@ -26,7 +27,7 @@ use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
-    BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+    BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::search::SearchError;
@@ -430,6 +431,21 @@ fn restore_hint(error: &RestorePlanError) -> Option<&'static str> {
     }
 }
 
+impl From<MergeError> for CommandError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Git(error) => error.into(),
+            MergeError::Archive(error) => error.into(),
+            MergeError::Source(error) => error.into(),
+            MergeError::Several { ref branches, .. } => {
+                let first = branches.first().map(|name| shell(name.as_bytes())).unwrap_or_default();
+                Self::from_error(Exit::Failed, &error).hint(format!("name the one that you mean: `--merge={first}`"))
+            }
+            MergeError::Scratch { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
 impl From<BranchPlanError> for CommandError {
     fn from(error: BranchPlanError) -> Self {
         /// More are not listed: the count tells.
@@ -477,6 +493,13 @@ impl From<BranchPlanError> for CommandError {
     }
 }
 
+/// For what has no part of its own that could fail.
+impl From<Infallible> for CommandError {
+    fn from(error: Infallible) -> Self {
+        match error {}
+    }
+}
+
 impl From<ResolveError> for CommandError {
     fn from(error: ResolveError) -> Self {
         let hint = match &error {
@@ -518,12 +541,12 @@ impl From<ResolveError> for CommandError {
             ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
                 "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
             )),
-            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Change(_) | ResolveError::Git(_) => None,
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Git(_) => None,
         };
         match error {
             ResolveError::Locate(error) => error.into(),
             ResolveError::Store(error) => error.into(),
-            ResolveError::Change(ChangeError::Git(error)) | ResolveError::Git(error) => error.into(),
+            ResolveError::Git(error) => error.into(),
             error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }

@@ -37,6 +37,7 @@ mod migrate;
 #[cfg(feature = "net")]
 mod objects;
 mod resolve;
+mod restore_merge;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

@@ -662,6 +662,7 @@ fn help() {
       init          Prepare a repository: archive, `.codex` folder and hooks
       store         Archive files or folders and leave a stub at each path
       restore       Bring an item back, bit for bit
+      resolve       End the conflict of a side that archived a file with one that changed it
       status        Show the stubs here, where their bytes are, and what needs attention
       list          List archived items, newest first
       show          Show an item and everything that happened to it
@@ -827,6 +828,10 @@ fn help() {
               Possible values:
               - archive: The archive
               - history: Git's own history
+
+          --merge[=<REV>]
+              Merge the file with what REV made of it since; by default the commit that is being merged,
+              rebased or picked, else the only branch that changed it
 
           --branch <NAME>
               Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
