@@ -76,7 +76,20 @@ fn all_items_come_back_where_the_manifest_says() {
     manifest(&repo, &tombstones, "out");
     let index = repo.look().index;
     let run = repo.tomb(&["batch-restore", "manifest.json", "--by", "ops", "--results", "results.json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 0
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 4
+      ✗ Failed: 0
+      Total Time: [ms]
+    Results saved to: results.json
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"ops","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    Progress: 4/4 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"ops","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 4 succeeded, 0 failed, 0 skipped"}
+    "#);
     assert_eq!(restored(&repo, "out"), originals(&repo));
     assert_eq!(repo.look().index, index);
 
@@ -107,7 +120,16 @@ fn what_is_there_already_is_a_success_and_is_not_written_again() {
     repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "results.json"]);
     let before = std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap();
     let run = repo.tomb(&["batch-restore", "manifest.json", "--results", "results.json", "--json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 0
+    ----- stdout -----
+    {"total":4,"succeeded":4,"failed":0,"skipped":0,"total_duration_ms":[n],"results":"results.json"}
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    Progress: 4/4 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 4 succeeded, 0 failed, 0 skipped"}
+    "#);
     assert_eq!(std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap(), before);
     assert_eq!(records(&repo, &["RESTORE"]).len(), 4);
 }
@@ -121,7 +143,11 @@ fn a_dry_run_checks_the_manifest_and_touches_nothing() {
     // Not even the archive: there is none at this place.
     let nowhere = repo.with("CODEX_ARCHIVE_URL", "sqlite:////nowhere/archive.sqlite");
     let run = nowhere.tomb(&["batch-restore", "manifest.json", "--dry-run"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @"
+    exit: 0
+    ----- stdout -----
+    Manifest valid: 4 items; nothing was restored
+    ");
     assert_eq!(repo.look(), before);
     assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
 }
@@ -138,15 +164,38 @@ fn everything_that_is_wrong_is_told_at_once_before_anything_is_written() {
         run
     };
     let shape = format!("tombstone,output,actor\nxyz,a,\n{item},,\n{item},b\n{},c,\n", item.to_uppercase());
-    assert_shown!(&world, refused(&shape), @"");
+    assert_shown!(&world, refused(&shape), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 3 mistakes
+      caused by: row 1 (line 2): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
+      caused by: row 3 (line 4): the row has 2 cells, the header 3
+      caused by: row 4 (line 5): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
+    ");
     let rows = ["a", "../b", "./a", "a/b", ".git/hooks/pre-commit", ".codex/archive.toml", "/etc", "x/"];
     let outputs: String =
         rows.iter().map(|output| format!("{}\n", json!({"tombstone": item, "output": output}))).collect();
-    assert_shown!(&world, refused(&outputs), @"");
+    assert_shown!(&world, refused(&outputs), @"
+    exit: 2
+    ----- stderr -----
+    error: 6 outputs of the manifest cannot be
+      caused by: row 2 (line 2): the output leaves its folder
+      caused by: row 3 (line 3): the output is that of row 1 too
+      caused by: row 4 (line 4): the output is below that of row 1, which is a file
+      caused by: row 5 (line 5): the output leads into `.git`
+      caused by: row 6 (line 6): the output leads into `.codex`
+      caused by: row 8 (line 8): the output is a folder, not a file
+    ");
     let unknown = item.replace(|digit: char| digit.is_ascii_digit(), "0");
     let unknown =
         format!("{}\n{}\n", json!({"tombstone": item, "output": "a"}), json!({"tombstone": unknown, "output": "b"}));
-    assert_shown!(&world, refused(&unknown), @"");
+    assert_shown!(&world, refused(&unknown), @"
+    exit: 3
+    ----- stderr -----
+    error: 1 item of the manifest cannot be found
+      caused by: row 2 (line 2): no item has the tombstone [uuid]
+    hint: take the rows out, or bring back the others with `--continue-on-error`
+    ");
     assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
 }
 
@@ -157,7 +206,22 @@ fn the_first_failure_stops_what_is_left_unless_it_is_to_carry_on() {
     manifest(&repo, &tombstones, "out");
     repo.write("out/docs/old.md", "somebody's");
     let stopped = repo.tomb(&["batch-restore", "manifest.json", "--results", "stopped.json", "--max-concurrent", "1"]);
-    assert_shown!(&world, stopped, @"");
+    assert_shown!(&world, stopped, @r#"
+    exit: 1
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 2
+      ✗ Failed: 1
+      - Skipped: 1
+      Total Time: [ms]
+    Results saved to: stopped.json
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    [ERROR] Item 1 failed: `[world]/app/out/docs/old.md` exists and is not the item
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 2 succeeded, 1 failed, 1 skipped"}
+    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume stopped.json`
+    "#);
     let first = results(&repo, "stopped.json");
     assert_eq!(statuses(&first), ["failed", "skipped", "skipped", "skipped"]);
     assert_eq!(repo.read_text("out/docs/old.md"), "somebody's");
@@ -189,7 +253,22 @@ fn unknown_items_fail_by_themselves_where_it_is_to_carry_on() {
     let rows = format!("tombstone,output\n{unknown},a\n{},b\n", tombstones["docs/old.md"]);
     repo.write("manifest.csv", rows);
     let run = repo.tomb(&["batch-restore", "manifest.csv", "--continue-on-error", "--results", "r.json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 1
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 1
+      ✗ Failed: 1
+      Total Time: [ms]
+    Results saved to: r.json
+    ----- stderr -----
+    Processing 2 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 2 of 2 items started"}
+    [ERROR] Item 1 failed: no such tombstone
+    Progress: 2/2 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 1 succeeded, 1 failed, 0 skipped"}
+    hint: bring back the rest with `git archive-tomb batch-restore manifest.csv --resume r.json`
+    "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success"]);
 }
 
