@@ -110,11 +110,15 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let located = locate_all(&manifest.rows, archive.as_deref_mut(), continue_on_error, session)?;
 
     session.places.create()?;
-    let _lock = lock(results.op, session)?;
     let file = match file {
         Some(file) => file,
         None => ResultsFile::create_in(session.directory(), &results)?,
     };
+    if arguments.resume.is_none() {
+        // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
+        file.write(&results)?;
+    }
+    let _lock = lock(results.op, session)?;
     let jobs = jobs(&manifest.rows, &paths, located, &actor);
     let config = session.config()?;
     let options = RunOptions {
@@ -265,10 +269,8 @@ fn locate_all(
         [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
     {
         if !mistakes.is_empty() {
-            let mut error =
-                refused(&format!("{} of the manifest {what}", counted(mistakes.total(), "item")), &mistakes);
-            error.exit = exit;
-            return Err(error.hint(hint));
+            let text = format!("{} of the manifest {what}", counted(mistakes.total(), "item"));
+            return Err(CommandError::new(exit, text).listing(&mistakes).hint(hint));
         }
     }
     Ok(located)
