@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`batch`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
+//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
@@ -40,9 +40,11 @@ pub mod operation;
 pub mod places;
 pub mod quote;
 pub mod redact;
+pub mod resolve;
 pub mod restore;
 pub mod retry;
 pub mod review;
+pub mod search;
 pub mod signature;
 pub mod store;
 pub mod stub;

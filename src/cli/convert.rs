@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use bstr::ByteSlice;
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
 use git_archive_tomb::batch::{BatchError, ResultsError};
 use git_archive_tomb::causes::in_one_line;
@@ -24,10 +25,12 @@ use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
     BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::search::SearchError;
 use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
@@ -132,6 +135,16 @@ impl From<MigrateError> for CommandError {
             }
         };
         Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<SearchError> for CommandError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Archive(error) => error.into(),
+            error @ SearchError::Spool(_) => Self::from_error(Exit::Failed, &error)
+                .hint("make room in the folder for temporary files, or name another one with `TMPDIR`"),
+        }
     }
 }
 
@@ -322,6 +335,10 @@ impl From<LocateError> for CommandError {
             LocateError::NoStub { .. } => {
                 Some("`git archive-tomb status` lists the stubs here, `git archive-tomb list` all items".to_owned())
             }
+            LocateError::Conflicted { path } => Some(format!(
+                "end it: `git archive-tomb resolve {} --restore`; or `--keep-tomb`, or `--re-archive`",
+                path.to_pathspec()
+            )),
             LocateError::MalformedStub { path, .. } => {
                 Some(format!("look at it with `git log -p -- {}`, and take a good version back", path.to_pathspec()))
             }
@@ -338,7 +355,7 @@ impl From<LocateError> for CommandError {
             LocateError::Ambiguous { .. } | LocateError::OtherRepository { .. } | LocateError::NewerStub { .. } => {
                 Exit::Usage
             }
-            LocateError::MalformedStub { .. } => Exit::Failed,
+            LocateError::Conflicted { .. } | LocateError::MalformedStub { .. } => Exit::Failed,
             LocateError::Mismatch { .. } => Exit::Integrity,
         };
         with_hint(Self::from_error(exit, &error), hint)
@@ -426,9 +443,14 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
                 let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));
-                shown(Exit::Failed).hint(format!("choose another name: `--branch {}-2`", shell(name.short()))).hint(
-                    format!("see what it has with `git log {branch}`; if nobody needs that: `git branch -D {branch}`"),
-                )
+                // Below a branch there is no room for another.
+                let is_below = name.reference().len() > existing.len();
+                let free =
+                    if is_below { name.short().replace("/", "-") } else { [name.short().as_bytes(), b"-2"].concat() };
+                // Deleting it is nothing to suggest: it may be anybody's work.
+                shown(Exit::Failed)
+                    .hint(format!("choose another name: `--branch {}`", shell(&free)))
+                    .hint(format!("see what is there: `git log {branch}`"))
             }
             BranchPlanError::CheckedOut { .. } => shown(Exit::Failed).hint("choose another name with `--branch`"),
             BranchPlanError::Refused { ref refusals } => {
@@ -449,6 +471,58 @@ impl From<BranchPlanError> for CommandError {
             }
             BranchPlanError::Own(error) => error.into(),
             BranchPlanError::Git(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResolveError> for CommandError {
+    fn from(error: ResolveError) -> Self {
+        let hint = match &error {
+            ResolveError::NoConflict { .. } => Some("`git status` lists what is in conflict".to_owned()),
+            ResolveError::Ordinary { path } => {
+                let path = path.to_pathspec();
+                Some(format!("resolve it as any other: edit the file, then `git add -- {path}`, or `git rm -- {path}`"))
+            }
+            // Evidence is never changed, so whichever side has a file has it right.
+            ResolveError::Own { path } => Some(format!(
+                "take either side first: `git checkout --theirs -- {0} && git add -- {0}`",
+                path.to_pathspec()
+            )),
+            ResolveError::Unreadable { newer: true, .. } => Some("install a newer git-archive-tomb".to_owned()),
+            ResolveError::Unreadable { path, .. } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "look at the sides with `git diff -- {path}`, and stage one: `git checkout --ours -- {path}`, `git add -- {path}`"
+                ))
+            }
+            ResolveError::Changed { path } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "keep a copy of what is worth it, and bring the conflict back: `git checkout -m -- {path}`"
+                ))
+            }
+            ResolveError::Blocked { path } => Some(format!("move the folder `{path}` out of the way first")),
+            ResolveError::Hides { path, .. } => Some(format!(
+                "archive that file as well: `git archive-tomb resolve {0} --re-archive`; or let it stay: `git archive-tomb resolve {0} --restore`",
+                path.to_pathspec()
+            )),
+            ResolveError::Uncommitted { path } => Some(format!(
+                "let it stay: `git archive-tomb resolve {} --restore`; once it is committed, it can be archived",
+                path.to_pathspec()
+            )),
+            ResolveError::NothingEdited { path, .. } => {
+                Some(format!("keep the stub: `git archive-tomb resolve {} --keep-tomb`", path.to_pathspec()))
+            }
+            ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
+                "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
+            )),
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Change(_) | ResolveError::Git(_) => None,
+        };
+        match error {
+            ResolveError::Locate(error) => error.into(),
+            ResolveError::Store(error) => error.into(),
+            ResolveError::Change(ChangeError::Git(error)) | ResolveError::Git(error) => error.into(),
+            error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }
 }
@@ -515,12 +589,13 @@ where
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
             }
             OperationError::Journal(_)
-            | OperationError::Change(ChangeError::Journal(_))
             | OperationError::Log(_)
             | OperationError::Record(_)
             | OperationError::Evidence(_)
             | OperationError::Heads(_)
-            | OperationError::Change(ChangeError::Log(_)) => Self::from_error(Exit::Failed, &error),
+            | OperationError::Change(ChangeError::Log(_) | ChangeError::Journal(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
         }
     }
 }

@@ -15,5 +15,6 @@ pub(crate) use elsewhere::{Beside, Standing, look_at, write_beside};
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
 pub(crate) use in_place::record;
 pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, RestoreOptions, RestorePlan, plan};
+pub(crate) use locate::confirm;
 pub use locate::{LocateError, Located, StubPlace, Target, locate_in, locate_tombstones, path_below_top};
 pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};

@@ -11,6 +11,7 @@ mod awkward_names;
 mod awkward_property;
 mod awkward_restore;
 mod batch_restore;
+mod branch;
 mod checkpoints;
 mod ci;
 mod cli;
@@ -23,6 +24,7 @@ mod differential;
 mod docs;
 mod export;
 mod faults;
+mod grep;
 mod hammer;
 mod histories;
 mod hooks;
@@ -34,6 +36,7 @@ mod messages;
 mod migrate;
 #[cfg(feature = "net")]
 mod objects;
+mod resolve;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

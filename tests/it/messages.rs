@@ -289,6 +289,8 @@ fn finding_items() {
     assert_shown!(&world, repo.tomb(&["diff", "src/legacy/run.sh"]), @r"
     exit: 0
     ----- stdout -----
+    old mode 100755
+    new mode 100644
     --- [uuid]:src/legacy/run.sh
     +++ src/legacy/run.sh
     @@ -1,2 +1,2 @@
@@ -340,7 +342,7 @@ fn status() {
     assert_shown!(&world, world.at("clone").tomb(&["status", "--json"]), @r#"
     exit: 0
     ----- stdout -----
-    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
+    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"in_conflict":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
     "#);
 }
 
@@ -665,6 +667,7 @@ fn help() {
       show          Show an item and everything that happened to it
       cat           Print an item's bytes
       diff          Show how an item differs from a file or a revision
+      grep          Search archived contents for a pattern
       verify        Check stubs and evidence
       evidence      Show records and their digests, or check that they are whole
       pr-body       Print what a pull request should say, and how to check it
@@ -793,8 +796,9 @@ fn help() {
     Bring an item back, bit for bit
 
     Without OUTPUT the file comes back where its stub stands and is staged with its evidence; with
-    OUTPUT its bytes go there, `-` being standard output. Where there is no archive, or it lacks the
-    item, git's own history is asked.
+    OUTPUT its bytes go there, `-` being standard output. With `--branch` the file is committed with its
+    evidence on a new branch instead, and OUTPUT is a path in the repository. Where there is no archive,
+    or it lacks the item, git's own history is asked.
 
     Usage: git archive-tomb restore [OPTIONS] <TARGET> [OUTPUT]
 
@@ -823,6 +827,15 @@ fn help() {
               Possible values:
               - archive: The archive
               - history: Git's own history
+
+          --branch <NAME>
+              Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
+
+          --base <REV>
+              Where the new branch begins [default: HEAD]
+
+      -m, --message <TEXT>
+              The commit's message, without the trailers; several are paragraphs
 
       -h, --help
               Print help (see a summary with '-h')
@@ -901,6 +914,37 @@ fn help() {
           --rev <REV>    Compare with the item's path at this revision
       -U, --unified <N>  Lines of context [default: 3]
       -h, --help         Print help (see more with '--help')
+    ");
+    assert_shown!(&world, own_help(&home, &["grep", "-h"]), @r"
+    exit: 0
+    ----- stdout -----
+    Search archived contents for a pattern
+
+    Usage: git archive-tomb grep [OPTIONS] [PATTERN]
+
+    Arguments:
+      [PATTERN]  What to look for: a regular expression as Rust's `regex` crate has them, much like
+                 those of `git grep -E`
+
+    Options:
+      -e <PATTERN>              One of several patterns; may be repeated
+      -l, --files-with-matches  Print only names of items
+      -c, --count               Print how many lines match in each item
+      -n, --line-number         Print line numbers
+      -i, --ignore-case         Take capital and small letters for the same
+      -F, --fixed-strings       The pattern is a text, not a regular expression
+      -w, --word-regexp         Match whole words only
+      -z, --null                Put NUL behind names, and quote nothing
+          --repo <NAME>         Only items of this repository
+          --path <PATTERN>      Only items at this path, below this folder, or matching this pattern
+                                (`*`, `?`, `[…]`)
+          --tag <TAG>           Only items with this tag
+          --reason <REASON>     Only items archived for this reason
+          --since <WHEN>        Only items archived then or later: a date, a time, or days ago such as
+                                `30d`
+          --until <WHEN>        Only items archived then or earlier
+          --by <ACTOR>          Only items archived by this actor
+      -h, --help                Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["verify", "-h"]), @r"
     exit: 0

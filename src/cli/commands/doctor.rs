@@ -172,8 +172,13 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
             }
         };
         ended += 1;
-        let verb = if remedy == Remedy::Finish { "finished" } else { "undid" };
-        session.output.say(format_args!("{verb} operation {}", header.id));
+        match (remedy, &header.branch) {
+            (Remedy::Finish, Some(branch)) => {
+                session.output.say(format_args!("finished operation {}: branch `{branch}` is there", header.id));
+            }
+            (Remedy::Finish, None) => session.output.say(format_args!("finished operation {}", header.id)),
+            (Remedy::Undo, _) => session.output.say(format_args!("undid operation {}", header.id)),
+        }
         for path in left {
             exit = Exit::Failed;
             session.output.warn(format_args!("{path} holds something else now and was left as it is"));
