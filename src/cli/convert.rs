@@ -21,6 +21,7 @@ use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
+use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
@@ -866,6 +867,20 @@ impl From<BatchError> for CommandError {
             error @ (BatchError::Record(_) | BatchError::Sync { .. } | BatchError::Thread(_)) => {
                 Self::from_error(Exit::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<ManifestError> for CommandError {
+    fn from(error: ManifestError) -> Self {
+        let shown = Self::from_error(Exit::Usage, &error);
+        match &error {
+            ManifestError::Mistakes(mistakes) => shown.listing(mistakes),
+            ManifestError::TooLong | ManifestError::TooManyRows => shown.hint("divide it into several manifests"),
+            ManifestError::Read(_)
+            | ManifestError::Empty
+            | ManifestError::NotUtf8 { .. }
+            | ManifestError::Broken { .. } => shown,
         }
     }
 }

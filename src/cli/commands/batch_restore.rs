@@ -16,7 +16,7 @@ use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{OperationId, Tombstone};
-use git_archive_tomb::manifest::{self, Manifest, Mistakes, Row};
+use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
@@ -27,9 +27,6 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, Style, counted};
 use crate::cli::progress::Progress;
 use crate::cli::session::{Session, shown};
-
-/// How many mistakes or unknown tombstones are listed.
-const LISTED: usize = 20;
 
 /// Bring many items back, each to the output that a manifest names
 ///
@@ -71,11 +68,11 @@ pub(crate) struct BatchRestoreArguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
-    let manifest = read_manifest(&arguments.manifest, session)?;
+    let (manifest, mistakes) = read_manifest(&arguments.manifest, session)?;
     let first_row = first_row(arguments, manifest.rows.len())?;
     if arguments.dry_run {
         let root = root(arguments, None, session);
-        check(&manifest.rows, &root, &taken(arguments, None, session)?, session)?;
+        check(&manifest.rows, mistakes, &root, &taken(arguments, None, session)?, session)?;
         return dry_run(manifest.rows.len(), session);
     }
     refuse_without_approvals(session)?;
@@ -91,7 +88,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let recorded_root = resumed.as_ref().and_then(|(results, _)| results.output_root.as_deref());
     let root = root(arguments, recorded_root, session);
     let chosen = resumed.as_ref().map(|(_, path)| path.clone());
-    let paths = check(&manifest.rows, &root, &taken(arguments, chosen.as_deref(), session)?, session)?;
+    let paths = check(&manifest.rows, mistakes, &root, &taken(arguments, chosen.as_deref(), session)?, session)?;
 
     let (mut results, file, before) = match resumed {
         Some((results, path)) => {
@@ -113,11 +110,15 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let located = locate_all(&manifest.rows, archive.as_deref_mut(), continue_on_error, session)?;
 
     session.places.create()?;
-    let _lock = lock(results.op, session)?;
     let file = match file {
         Some(file) => file,
         None => ResultsFile::create_in(session.directory(), &results)?,
     };
+    if arguments.resume.is_none() {
+        // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
+        file.write(&results)?;
+    }
+    let _lock = lock(results.op, session)?;
     let jobs = jobs(&manifest.rows, &paths, located, &actor);
     let config = session.config()?;
     let options = RunOptions {
@@ -135,31 +136,18 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     report(arguments, &outcome, &results, &file, session)
 }
 
-/// Reads the manifest.
-fn read_manifest(path: &Path, session: &Session<'_>) -> Result<Manifest<RestoreRow>, CommandError> {
+/// Reads the manifest, and what is wrong with some of its rows.
+fn read_manifest(path: &Path, session: &Session<'_>) -> Result<(Manifest<RestoreRow>, Mistakes), CommandError> {
     let name = shown(path);
     let read = if path.as_os_str() == "-" {
-        manifest::read(std::io::stdin().lock())
+        manifest::read_all(std::io::stdin().lock())
     } else {
         let file = std::fs::File::open(session.directory().join(path)).map_err(|error| {
             CommandError::new(Exit::Usage, format!("cannot read the manifest {name}")).caused_by(error.to_string())
         })?;
-        manifest::read(file)
+        manifest::read_all(file)
     };
-    read.map_err(|error| match &error {
-        manifest::ManifestError::Mistakes(mistakes) => refused(&error.to_string(), mistakes),
-        _ => CommandError::from_error(Exit::Usage, &error),
-    })
-}
-
-/// Returns the error that says what is wrong with rows, row by row.
-fn refused(what: &str, mistakes: &Mistakes) -> CommandError {
-    let error = CommandError::new(Exit::Usage, what);
-    let error = mistakes.told().take(LISTED).fold(error, |error, mistake| error.caused_by(mistake.to_string()));
-    match mistakes.total().checked_sub(LISTED) {
-        Some(more @ 1..) => error.caused_by(format!("and {more} more")),
-        _ => error,
-    }
+    Ok(read?)
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
@@ -200,21 +188,17 @@ fn taken(
     Ok(taken)
 }
 
-/// Checks all outputs.
+/// Checks all outputs, and refuses the manifest for all that is wrong with it.
 fn check(
     rows: &[Row<RestoreRow>],
+    mut mistakes: Mistakes,
     root: &Path,
     taken: &[(PathBuf, &'static str)],
     session: &Session<'_>,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let closed = [session.repository.git_dir().to_owned(), session.repository.common_dir().to_owned()];
-    check_outputs(rows, &Ground { root, closed: &closed, taken }).map_err(|mistakes| {
-        let what = match mistakes.total() {
-            1 => "an output of the manifest cannot be".to_owned(),
-            many => format!("{many} outputs of the manifest cannot be"),
-        };
-        refused(&what, &mistakes)
-    })
+    let paths = check_outputs(rows, &Ground { root, closed: &closed, taken }, &mut mistakes);
+    if mistakes.is_empty() { Ok(paths) } else { Err(ManifestError::Mistakes(mistakes).into()) }
 }
 
 fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError> {
@@ -285,10 +269,8 @@ fn locate_all(
         [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
     {
         if !mistakes.is_empty() {
-            let mut error =
-                refused(&format!("{} of the manifest {what}", counted(mistakes.total(), "item")), &mistakes);
-            error.exit = exit;
-            return Err(error.hint(hint));
+            let text = format!("{} of the manifest {what}", counted(mistakes.total(), "item"));
+            return Err(CommandError::new(exit, text).listing(&mistakes).hint(hint));
         }
     }
     Ok(located)
