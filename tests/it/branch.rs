@@ -424,6 +424,22 @@ fn clones_that_lack_a_part_fetch_it_or_say_what_to_fetch() {
         assert!(run.stderr_text().contains("from git's history"), "{run}");
         clone.tomb_ok(&["verify", "--range", "origin/other..back", "--strict"]);
     }
+    // Many are better fetched at once; and what cannot be fetched is told.
+    repo.git(&["switch", "-q", "other"]);
+    for number in 0..20 {
+        repo.write(format!("many/{number}.txt"), format!("{number}\n"));
+    }
+    repo.commit_all("many");
+    repo.tomb_ok(&["store", "-q", "many"]);
+    repo.commit("archive many");
+    repo.git(&["switch", "-q", "main"]);
+    world.at("home").git(&["clone", "-q", "--filter=blob:none", &url, "../cut-off"]);
+    let clone = world.at("cut-off");
+    let at = |target| ["restore", target, "--branch", "back", "--base", "origin/other"];
+    refused(&clone, &at("many"), 1, "git fetch --refetch --no-filter");
+    clone.git(&["remote", "set-url", "origin", "file:///nowhere"]);
+    refused(&clone, &at("docs"), 1, "could not fetch");
+
     world.at("home").git(&["clone", "-q", "--depth=1", "--no-single-branch", &url, "../shallow"]);
     let shallow = world.at("shallow");
     let run = shallow.tomb(&["restore", "docs", "--branch", "back", "--base", "origin/other~1"]).exits(2);
