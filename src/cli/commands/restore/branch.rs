@@ -42,6 +42,8 @@ impl RestoreRun {
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
         refuse_without_approvals(session)?;
+        let name = <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default();
+        refuse_unfinished_on(session, &name)?;
         let base = resolve_base(session, arguments.commit.base.as_deref())?;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
         *archive = self.open(session)?;
@@ -58,13 +60,12 @@ impl RestoreRun {
             repo: session.repo_name()?,
             only: self.only,
             force: arguments.force,
-            name: <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default(),
+            name,
             base,
             message: message(&arguments.commit.message),
         };
         let items = located.into_iter().map(|located| BranchItem::new(located, output.clone())).collect();
         let plan = plan_branch(&session.repository, items, &options)?;
-        refuse_unfinished_on(session, &plan)?;
         if plan.items.is_empty() {
             session.output.say(format_args!(
                 "commit {} has everything already; nothing to restore, and no branch was made",
@@ -90,13 +91,12 @@ pub(super) fn refuse_without_approvals(session: &Session<'_>) -> Result<(), Comm
 
 /// Refuses a branch that an operation that was stopped half-way is to make, and warns of all other such operations: no
 /// branch is in their way.
-fn refuse_unfinished_on(session: &Session<'_>, plan: &RestorePlan) -> Result<(), CommandError> {
-    let wanted = plan.commit.as_ref().map(|commit| &commit.branch.name);
+fn refuse_unfinished_on(session: &Session<'_>, name: &BString) -> Result<(), CommandError> {
     for unfinished in session.unfinished()? {
         let text = describe_unfinished(&unfinished);
         let mend = session.mend_unfinished(&unfinished);
-        let branch = unfinished.header.as_ref().ok().and_then(|header| header.branch.as_ref());
-        if branch.is_some() && branch == wanted {
+        let branch = unfinished.header.ok().and_then(|header| header.branch);
+        if branch.is_some() && branch == session.repository.branch_name(name.as_bstr())? {
             return Err(CommandError::new(Exit::Failed, text).hint(mend));
         }
         session.output.warn(text);
