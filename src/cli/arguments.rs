@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate, pr_body, restore,
-    schema, show, status, store, textconv, trust, verify,
+    batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate,
+    pr_body, restore, schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -80,6 +80,7 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     Init(init::InitArguments),
     Store(store::StoreArguments),
+    BatchStore(batch_store::BatchStoreArguments),
     Restore(restore::RestoreArguments),
     Status(status::StatusArguments),
     List(list::ListArguments),

@@ -35,6 +35,7 @@ use git_archive_tomb::verify::{DeepError, VerifyError};
 
 use super::error::CommandError;
 use super::exit::Exit;
+use super::manifest::refused;
 
 impl From<GitError> for CommandError {
     fn from(error: GitError) -> Self {
@@ -468,6 +469,10 @@ impl From<StorePlanError> for CommandError {
             StorePlanError::Git(error) => return error.into(),
             StorePlanError::Record { .. } => {
                 return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
+            }
+            StorePlanError::Contradictions(ref mistakes) => {
+                return refused(&error.to_string(), mistakes)
+                    .hint("leave one of the rows out, or let them say the same");
             }
             StorePlanError::Refused { ref refusals } => refusals,
         };

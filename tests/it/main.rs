@@ -10,6 +10,7 @@ mod awkward_layouts;
 mod awkward_names;
 mod awkward_property;
 mod awkward_restore;
+mod batch_store;
 mod checkpoints;
 mod ci;
 mod cli;
