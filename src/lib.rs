@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
+//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
@@ -18,6 +18,7 @@
 //! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`], `nearest` |
 
 pub mod archive;
+pub mod batch;
 pub mod causes;
 pub mod change;
 pub mod clock;
@@ -39,6 +40,7 @@ pub mod operation;
 pub mod places;
 pub mod quote;
 pub mod redact;
+pub mod resolve;
 pub mod restore;
 pub mod retry;
 pub mod review;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate,
-    pr_body, restore, schema, show, status, store, textconv, trust, verify,
+    batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init,
+    list, migrate, pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Store(store::StoreArguments),
     BatchStore(batch_store::BatchStoreArguments),
     Restore(restore::RestoreArguments),
+    Resolve(resolve::ResolveArguments),
+    BatchRestore(batch_restore::BatchRestoreArguments),
     Status(status::StatusArguments),
     List(list::ListArguments),
     Show(show::ShowArguments),

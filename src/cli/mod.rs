@@ -95,7 +95,12 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     }
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
-        Command::Init(_) | Command::Store(_) | Command::BatchStore(_) | Command::Restore(_) | Command::Doctor(_) => {}
+        Command::Init(_)
+        | Command::Store(_)
+        | Command::BatchStore(_)
+        | Command::Restore(_)
+        | Command::Resolve(_)
+        | Command::Doctor(_) => {}
         _ => session.report_unfinished()?,
     }
     let result = match command {
@@ -103,6 +108,8 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Store(arguments) => commands::store::run(&arguments, &mut session),
         Command::BatchStore(arguments) => commands::batch_store::run(&arguments, &mut session),
         Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
+        Command::Resolve(arguments) => commands::resolve::run(&arguments, &mut session),
+        Command::BatchRestore(arguments) => commands::batch_restore::run(&arguments, &mut session),
         Command::Status(arguments) => commands::status::run(&arguments, &mut session),
         Command::List(arguments) => commands::list::run(arguments, &mut session),
         Command::Show(arguments) => commands::show::run(&arguments, &mut session),

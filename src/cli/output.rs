@@ -130,6 +130,11 @@ impl Output {
         }
     }
 
+    /// Says on standard error that a part of what was asked for failed.
+    pub(crate) fn say_error(&self, text: impl Display) {
+        self.prefixed(Style::Error, "[ERROR]", text);
+    }
+
     /// Warns on standard error.
     pub(crate) fn warn(&self, text: impl Display) {
         self.prefixed(Style::Warning, "warning:", text);

@@ -1,5 +1,6 @@
 //! A commit on a new branch, made past working tree, index and `HEAD`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use super::pathspec::ScratchIndex;
 use super::repository::{parse_id, to_path};
 use super::{ConfigEntry, GitError, IndexUpdate, Repository, command};
 use crate::id::{ObjectId, ParseIdError, serialize_as_text};
+use crate::item::RepoPath;
 use crate::quote;
 
 /// Where references to branches are.
@@ -97,14 +99,57 @@ impl Repository {
     }
 
     /// Returns a tree that is `tree` but for `updates`, durably, as far as their blobs are. Git makes it, on an index of its
-    /// own in the folder `scratch`.
+    /// own in the folder `scratch`. A folder that is in the way of a file, or the other way round, is an error.
     pub fn changed_tree(&self, tree: &ObjectId, updates: &[IndexUpdate], scratch: &Path) -> Result<ObjectId, GitError> {
         if updates.is_empty() {
             return Ok(*tree);
         }
+        // Git would replace what is there, and all below it.
+        for update in updates {
+            self.check_place(tree, &update.path)?;
+        }
         let index = ScratchIndex::of_tree_in(self, tree, scratch)?;
         index.update(updates)?;
-        index.write_tree()
+        let changed = index.write_tree()?;
+        let mut folders = BTreeSet::new();
+        for update in updates {
+            let path = update.path.as_bytes();
+            folders.extend(path.find_iter(b"/").map(|end| &path[..end]));
+        }
+        let mut trees = vec![changed];
+        for folder in folders {
+            trees.extend(self.objects().entry(&changed, &RepoPath::try_new(folder)?)?.map(|entry| entry.id));
+        }
+        self.objects().sync_folders(&trees)?;
+        Ok(changed)
+    }
+
+    /// Returns whether git knows who commits here, and who is the author.
+    pub fn knows_committer(&self) -> Result<bool, GitError> {
+        for variable in ["GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"] {
+            if !command::run("var", &mut self.git().read_command(&["var", variable]), b"")?.success {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Checks that a file can stand at `path` in `tree`: in folders, and in place of no folder.
+    fn check_place(&self, tree: &ObjectId, path: &RepoPath) -> Result<(), GitError> {
+        let objects = self.fetching_objects();
+        let blocked = |parent| GitError::BlockedPath { path: path.clone(), parent };
+        if objects.entry(tree, path)?.is_some_and(|entry| entry.is_folder()) {
+            return Err(blocked(path.clone()));
+        }
+        for end in path.as_bytes().find_iter(b"/") {
+            let parent = RepoPath::try_new(&path.as_bytes()[..end])?;
+            match objects.entry(tree, &parent)? {
+                None => break,
+                Some(entry) if entry.is_folder() => {}
+                Some(_) => return Err(blocked(parent)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes a commit of `tree` on top of `parent`, durably, as `git commit` would: author, committer and encoding are those
@@ -160,5 +205,107 @@ impl Repository {
             })?;
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::TreeEntry;
+    use crate::git::testing::Fixture;
+    use crate::item::FileMode;
+
+    fn named(repository: &Repository, name: &str) -> Option<BranchName> {
+        repository.branch_name(name.into()).expect("asks git")
+    }
+
+    #[test]
+    fn git_decides_what_is_the_name_of_a_branch() {
+        let fixture = Fixture::new("sha1");
+        fixture.commit_files(&[("a", "1")]);
+        fixture.git(&["checkout", "-q", "-b", "second"]);
+        let repository = fixture.repository();
+        for name in ["x", "a/b", "ä", "refs/heads/x", "@{-1}"] {
+            let found = named(&repository, name).unwrap_or_else(|| panic!("{name} is one"));
+            let expected = if name == "@{-1}" { "main" } else { name };
+            assert_eq!((found.short().to_string(), found.to_string().parse().ok()), (expected.to_owned(), Some(found)));
+        }
+        for name in ["", "-x", "a..b", "a b", "HEAD", "x.lock", "/x", "x/", "a\0b", "x\n", "--branch"] {
+            assert_eq!(named(&repository, name), None, "{name:?}");
+        }
+        let odd = BranchName(b"refs/heads/\xff\"".into());
+        assert_eq!(odd.to_string().parse().ok(), Some(odd));
+        assert!("".parse::<BranchName>().is_err());
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_branch_is_found() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "1")]);
+        for name in ["team/topic", "teams", "x"] {
+            fixture.git(&["branch", name]);
+        }
+        fixture.git(&["tag", "tag"]);
+        let repository = fixture.repository();
+        for (name, there) in [
+            ("main", Some("refs/heads/main")),
+            ("team", Some("refs/heads/team/topic")),
+            ("team/topic/more", Some("refs/heads/team/topic")),
+            ("x/y/z", Some("refs/heads/x")),
+            ("tag", None),
+            ("team/other", None),
+            ("tea", None),
+            ("heads", None),
+        ] {
+            let name = named(&repository, name).expect("is a name");
+            let found = repository.reference_in_the_way(&name).expect("asks");
+            assert_eq!(found.as_ref().map(ToString::to_string).as_deref(), there, "{name}");
+            let made = repository.create_branch(&name, &commit, "test").expect("tries");
+            assert_eq!(made, there.is_none() || name.short() == "main", "{name}: the very same commit is no conflict");
+        }
+    }
+
+    #[test]
+    fn a_branch_is_made_once_and_never_moved() {
+        let fixture = Fixture::new("sha256");
+        let first = fixture.commit_files(&[("a", "1")]);
+        let second = fixture.commit_files(&[("a", "2")]);
+        let repository = fixture.repository();
+        let name = named(&repository, "back").expect("is a name");
+        assert!(repository.create_branch(&name, &first, "why").expect("makes it"));
+        assert!(repository.create_branch(&name, &first, "why").expect("is there"));
+        assert!(!repository.create_branch(&name, &second, "why").expect("stays"));
+        assert_eq!(repository.resolve_commit("back").expect("resolves"), first);
+        assert_eq!(fixture.git(&["reflog", "show", "--format=%gs", "back"]), "why");
+        let missing = ObjectId::from_bytes(&[7; 32]).expect("has 32 bytes");
+        let other = named(&repository, "other").expect("is a name");
+        assert!(repository.create_branch(&other, &missing, "why").is_err(), "no commit");
+    }
+
+    #[test]
+    fn a_tree_is_changed_past_every_index() {
+        let fixture = Fixture::new("sha1");
+        let commit = fixture.commit_files(&[("a", "1"), ("d/b", "2"), ("d/c", "3")]);
+        let repository = fixture.repository();
+        let tree = repository.objects().commit(&commit).expect("reads").tree;
+        let index = std::fs::read(repository.index_path()).expect("reads");
+        let blobs = repository.objects().write_blobs(&[b"new"]).expect("writes");
+        let update = |path: &str, mode: FileMode| IndexUpdate {
+            path: RepoPath::try_new(path).expect("is a path"),
+            entry: Some(TreeEntry { mode: mode.bits(), id: blobs[0] }),
+            skip_worktree: false,
+        };
+        let updates = [update("d/b", FileMode::Executable), update("e/f", FileMode::Symlink)];
+        let scratch = fixture.home().join("scratch");
+        let changed = repository.changed_tree(&tree, &updates, &scratch).expect("makes it");
+        let listed = fixture.git(&["diff-tree", "-r", "--name-status", &tree.to_string(), &changed.to_string()]);
+        assert_eq!(listed, "M\td/b\nA\te/f");
+        assert_eq!(repository.changed_tree(&tree, &[], &scratch).expect("is that"), tree);
+        assert_eq!(std::fs::read(repository.index_path()).expect("reads"), index);
+        assert_eq!(std::fs::read_dir(&scratch).expect("lists").count(), 0);
+        for path in ["a/below", "a/b/c", "d"] {
+            let blocked = repository.changed_tree(&tree, &[update(path, FileMode::Regular)], &scratch);
+            assert!(matches!(blocked, Err(GitError::BlockedPath { .. })), "{path}: {blocked:?}");
+        }
     }
 }

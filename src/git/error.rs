@@ -131,8 +131,9 @@ pub enum GitError {
         /// The rule, as a clause.
         reason: &'static str,
     },
-    /// A folder on the way to a path is a symbolic link or no folder; it is never followed.
-    #[error("`{path}` cannot be reached: `{parent}` is not a folder of the working tree")]
+    /// A folder on the way to a path is a symbolic link or no folder; it is never followed. Or a folder is where a file
+    /// should be.
+    #[error("`{path}` cannot be reached: `{parent}` is in the way")]
     BlockedPath {
         /// The path.
         path: RepoPath,

@@ -21,7 +21,7 @@ mod objects;
 mod pathspec;
 mod repository;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tracked;

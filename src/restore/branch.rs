@@ -126,6 +126,9 @@ pub enum BranchPlanError {
         /// The working tree.
         place: PathBuf,
     },
+    /// Git does not know who commits.
+    #[error("git does not know whose commit it is to be")]
+    NoIdentity,
     /// The message says nothing.
     #[error("the message is empty")]
     NoMessage,
@@ -150,6 +153,9 @@ pub fn plan_branch(
     options: &BranchOptions,
 ) -> Result<RestorePlan, BranchPlanError> {
     let name = free_name(repository, options)?;
+    if !repository.knows_committer()? {
+        return Err(BranchPlanError::NoIdentity);
+    }
     check_own_places(repository, &options.base.tree)?;
     let refusals = clashes(&items);
     let mut planned = Vec::with_capacity(items.len());
@@ -284,4 +290,104 @@ fn message_for(items: &[PlannedRestore]) -> String {
         let _ = writeln!(message, "- and {} more", items.len() - MAX_LISTED);
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+    use crate::id::{Sha256, Tombstone};
+    use crate::item::FileMode;
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::try_new(text).expect("is a path")
+    }
+
+    /// Returns an item with this content, back at `at`.
+    fn item(content: &str, at: &str) -> BranchItem {
+        let id = ObjectId::from_bytes(&[1; 20]).expect("has 20 bytes");
+        let wanted = Wanted {
+            tombstone: "8e3531b9-c839-5a07-9dec-507c36136eb1".parse::<Tombstone>().expect("is one"),
+            repo: "project".to_owned(),
+            path: path(at),
+            commit: id,
+            object: id,
+            mode: FileMode::Regular,
+            sha256: Sha256::of(content.as_bytes()),
+            size: content.len() as u64,
+        };
+        BranchItem { path: wanted.path.clone(), wanted, stub: None, actor: None }
+    }
+
+    fn planned(fixture: &Fixture, items: Vec<BranchItem>, force: bool) -> Result<RestorePlan, BranchPlanError> {
+        let person = ["user.name", "user.email"].map(|key| fixture.git(&["config", key, "somebody"]));
+        assert!(person.iter().all(String::is_empty));
+        let repository = fixture.repository();
+        let options = BranchOptions {
+            op: OperationId::generate(),
+            actor: "A <a@example.org>".to_owned(),
+            repo: "project".to_owned(),
+            only: None,
+            force,
+            name: "back".into(),
+            base: Base::resolve(&repository, "main").expect("is there"),
+            message: None,
+        };
+        plan_branch(&repository, items, &options)
+    }
+
+    #[test]
+    fn all_that_cannot_come_back_is_told_in_order() {
+        let fixture = Fixture::new("sha1");
+        fixture.commit_files(&[("a", "other"), ("folder/file", "x"), ("same", "content")]);
+        let outputs =
+            ["a", "folder", "a/b", ".CoDeX/x", "new", "new", "new/below", "same", "fine", "folder/more", "same/x/y"];
+        let items = || outputs.iter().map(|output| item("content", output)).collect();
+        let told = |force| match planned(&fixture, items(), force) {
+            Err(BranchPlanError::Refused { refusals }) => {
+                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+            }
+            other => panic!("{other:?}"),
+        };
+        let tombstone = "8e3531b9-c839-5a07-9dec-507c36136eb1";
+        let in_the_way = format!("`a` is in the way: it is not the stub of item {tombstone}\n");
+        let always = "`folder` cannot be put back: a folder is in the way
+`a/b` cannot be put back: another item that comes back above it is in the way
+`.CoDeX/x` is in `.codex`, where nothing is restored
+`new` is named for two items
+`new/below` cannot be put back: another item that comes back above it is in the way
+`folder/more` cannot be put back: another item that comes back above it is in the way
+`same/x/y` cannot be put back: another item that comes back above it is in the way";
+        assert_eq!(told(false), in_the_way + always);
+        assert_eq!(told(true), always);
+
+        let items = vec![item("content", "z"), item("content", "same"), item("content", "b")];
+        let plan = planned(&fixture, items, false).expect("is planned");
+        let paths: Vec<_> = plan.items.iter().map(|item| item.path.to_string()).collect();
+        assert_eq!(paths, ["b", "z"], "what is there is left out, and the rest is in order");
+        let json = serde_json::to_string(&plan).expect("is JSON");
+        let again: RestorePlan = serde_json::from_str(&json).expect("is read back");
+        assert_eq!((again.items.len(), again.commit), (2, plan.commit));
+    }
+
+    #[test]
+    fn a_message_names_what_comes_back_and_stays_short() {
+        let message = |outputs: &[String]| {
+            let planned = |output: &String| PlannedRestore {
+                path: path(output),
+                wanted: item("", output).wanted,
+                before: Before::Anything,
+                actor: None,
+                instead: None,
+            };
+            message_for(&outputs.iter().map(planned).collect::<Vec<_>>())
+        };
+        assert_eq!(message(&["a".to_owned()]), "Restore a\n");
+        let long = "x".repeat(80);
+        assert_eq!(message(std::slice::from_ref(&long)), format!("Restore 1 file\n\n- {long}\n"));
+        assert_eq!(message(&["new\nline".to_owned()]), "Restore \"new\\nline\"\n");
+        let many: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let text = message(&many);
+        assert!(text.starts_with("Restore 1000 files\n\n- 0\n") && text.ends_with("- 19\n- and 980 more\n"));
+    }
 }

@@ -18,6 +18,9 @@ enum Scenario {
     Keep,
     Restore,
     RestoreFolder,
+    ResolveKeep,
+    ResolveRestore,
+    ResolveReArchive,
 }
 
 /// The paths that `Scenario::Store` archives.
@@ -30,6 +33,9 @@ impl Scenario {
             Self::Keep => &["store", "--keep", "docs/old.md", "src/legacy"],
             Self::Restore => &["restore", "docs/old.md"],
             Self::RestoreFolder => &["restore", "src"],
+            Self::ResolveKeep => &["resolve", "docs/new.md", "--keep-tomb"],
+            Self::ResolveRestore => &["resolve", "docs/old.md", "--restore"],
+            Self::ResolveReArchive => &["resolve", "docs/old.md", "--re-archive"],
         }
     }
 
@@ -40,11 +46,30 @@ impl Scenario {
             Self::Keep => &[],
             Self::Restore => &STORED[1..2],
             Self::RestoreFolder => &STORED[2..],
+            Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive => &["docs/new.md", "docs/old.md"],
+        }
+    }
+
+    /// Those of the paths at which nothing stands then.
+    fn removed(self) -> &'static [&'static str] {
+        match self {
+            Self::ResolveKeep => &["docs/new.md"],
+            Self::ResolveRestore | Self::ResolveReArchive => &["docs/old.md"],
+            _ => &[],
         }
     }
 
     fn is_store(self) -> bool {
-        matches!(self, Self::Store | Self::Keep)
+        matches!(self, Self::Store | Self::Keep | Self::ResolveKeep | Self::ResolveReArchive)
+    }
+
+    fn is_resolve(self) -> bool {
+        matches!(self, Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive)
+    }
+
+    /// The revision that has what comes back.
+    fn original(self) -> &'static str {
+        if self.is_resolve() { "edits" } else { "HEAD~1" }
     }
 
     /// Makes the repository in which it runs, with changes of the user's that have nothing to do with it.
@@ -53,9 +78,20 @@ impl Scenario {
         std::os::unix::fs::symlink("../README.md", repo.path.join("docs/link")).unwrap();
         repo.commit_all("link");
         repo.git(&["config", "remote.origin.url", "https://example.org/sample.git"]);
-        if !self.is_store() {
+        if self.is_resolve() {
+            // What one side archived the other renamed and edited, too much for git to follow: two paths are one conflict.
+            repo.git(&["switch", "-q", "-c", "edits"]);
+            repo.git(&["mv", "docs/old.md", "docs/new.md"]);
+            repo.write("docs/new.md", "# Old\n\nNobody reads this.\n\nBut one.\n");
+            repo.commit_all("edit");
+            repo.git(&["switch", "-q", "main"]);
+        }
+        if self != Self::Store && self != Self::Keep {
             repo.tomb_ok(Self::Store.arguments());
             repo.commit("archived");
+        }
+        if self.is_resolve() {
+            assert_eq!(repo.try_git(&["merge", "-q", "-X", "find-renames=100%", "edits"]).code, Some(1));
         }
         repo.write("README.md", "# changed\n");
         repo.write("untracked.txt", "mine\n");
@@ -85,7 +121,7 @@ impl State {
 
 /// Runs the program and kills it at `point`; returns whether it came there.
 #[track_caller]
-fn kill_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> bool {
+pub(crate) fn kill_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> bool {
     let run = repo.with(VARIABLE, point).tomb(arguments);
     if run.code.is_none() {
         return true;
@@ -95,7 +131,7 @@ fn kill_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> bool {
 }
 
 /// Returns the names of the journals.
-fn journals(repo: &Repo<'_>) -> Vec<String> {
+pub(crate) fn journals(repo: &Repo<'_>) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(repo.path.join(".git/archive-tomb/operations")) else { return Vec::new() };
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -134,13 +170,16 @@ fn assert_done(repo: &Repo<'_>, scenario: Scenario, before: &State, undisturbed:
     repo.tomb_ok(&["doctor"]);
     let items = repo.tomb_ok(&["list", "--json"]).json();
     assert!(!items.is_empty() && items.iter().all(|item| item["state"] == "sealed"), "{what}: {items:?}");
-    for path in scenario.changed() {
+    for path in scenario.removed() {
+        assert_eq!(after.tree.get(*path), None, "{what}");
+    }
+    for path in scenario.changed().iter().filter(|path| !scenario.removed().contains(path)) {
         let stands = &after.tree[*path];
         assert_eq!(stands.contains("git-archive-tomb stub v1"), scenario.is_store(), "{what}: {path} is {stands}");
         if !scenario.is_store() {
             assert_eq!(
                 repo.git(&["rev-parse", &format!(":{path}")]),
-                repo.git(&["rev-parse", &format!("HEAD~1:{path}")])
+                repo.git(&["rev-parse", &format!("{}:{path}", scenario.original())])
             );
         }
     }
@@ -154,7 +193,7 @@ fn status(repo: &Repo<'_>) -> String {
 }
 
 /// Returns the log's records of recoveries by their status.
-fn recoveries(repo: &Repo<'_>) -> Vec<String> {
+pub(crate) fn recoveries(repo: &Repo<'_>) -> Vec<String> {
     logged(repo, "RECOVER").iter().map(|record| record["status"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -244,7 +283,7 @@ fn assert_undone(
         assert_eq!(State::of(undone).index, before.index, "{what}, undone");
         assert_eq!(recoveries(undone).last().map(String::as_str), Some("undone"), "{what}");
     }
-    if scenario.is_store() {
+    if matches!(scenario, Scenario::Store | Scenario::Keep) {
         let items = undone.tomb(&["list", "--json"]);
         assert!(items.stdout.is_empty(), "{what}, undone: {items}");
     }
@@ -255,8 +294,8 @@ fn assert_undone(
 #[test]
 fn a_store_stopped_anywhere_can_be_finished_and_undone() {
     let reached = stop_everywhere(Scenario::Store);
-    let recovery = ["recovery-event", "recovery", "withdrawn"];
-    let missed: Vec<_> = POINTS.iter().filter(|point| !reached.contains(*point) && !recovery.contains(point)).collect();
+    let others = ["recovery-event", "recovery", "withdrawn", "commit-made", "commit", "branch"];
+    let missed: Vec<_> = POINTS.iter().filter(|point| !reached.contains(*point) && !others.contains(point)).collect();
     assert_eq!(missed, Vec::<&&str>::new(), "every point is passed");
 }
 
@@ -275,8 +314,26 @@ fn a_restore_of_a_folder_stopped_anywhere_can_be_finished_and_undone() {
     stop_everywhere(Scenario::RestoreFolder);
 }
 
+#[test]
+fn a_stub_that_is_kept_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveKeep);
+    assert!(["lock", "copy", "staged", "file", "index-renamed", "closed"].iter().all(|point| reached.contains(point)));
+}
+
+#[test]
+fn an_end_of_a_conflict_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveRestore);
+    assert!(["copy", "staged", "file", "index-renamed", "settled"].iter().all(|point| reached.contains(point)));
+}
+
+#[test]
+fn an_archive_that_ends_a_conflict_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveReArchive);
+    assert!(["rows", "staged", "file", "index-renamed", "settled"].iter().all(|point| reached.contains(point)));
+}
+
 /// Starts the program, which stops at `point`, and returns it once it stands still.
-fn stopped_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> Child {
+pub(crate) fn stopped_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> Child {
     let mut command = repo.with(VARIABLE, format!("{point}@STOP")).command(env!("CARGO_BIN_EXE_git-archive-tomb"));
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -292,14 +349,14 @@ fn stopped_at(repo: &Repo<'_>, point: &str, arguments: &[&str]) -> Child {
 }
 
 /// Lets a stopped program go on to its end.
-fn go_on(child: Child) -> Run {
+pub(crate) fn go_on(child: Child) -> Run {
     let done = Command::new("kill").args(["-CONT", &child.id().to_string()]).status().unwrap();
     assert!(done.success());
     Run::from(child.wait_with_output().unwrap())
 }
 
 /// Returns the actions and statuses of the log's records of one kind.
-fn logged(repo: &Repo<'_>, action: &str) -> Vec<serde_json::Value> {
+pub(crate) fn logged(repo: &Repo<'_>, action: &str) -> Vec<serde_json::Value> {
     let log = repo.read_text(".git/archive-tomb/archive_ops.jsonl");
     let records = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     records.filter(|record| record["action"] == action).collect()

@@ -10,7 +10,9 @@ mod awkward_layouts;
 mod awkward_names;
 mod awkward_property;
 mod awkward_restore;
+mod batch_restore;
 mod batch_store;
+mod branch;
 mod checkpoints;
 mod ci;
 mod cli;
@@ -35,6 +37,8 @@ mod messages;
 mod migrate;
 #[cfg(feature = "net")]
 mod objects;
+mod resolve;
+mod restore_merge;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

@@ -342,7 +342,7 @@ fn status() {
     assert_shown!(&world, world.at("clone").tomb(&["status", "--json"]), @r#"
     exit: 0
     ----- stdout -----
-    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
+    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"in_conflict":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
     "#);
 }
 
@@ -663,6 +663,7 @@ fn help() {
       store         Archive files or folders and leave a stub at each path
       batch-store   Archive what a manifest names, each path as its row says
       restore       Bring an item back, bit for bit
+      resolve       End the conflict of a side that archived a file with one that changed it
       status        Show the stubs here, where their bytes are, and what needs attention
       list          List archived items, newest first
       show          Show an item and everything that happened to it
@@ -847,8 +848,9 @@ fn help() {
     Bring an item back, bit for bit
 
     Without OUTPUT the file comes back where its stub stands and is staged with its evidence; with
-    OUTPUT its bytes go there, `-` being standard output. Where there is no archive, or it lacks the
-    item, git's own history is asked.
+    OUTPUT its bytes go there, `-` being standard output. With `--branch` the file is committed with its
+    evidence on a new branch instead, and OUTPUT is a path in the repository. Where there is no archive,
+    or it lacks the item, git's own history is asked.
 
     Usage: git archive-tomb restore [OPTIONS] <TARGET> [OUTPUT]
 
@@ -877,6 +879,19 @@ fn help() {
               Possible values:
               - archive: The archive
               - history: Git's own history
+
+          --merge[=<REV>]
+              Merge the file with what REV made of it since; by default the commit that is being merged,
+              rebased or picked, else the only branch that changed it
+
+          --branch <NAME>
+              Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
+
+          --base <REV>
+              Where the new branch begins [default: HEAD]
+
+      -m, --message <TEXT>
+              The commit's message, without the trailers; several are paragraphs
 
       -h, --help
               Print help (see a summary with '-h')

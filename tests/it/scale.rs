@@ -72,6 +72,8 @@ fn the_number_of_git_processes_does_not_grow_with_the_files() {
     });
     for repos in [&repos, &clones] {
         same_processes(repos, &["status"]);
+        let branched = same_processes(repos, &["restore", "-q", "old", "--branch", "back"]);
+        assert_eq!((count(&branched, "update-index"), count(&branched, "commit-tree")), (1, 1));
         let restored = same_processes(repos, &["restore", "-q", "old"]);
         assert_eq!(count(&restored, "update-index"), 2);
         for repo in repos {
@@ -153,6 +155,12 @@ fn a_file_larger_than_memory_goes_in_and_comes_out_by_every_way() {
             assert!(same_content(&out, &original), "{name} from {from}");
             std::fs::remove_file(&out).unwrap();
         }
+        let on_branch = ["restore", "-q", "large.bin", "--branch", "back"];
+        peaks.push(("restore on a branch", repo.peak_memory_of(&on_branch, None)));
+        assert_eq!(
+            repo.git(&["rev-parse", "back:large.bin"]),
+            repo.git(&["hash-object", "--no-filters", "../original.bin"])
+        );
         peaks.push(("restore in place", repo.peak_memory_of(&["restore", "-q", "large.bin"], None)));
         assert!(same_content(&repo.path.join("large.bin"), &original), "restore in place from {from}");
     }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use git_archive_tomb::store::{PlanError, Planned, StoreRow, plan_rows};
+use git_archive_tomb::manifest;
+use git_archive_tomb::store::{PlanError, Planned, plan_rows};
 
 use super::store::{ItemArguments, archive, prepare};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::manifest::read_manifest;
+use crate::cli::manifest::open_manifest;
 use crate::cli::output::counted;
 use crate::cli::session::Session;
 
@@ -31,7 +32,7 @@ pub(crate) struct BatchStoreArguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchStoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     prepare(session)?;
-    let rows = read_manifest::<StoreRow>(&arguments.manifest, session)?.rows;
+    let rows = manifest::read(open_manifest(&arguments.manifest, session)?)?.rows;
     let options = arguments.items.options(session)?;
     let carries_on = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let planned = plan_rows(&session.repository, rows, &options)?;

@@ -5,7 +5,8 @@ use git_archive_tomb::archive::{AnyArchive, OpenMode, StoreContentsOptions};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal, JournalError};
 use git_archive_tomb::operation::{
-    Operation, OperationContext, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo,
+    Operation, OperationContext, STAGING, Settled, abandon, finish, finish_staging, orphans, set_aside, settle_orphan,
+    undo, undo_staging,
 };
 use git_archive_tomb::restore::{InPlace, RestorePlan};
 use git_archive_tomb::store::{Store, StorePlan};
@@ -159,6 +160,12 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
         let left = match header.command.as_str() {
             Store::COMMAND => recover_store(remedy, active, session)?,
             InPlace::COMMAND | InPlace::ON_BRANCH => recover_restore(remedy, active, session)?,
+            STAGING => with_context(session, None, |context| {
+                Ok(match remedy {
+                    Remedy::Finish => finish_staging(context, active)?,
+                    Remedy::Undo => undo_staging(context, active)?,
+                })
+            })?,
             other => {
                 return Err(CommandError::new(
                     Exit::Usage,
@@ -172,8 +179,13 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
             }
         };
         ended += 1;
-        let verb = if remedy == Remedy::Finish { "finished" } else { "undid" };
-        session.output.say(format_args!("{verb} operation {}", header.id));
+        match (remedy, &header.branch) {
+            (Remedy::Finish, Some(branch)) => {
+                session.output.say(format_args!("finished operation {}: branch `{branch}` is there", header.id));
+            }
+            (Remedy::Finish, None) => session.output.say(format_args!("finished operation {}", header.id)),
+            (Remedy::Undo, _) => session.output.say(format_args!("undid operation {}", header.id)),
+        }
         for path in left {
             exit = Exit::Failed;
             session.output.warn(format_args!("{path} holds something else now and was left as it is"));
@@ -253,7 +265,7 @@ where
 }
 
 /// Calls `work` with what operations work with.
-fn with_context<T>(
+pub(super) fn with_context<T>(
     session: &Session<'_>,
     archive: Option<&mut AnyArchive>,
     work: impl FnOnce(&mut OperationContext<'_>) -> Result<T, CommandError>,

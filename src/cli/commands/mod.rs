@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, the call into the library, and what is printed.
 
+pub(crate) mod batch_restore;
 pub(crate) mod batch_store;
 pub(crate) mod cat;
 pub(crate) mod config_show;
@@ -14,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod pr_body;
+pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod show;

@@ -75,15 +75,15 @@ impl<'a> OnBranch<'a> {
         Ok(commit)
     }
 
-    /// Makes the branch, and says through `change` if it is there, whatever else went wrong.
-    fn make_branch(&self, commit: &ObjectId, change: LandingChange<'_>) -> Result<(), ChangeError> {
+    /// Makes the branch, and says through `touching` if it is there, whatever else went wrong.
+    fn make_branch(&self, commit: &ObjectId, touching: &mut dyn FnMut()) -> Result<(), ChangeError> {
         let reason = format!("archive-tomb: restored on top of {}", self.branch.base);
         match self.repository.create_branch(&self.branch.name, commit, &reason) {
-            Ok(true) => (change.touching)(),
+            Ok(true) => touching(),
             Ok(false) => return Err(ChangeError::BranchTaken { branch: self.branch.name.clone() }),
             Err(error) => {
                 if !matches!(self.repository.reference_in_the_way(&self.branch.name), Ok(None)) {
-                    (change.touching)();
+                    touching();
                 }
                 return Err(error.into());
             }
@@ -128,7 +128,7 @@ impl Landing for OnBranch<'_> {
         fault::point("commit");
         if !(self.resumed && self.is_visible(change.evidence)?) {
             check_interrupted(&change)?;
-            self.make_branch(&commit, change)?;
+            self.make_branch(&commit, change.touching)?;
         }
         Ok(Landed { left: Vec::new(), commit: Some(commit) })
     }
