@@ -24,6 +24,7 @@ use crate::stub::Style;
 
 /// What the user asked to be recorded with the items, and how.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices, each with a name of its own")]
 pub struct StoreOptions {
     /// The revision whose tree is read.
     pub commit: String,

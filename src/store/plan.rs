@@ -198,7 +198,7 @@ impl Candidate {
 
 /// What the blob of a candidate is.
 enum Content {
-    Ordinary(PlannedItem),
+    Ordinary(Box<PlannedItem>),
     Stub(SkippedPath),
     Refused(Refusal),
 }
@@ -248,7 +248,7 @@ fn plan_requests(
     let mut items = Vec::new();
     for content in contents {
         match content {
-            Content::Ordinary(item) => items.push(item),
+            Content::Ordinary(item) => items.push(*item),
             Content::Stub(path) => skipped.push(path),
             Content::Refused(refusal) => refusals.push(refusal),
         }
@@ -431,7 +431,7 @@ fn judge(candidate: Candidate, found: TreeEntry, size: u64, head: &[u8], options
         }
     }
     let file_type = classify(&candidate.path, head);
-    Content::Ordinary(PlannedItem {
+    Content::Ordinary(Box::new(PlannedItem {
         staged: candidate.entry(),
         path: candidate.path,
         object: found.id,
@@ -443,7 +443,7 @@ fn judge(candidate: Candidate, found: TreeEntry, size: u64, head: &[u8], options
         label: candidate.label,
         conflict: None,
         file_type: Some(file_type),
-    })
+    }))
 }
 
 /// Returns what a blob's name and bytes say of it.

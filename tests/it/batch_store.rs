@@ -1,5 +1,7 @@
 //! `batch-store`: what a manifest names goes into the archive, each path as its row says.
 
+use std::fmt::Write as _;
+
 use crate::common::{Repo, World, assert_shown, path_of};
 use crate::databases::{Database, KINDS};
 
@@ -189,7 +191,7 @@ fn thousands_of_rows_take_no_git_process_each() {
     let mut rows = "path,tags\n".to_owned();
     for file in 0..300 {
         repo.write(format!("old/{file}.txt"), format!("{file}\n"));
-        rows += &format!("old/{file}.txt,t{}\n", file % 50);
+        writeln!(rows, "old/{file}.txt,t{}", file % 50).unwrap();
     }
     repo.commit_all("first");
     repo.write("rows.csv", rows);

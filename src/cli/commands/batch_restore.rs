@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         check(&manifest.rows, mistakes, &root, &taken(arguments, None, session)?, session)?;
         return dry_run(manifest.rows.len(), session);
     }
-    refuse_without_approvals(session)?;
+    session.refuse_without_approvals()?;
     let actor = session.actor(arguments.actor.by.as_deref())?;
 
     let resumed = match &arguments.resume {
@@ -200,15 +200,6 @@ fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError>
         session.output.line(format_args!("Manifest valid: {}; nothing was restored", counted(rows, "item")))?;
     }
     Ok(Exit::Done)
-}
-
-/// Refuses to give out archived bytes where that needs approvals.
-fn refuse_without_approvals(session: &Session<'_>) -> Result<(), CommandError> {
-    if session.config()?.governance.restore_approvals == 0 {
-        return Ok(());
-    }
-    Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
-        .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"))
 }
 
 /// Opens the archive, if there is one.

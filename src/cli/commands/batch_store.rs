@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &BatchStoreArguments, session: &mut Session<'_>) ->
     let carries_on = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let planned = plan_rows(&session.repository, rows, &options)?;
     if !carries_on {
-        return archive(planned.whole()?, arguments.items.dry_run, session);
+        return archive(&planned.whole()?, arguments.items.dry_run, session);
     }
     let Planned { plan, refusals } = planned;
     let refused = refusals.len();
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &BatchStoreArguments, session: &mut Session<'_>) ->
     let told = CommandError::from(PlanError::Refused { refusals });
     told.causes.iter().for_each(|cause| session.output.warn(cause));
     told.hints.iter().for_each(|hint| session.output.hint(hint));
-    let exit = archive(plan, arguments.items.dry_run, session)?;
+    let exit = archive(&plan, arguments.items.dry_run, session)?;
     if refused == 0 {
         return Ok(exit);
     }

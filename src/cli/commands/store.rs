@@ -147,7 +147,7 @@ pub(crate) fn run(arguments: &StoreArguments, session: &mut Session<'_>) -> Resu
             None => error,
         }
     })?;
-    archive(plan, arguments.items.dry_run, session)
+    archive(&plan, arguments.items.dry_run, session)
 }
 
 /// Checks that an operation may begin here.
@@ -158,17 +158,17 @@ pub(super) fn prepare(session: &Session<'_>) -> Result<(), CommandError> {
 }
 
 /// Archives what is planned, or prints it.
-pub(super) fn archive(plan: StorePlan, dry_run: bool, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+pub(super) fn archive(plan: &StorePlan, dry_run: bool, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     if dry_run {
-        return print_plan(&plan, session);
+        return print_plan(plan, session);
     }
     if plan.items.is_empty() {
-        report(&plan, None, session)?;
+        report(plan, None, session)?;
         return Ok(Exit::Done);
     }
     let outcome = carry_out(plan.clone(), session)?;
-    see_through(&plan, session);
-    report(&plan, Some(&outcome), session)?;
+    see_through(plan, session);
+    report(plan, Some(&outcome), session)?;
     Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
 }
 

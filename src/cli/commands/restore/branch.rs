@@ -41,7 +41,7 @@ impl RestoreRun {
         session: &mut Session<'_>,
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
-        refuse_without_approvals(session)?;
+        session.refuse_without_approvals()?;
         let base = resolve_base(session, arguments.commit.base.as_deref())?;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
         *archive = self.open(session)?;
@@ -77,15 +77,6 @@ impl RestoreRun {
         print_on_branch(&plan, &outcome, session)?;
         Ok(Exit::Done)
     }
-}
-
-/// Refuses to give out archived bytes where that needs approvals.
-pub(super) fn refuse_without_approvals(session: &Session<'_>) -> Result<(), CommandError> {
-    if session.config()?.governance.restore_approvals == 0 {
-        return Ok(());
-    }
-    Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
-        .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"))
 }
 
 /// Refuses a branch that an operation that was stopped half-way is to make, and warns of all other such operations: no
