@@ -574,6 +574,11 @@ impl From<StorePlanError> for CommandError {
             StorePlanError::Record { .. } => {
                 return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
             }
+            StorePlanError::Contradictions(ref mistakes) => {
+                return Self::from_error(Exit::Usage, &error)
+                    .listing(mistakes)
+                    .hint("leave one of the rows out, or let them say the same");
+            }
             StorePlanError::Refused { ref refusals } => refusals,
         };
         let mut shown = Self::from_error(Exit::Failed, &error);

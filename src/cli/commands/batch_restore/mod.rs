@@ -18,7 +18,7 @@ use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
-use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
+use git_archive_tomb::manifest::{self, ManifestError, Mistakes, Row};
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
@@ -27,6 +27,7 @@ use super::restore::BranchArguments;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::manifest::open_manifest;
 use crate::cli::output::{Output, Style, counted};
 use crate::cli::progress::Progress;
 use crate::cli::session::{Session, shown};
@@ -72,7 +73,7 @@ pub(crate) struct BatchRestoreArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let (manifest, mistakes) = read_manifest(&arguments.manifest, session)?;
+    let (manifest, mistakes) = manifest::read_all(open_manifest(&arguments.manifest, session)?)?;
     if let Some(name) = &arguments.commit.branch {
         return branch::run(arguments, name, &manifest, mistakes, session);
     }
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         check(&manifest.rows, mistakes, &root, &taken(arguments, None, session)?, session)?;
         return dry_run(manifest.rows.len(), session);
     }
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let actor = session.actor(arguments.actor.by.as_deref())?;
 
     let resumed = match &arguments.resume {
@@ -146,20 +147,6 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
     let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)?;
     report(arguments, &outcome, &results, &file, session)
-}
-
-/// Reads the manifest, and what is wrong with some of its rows.
-fn read_manifest(path: &Path, session: &Session<'_>) -> Result<(Manifest<RestoreRow>, Mistakes), CommandError> {
-    let name = shown(path);
-    let read = if path.as_os_str() == "-" {
-        manifest::read_all(std::io::stdin().lock())
-    } else {
-        let file = std::fs::File::open(session.directory().join(path)).map_err(|error| {
-            CommandError::new(Exit::Usage, format!("cannot read the manifest {name}")).caused_by(error.to_string())
-        })?;
-        manifest::read_all(file)
-    };
-    Ok(read?)
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
