@@ -25,16 +25,16 @@ pub struct Ground<'a> {
     pub taken: &'a [(PathBuf, &'static str)],
 }
 
-/// Returns the path of each row's output, or everything that is wrong with them: outputs that are missing or no paths, that
-/// leave the root, lead into git's or the program's own places, or that two rows share, however they spell it.
+/// Returns the path of each row's output, and adds everything that is wrong with them to `mistakes`: outputs that are missing
+/// or no paths, that leave the root, lead into git's or the program's own places, or that two rows share, however they spell
+/// it. The paths count only where nothing is wrong.
 ///
 /// Looks at the file system, and changes nothing there.
-pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>) -> Result<Vec<PathBuf>, Mistakes> {
+pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>, mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let mut resolver = Resolver::default();
     let root = resolver.resolve(ground.root);
     let closed: Vec<PathBuf> = ground.closed.iter().map(|folder| resolver.resolve(folder)).collect();
     let taken: Vec<_> = ground.taken.iter().map(|(path, what)| (resolver.place_of(path), *what)).collect();
-    let mut mistakes = Mistakes::default();
     let (mut paths, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
         match path_of(row.value.output.as_deref(), ground.root) {
@@ -54,8 +54,8 @@ pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>) -> Result<Ve
             }
         }
     }
-    check_against_each_other(&places, &mut mistakes);
-    if mistakes.is_empty() { Ok(paths) } else { Err(mistakes) }
+    check_against_each_other(&places, mistakes);
+    paths
 }
 
 /// Returns the path that an output means, its `.` and `..` resolved.
@@ -230,11 +230,11 @@ mod tests {
         let closed = [root.join("git")];
         let taken = [(root.join("results.json"), "the results file")];
         let ground = Ground { root, closed: &closed, taken: &taken };
-        match check_outputs(&rows, &ground) {
-            Ok(paths) => {
-                paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect()
-            }
-            Err(mistakes) => mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect(),
+        let mut mistakes = Mistakes::default();
+        let paths = check_outputs(&rows, &ground, &mut mistakes);
+        match mistakes.is_empty() {
+            true => paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect(),
+            false => mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect(),
         }
     }
 
@@ -255,7 +255,7 @@ mod tests {
                 "4: the output is a folder, not a file",
                 "5: the output is a folder, not a file",
                 "6: the output is standard output, which several items cannot share",
-                "7: the output is a folder, not a file",
+                "7: `output` is missing",
                 "8: the output is a folder, not a file",
                 "9: the output is a folder, not a file",
                 "10: the output holds a NUL byte",

@@ -175,7 +175,7 @@ pub fn run(
     };
     let recorder =
         pool.as_ref().map(|pool| Recorder::start(Arc::clone(pool))).transpose().map_err(BatchError::Thread)?;
-    let work = Arc::new(Work::new(context.repository.reopen(), pool, options.op, options.force, jobs));
+    let work = Arc::new(Work::new(context.repository.reopen(), pool, options, jobs));
     let (sender, messages) = channel();
     let mut foreman = Foreman {
         options,

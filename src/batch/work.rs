@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 
-use super::run::Job;
+use super::run::{Job, RunOptions};
 use crate::archive::Pool;
 use crate::causes::in_one_line;
 use crate::clock::Stopwatch;
@@ -29,7 +29,10 @@ pub(super) struct Work {
     pub(super) repository: Repository,
     pub(super) pool: Option<Arc<Pool<'static>>>,
     pub(super) op: OperationId,
+    /// Whether any file at an output may be replaced.
     pub(super) force: bool,
+    /// Whether a failure ends it all.
+    pub(super) stop_at_failure: bool,
     pub(super) jobs: Vec<Job>,
     runs: Mutex<VecDeque<Run>>,
     stopped: AtomicBool,
@@ -89,15 +92,15 @@ impl Work {
     pub(super) fn new(
         repository: Repository,
         pool: Option<Arc<Pool<'static>>>,
-        op: OperationId,
-        force: bool,
+        options: &RunOptions,
         jobs: Vec<Job>,
     ) -> Self {
         Self {
             repository,
             pool,
-            op,
-            force,
+            op: options.op,
+            force: options.force,
+            stop_at_failure: !options.continue_on_error,
             jobs,
             runs: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -226,7 +229,7 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
         match pool.lend() {
             Ok(lent) => archive = Some(lent),
             Err(error) => {
-                let goes_on = begun.end(Err(in_one_line(&error)), 1, sender);
+                let goes_on = begun.end(work, Err(in_one_line(&error)), 1, sender);
                 work.take_back(run);
                 return goes_on;
             }
@@ -248,7 +251,7 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
         let retries = sources.retries();
         let outcome = deliver(work, &work.jobs[begun.job], &begun.ticket, &mut sources);
         let attempts = 1 + sources.retries() - retries;
-        if !begun.end(outcome, attempts, sender) {
+        if !begun.end(work, outcome, attempts, sender) {
             return false;
         }
     }
@@ -276,9 +279,18 @@ impl Begun {
     }
 
     /// Says how it ended; returns whether there is any use in going on.
-    fn end(self, outcome: Result<Option<Delivered>, String>, attempts: u64, sender: &Sender<Message>) -> bool {
+    fn end(
+        self,
+        work: &Work,
+        outcome: Result<Option<Delivered>, String>,
+        attempts: u64,
+        sender: &Sender<Message>,
+    ) -> bool {
         if self.ticket.is_given_up() {
             return false;
+        }
+        if outcome.is_err() && work.stop_at_failure {
+            work.stop();
         }
         let end = End { job: self.job, outcome, duration_ms: self.watch.elapsed_ms(), attempts };
         sender.send(Message::Ended { worker: self.worker, end }).is_ok()
@@ -288,7 +300,7 @@ impl Begun {
 /// Puts the item of a job at its output.
 fn deliver(work: &Work, job: &Job, ticket: &Ticket, sources: &mut Sources<'_>) -> Result<Option<Delivered>, String> {
     let Some(Located { wanted, stored, .. }) = located(job) else {
-        return Err("no such tombstone".to_owned());
+        return Err("tombstone not found".to_owned());
     };
     let mut put = |wanted: &Wanted| -> Result<Option<Delivered>, ElsewhereError> {
         let standing = look_at(&job.path, wanted, work.force)?;

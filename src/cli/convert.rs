@@ -21,6 +21,7 @@ use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
+use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
@@ -469,6 +470,9 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::InvalidName { .. } => {
                 shown(Exit::Usage).hint("`git help check-ref-format` says what a name may be")
             }
+            BranchPlanError::NoIdentity => {
+                shown(Exit::Usage).hint("tell git who you are: `git config user.name` and `git config user.email`")
+            }
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
                 let branch = shell(existing.strip_prefix(b"refs/heads/").unwrap_or(existing));
@@ -575,6 +579,11 @@ impl From<StorePlanError> for CommandError {
             StorePlanError::Git(error) => return error.into(),
             StorePlanError::Record { .. } => {
                 return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
+            }
+            StorePlanError::Contradictions(ref mistakes) => {
+                return Self::from_error(Exit::Usage, &error)
+                    .listing(mistakes)
+                    .hint("leave one of the rows out, or let them say the same");
             }
             StorePlanError::Refused { ref refusals } => refusals,
         };
@@ -883,6 +892,20 @@ impl From<BatchError> for CommandError {
             error @ (BatchError::Record(_) | BatchError::Sync { .. } | BatchError::Thread(_)) => {
                 Self::from_error(Exit::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<ManifestError> for CommandError {
+    fn from(error: ManifestError) -> Self {
+        let shown = Self::from_error(Exit::Usage, &error);
+        match &error {
+            ManifestError::Mistakes(mistakes) => shown.listing(mistakes),
+            ManifestError::TooLong | ManifestError::TooManyRows => shown.hint("divide it into several manifests"),
+            ManifestError::Read(_)
+            | ManifestError::Empty
+            | ManifestError::NotUtf8 { .. }
+            | ManifestError::Broken { .. } => shown,
         }
     }
 }

@@ -126,10 +126,10 @@ impl Fields {
 }
 
 impl Value {
-    /// Returns whether it says nothing: an empty cell, or JSON's `null`.
+    /// Returns whether it says nothing: an empty cell, empty text, or JSON's `null`.
     fn is_absent(&self) -> bool {
         match self {
-            Self::Json(json) => json.get() == "null",
+            Self::Json(json) => matches!(json.get(), "null" | "\"\""),
             Self::Cell(cell) => cell.is_empty(),
         }
     }

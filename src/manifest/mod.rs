@@ -28,7 +28,7 @@ pub const MAX_ROW_LENGTH: usize = 64 * 1024;
 /// The most rows.
 pub const MAX_ROWS: usize = 1_000_000;
 
-/// A manifest whose rows are all well-formed.
+/// A manifest's well-formed rows.
 #[derive(Debug)]
 pub struct Manifest<T> {
     /// The rows, in order.
@@ -55,20 +55,28 @@ impl<T> Row<T> {
     }
 }
 
-/// Reads a manifest to its end.
+/// Reads a manifest to its end, all of whose rows must be well-formed.
+pub fn read<T: FromRow>(input: impl Read) -> Result<Manifest<T>, ManifestError> {
+    let (manifest, mistakes) = read_all(input)?;
+    if mistakes.is_empty() { Ok(manifest) } else { Err(ManifestError::Mistakes(mistakes)) }
+}
+
+/// Reads a manifest to its end: the rows that are well-formed, and what is wrong with the others, for who has more to find
+/// wrong with them.
 ///
 /// Holds at most a small multiple of the manifest's length, which is bounded, in memory.
-pub fn read<T: FromRow>(input: impl Read) -> Result<Manifest<T>, ManifestError> {
+pub fn read_all<T: FromRow>(input: impl Read) -> Result<(Manifest<T>, Mistakes), ManifestError> {
     let mut bytes = Vec::new();
     input.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(ManifestError::Read)?;
     if bytes.len() as u64 > MAX_LENGTH {
         return Err(ManifestError::TooLong);
     }
-    Ok(Manifest { rows: parse(&bytes)?, sha256: Sha256::of(&bytes) })
+    let Rows { taken, mistakes } = parse(&bytes)?;
+    Ok((Manifest { rows: taken, sha256: Sha256::of(&bytes) }, mistakes))
 }
 
 /// Parses a manifest: the first character tells JSON from CSV.
-fn parse<T: FromRow>(bytes: &[u8]) -> Result<Vec<Row<T>>, ManifestError> {
+fn parse<T: FromRow>(bytes: &[u8]) -> Result<Rows<T>, ManifestError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = Lines::of(bytes).line_at(error.valid_up_to());
         ManifestError::NotUtf8 { line }
@@ -82,7 +90,7 @@ fn parse<T: FromRow>(bytes: &[u8]) -> Result<Vec<Row<T>>, ManifestError> {
         Some('{') => json::object_or_lines(text, &mut rows)?,
         Some(_) => csv::table(text, &mut rows)?,
     }
-    if rows.mistakes.is_empty() { Ok(rows.taken) } else { Err(ManifestError::Mistakes(rows.mistakes)) }
+    Ok(rows)
 }
 
 /// The rows read so far, and what is wrong with others.

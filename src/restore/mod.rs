@@ -1,6 +1,6 @@
 //! `restore`: gives items back.
 //!
-//! A [`Target`] is what the user names; [`locate`] finds the items it means, from stubs, the archive and evidence;
+//! A [`Target`] is what the user names; [`locate_in`] finds the items it means, from stubs, the archive and evidence;
 //! [`Sources`] delivers their bytes; [`InPlace`] puts them back into the tree, the working one or that of a new branch, as an
 //! [operation](crate::operation), [merged](merge()) with what was made of their files elsewhere if that is wanted, and
 //! [`to_file`] anywhere else.

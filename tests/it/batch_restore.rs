@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
 use crate::common::{Repo, Run, World, assert_shown};
+use crate::databases::{self, Database};
 
 /// A repository whose files of `src/legacy` and `docs` are archived and committed; their tombstones by path.
 fn archived(world: &World) -> (Repo<'_>, BTreeMap<String, String>) {
@@ -76,7 +82,20 @@ fn all_items_come_back_where_the_manifest_says() {
     manifest(&repo, &tombstones, "out");
     let index = repo.look().index;
     let run = repo.tomb(&["batch-restore", "manifest.json", "--by", "ops", "--results", "results.json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 0
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 4
+      ✗ Failed: 0
+      Total Time: [ms]
+    Results saved to: results.json
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"ops","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    Progress: 4/4 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"ops","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 4 succeeded, 0 failed, 0 skipped"}
+    "#);
     assert_eq!(restored(&repo, "out"), originals(&repo));
     assert_eq!(repo.look().index, index);
 
@@ -107,7 +126,16 @@ fn what_is_there_already_is_a_success_and_is_not_written_again() {
     repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "results.json"]);
     let before = std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap();
     let run = repo.tomb(&["batch-restore", "manifest.json", "--results", "results.json", "--json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 0
+    ----- stdout -----
+    {"total":4,"succeeded":4,"failed":0,"skipped":0,"total_duration_ms":[n],"results":"results.json"}
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    Progress: 4/4 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 4 succeeded, 0 failed, 0 skipped"}
+    "#);
     assert_eq!(std::fs::metadata(repo.path.join("out/docs/old.md")).unwrap().modified().unwrap(), before);
     assert_eq!(records(&repo, &["RESTORE"]).len(), 4);
 }
@@ -121,7 +149,11 @@ fn a_dry_run_checks_the_manifest_and_touches_nothing() {
     // Not even the archive: there is none at this place.
     let nowhere = repo.with("CODEX_ARCHIVE_URL", "sqlite:////nowhere/archive.sqlite");
     let run = nowhere.tomb(&["batch-restore", "manifest.json", "--dry-run"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @"
+    exit: 0
+    ----- stdout -----
+    Manifest valid: 4 items; nothing was restored
+    ");
     assert_eq!(repo.look(), before);
     assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
 }
@@ -138,15 +170,39 @@ fn everything_that_is_wrong_is_told_at_once_before_anything_is_written() {
         run
     };
     let shape = format!("tombstone,output,actor\nxyz,a,\n{item},,\n{item},b\n{},c,\n", item.to_uppercase());
-    assert_shown!(&world, refused(&shape), @"");
+    assert_shown!(&world, refused(&shape), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 4 mistakes
+      caused by: row 1 (line 2): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
+      caused by: row 2 (line 3): `output` is missing
+      caused by: row 3 (line 4): the row has 2 cells, the header 3
+      caused by: row 4 (line 5): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
+    ");
     let rows = ["a", "../b", "./a", "a/b", ".git/hooks/pre-commit", ".codex/archive.toml", "/etc", "x/"];
     let outputs: String =
         rows.iter().map(|output| format!("{}\n", json!({"tombstone": item, "output": output}))).collect();
-    assert_shown!(&world, refused(&outputs), @"");
+    assert_shown!(&world, refused(&outputs), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 6 mistakes
+      caused by: row 2 (line 2): the output leaves its folder
+      caused by: row 3 (line 3): the output is that of row 1 too
+      caused by: row 4 (line 4): the output is below that of row 1, which is a file
+      caused by: row 5 (line 5): the output leads into `.git`
+      caused by: row 6 (line 6): the output leads into `.codex`
+      caused by: row 8 (line 8): the output is a folder, not a file
+    ");
     let unknown = item.replace(|digit: char| digit.is_ascii_digit(), "0");
     let unknown =
         format!("{}\n{}\n", json!({"tombstone": item, "output": "a"}), json!({"tombstone": unknown, "output": "b"}));
-    assert_shown!(&world, refused(&unknown), @"");
+    assert_shown!(&world, refused(&unknown), @"
+    exit: 3
+    ----- stderr -----
+    error: 1 item of the manifest cannot be found
+      caused by: row 2 (line 2): no item has the tombstone [uuid]
+    hint: take the rows out, or bring back the others with `--continue-on-error`
+    ");
     assert!(records(&repo, &["RESTORE", "BATCH_RESTORE"]).is_empty());
 }
 
@@ -157,13 +213,43 @@ fn the_first_failure_stops_what_is_left_unless_it_is_to_carry_on() {
     manifest(&repo, &tombstones, "out");
     repo.write("out/docs/old.md", "somebody's");
     let stopped = repo.tomb(&["batch-restore", "manifest.json", "--results", "stopped.json", "--max-concurrent", "1"]);
-    assert_shown!(&world, stopped, @"");
+    assert_shown!(&world, stopped, @r#"
+    exit: 1
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 0
+      ✗ Failed: 1
+      - Skipped: 3
+      Total Time: [ms]
+    Results saved to: stopped.json
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    [ERROR] Item 1 failed: `[world]/app/out/docs/old.md` exists and is not the item
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 0 succeeded, 1 failed, 3 skipped"}
+    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume stopped.json`
+    "#);
     let first = results(&repo, "stopped.json");
     assert_eq!(statuses(&first), ["failed", "skipped", "skipped", "skipped"]);
     assert_eq!(repo.read_text("out/docs/old.md"), "somebody's");
 
     let on = repo.tomb(&["batch-restore", "manifest.json", "--results", "on.json", "--continue-on-error"]);
-    assert_shown!(&world, on, @"");
+    assert_shown!(&world, on, @r#"
+    exit: 1
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 3
+      ✗ Failed: 1
+      Total Time: [ms]
+    Results saved to: on.json
+    ----- stderr -----
+    Processing 4 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 of 4 items started"}
+    [ERROR] Item 1 failed: `[world]/app/out/docs/old.md` exists and is not the item
+    Progress: 4/4 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 3 succeeded, 1 failed, 0 skipped"}
+    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume on.json`
+    "#);
     let second = results(&repo, "on.json");
     assert_eq!(statuses(&second), ["failed", "success", "success", "success"]);
     assert_eq!(second["summary"]["failed"], 1);
@@ -189,7 +275,22 @@ fn unknown_items_fail_by_themselves_where_it_is_to_carry_on() {
     let rows = format!("tombstone,output\n{unknown},a\n{},b\n", tombstones["docs/old.md"]);
     repo.write("manifest.csv", rows);
     let run = repo.tomb(&["batch-restore", "manifest.csv", "--continue-on-error", "--results", "r.json"]);
-    assert_shown!(&world, run, @"");
+    assert_shown!(&world, run, @r#"
+    exit: 1
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 1
+      ✗ Failed: 1
+      Total Time: [ms]
+    Results saved to: r.json
+    ----- stderr -----
+    Processing 2 items from manifest...
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 2 of 2 items started"}
+    [ERROR] Item 1 failed: tombstone not found
+    Progress: 2/2 (100%)
+    {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 1 succeeded, 1 failed, 0 skipped"}
+    hint: bring back the rest with `git archive-tomb batch-restore manifest.csv --resume r.json`
+    "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success"]);
 }
 
@@ -287,4 +388,270 @@ fn a_batch_goes_on_only_with_its_own_manifest() {
     manifest(&repo, &tombstones, "other");
     assert!(refused(&text).stderr_text().contains("does not belong to this manifest"));
     repo.tomb(&["batch-restore", "manifest.json", "--resume", "nowhere.json"]).exits(2);
+}
+
+/// How many times the batch is killed, and how many items it has. The issue's own run is 200 kills of 2,000 items.
+fn kills() -> (usize, usize) {
+    match std::env::var("ARCHIVE_TOMB_KILLS") {
+        Ok(kills) => (kills.parse().unwrap(), 2000),
+        Err(_) => (6, 60),
+    }
+}
+
+/// Looks at the outputs and the results file over and over while a batch runs: what is there is whole.
+struct Watcher {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(usize, usize)>,
+}
+
+impl Watcher {
+    fn start(repo: &Repo<'_>, expected: BTreeMap<PathBuf, Vec<u8>>, results: &str) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let (stopped, results) = (Arc::clone(&stop), repo.path.join(results));
+        let thread = std::thread::spawn(move || {
+            let (mut outputs_seen, mut results_seen) = (0, 0);
+            let mut names: Vec<_> = expected.keys().collect();
+            while !stopped.load(Ordering::Relaxed) {
+                fastrand::shuffle(&mut names);
+                for path in names.iter().take(50) {
+                    if let Ok(bytes) = std::fs::read(path) {
+                        assert_eq!(bytes, expected[*path], "{} is partial", path.display());
+                        outputs_seen += 1;
+                    }
+                }
+                if let Ok(text) = std::fs::read(&results) {
+                    let value: Value = serde_json::from_slice(&text).expect("the results are whole");
+                    assert_eq!(value["items"].as_array().map(Vec::len), Some(expected.len()));
+                    results_seen += 1;
+                }
+            }
+            (outputs_seen, results_seen)
+        });
+        Self { stop, thread }
+    }
+
+    /// Returns how many outputs and how many results were looked at.
+    fn end(self) -> (usize, usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the long run reports its figures")]
+fn killed_at_random_and_resumed_nothing_is_repeated_and_nothing_missed() {
+    let (kills, items) = kills();
+    let world = World::new();
+    let repo = world.init("app");
+    for number in 0..items {
+        // Some large enough that writing them takes a while.
+        let lines = if number % 50 == 0 { 20_000 } else { 1 + number % 40 };
+        repo.write(format!("src/d{}/f{number}.py", number % 40), format!("value_{number} = {number}\n").repeat(lines));
+    }
+    repo.commit_all("first");
+    let stored = repo.tomb_ok(&["store", "src"]).json();
+    let row = |stored: &Value| json!({"tombstone": stored["tombstone"], "output": format!("out/{}", stored["path"].as_str().unwrap())});
+    repo.write("manifest.json", Value::Array(stored.iter().map(row).collect()).to_string());
+    let expected: BTreeMap<PathBuf, Vec<u8>> = stored
+        .iter()
+        .map(|stored| stored["path"].as_str().unwrap())
+        .map(|path| {
+            (repo.path.join("out").join(path), repo.try_git(&["cat-file", "blob", &format!("HEAD:{path}")]).stdout)
+        })
+        .collect();
+
+    let watcher = Watcher::start(&repo, expected.clone(), "results.json");
+    let (mut killed, mut runs, mut rounds) = (0, 0, 0);
+    let mut longest = std::time::Duration::ZERO;
+    while killed < kills {
+        // A batch from its beginning: killed, resumed and killed again, until it comes to its end or has been killed enough.
+        // The first one tells how long it takes.
+        rounds += 1;
+        let _ = std::fs::remove_dir_all(repo.path.join("out"));
+        let _ = std::fs::remove_file(repo.path.join("results.json"));
+        let _ = std::fs::remove_file(repo.path.join(".git/archive-tomb/archive_ops.jsonl"));
+        loop {
+            let begun = repo.exists("results.json");
+            let option = if begun { "--resume" } else { "--results" };
+            let mut command = repo.command(env!("CARGO_BIN_EXE_git-archive-tomb"));
+            command.args(["batch-restore", "manifest.json", option, "results.json", "-q"]);
+            let started = std::time::Instant::now();
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            runs += 1;
+            if killed < kills && rounds > 1 {
+                std::thread::sleep(longest.mul_f64(fastrand::f64()));
+                let _ = child.kill();
+            }
+            let run = Run::from(child.wait_with_output().unwrap());
+            match run.code {
+                None => killed += 1,
+                Some(0) => {
+                    longest = longest.max(started.elapsed());
+                    break;
+                }
+                Some(_) => panic!("{run}"),
+            }
+        }
+        assert_batch_is_whole(&repo, &expected);
+    }
+    let (outputs_seen, results_seen) = watcher.end();
+    assert!(outputs_seen > 0 && results_seen > 0);
+    eprintln!(
+        "{items} items, killed {killed} times in {rounds} batches of {runs} runs; {outputs_seen} outputs and \
+         {results_seen} results seen meanwhile, none of them partial"
+    );
+}
+
+/// Asserts that every item is at its output, is recorded once, and that nothing else is there.
+fn assert_batch_is_whole(repo: &Repo<'_>, expected: &BTreeMap<PathBuf, Vec<u8>>) {
+    let restored: BTreeMap<PathBuf, Vec<u8>> = restored(repo, "out")
+        .into_keys()
+        .map(|path| repo.path.join("out").join(path))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    assert_eq!(restored.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    assert!(restored == *expected);
+    let results = results(repo, "results.json");
+    assert_eq!(statuses(&results), vec!["success"; expected.len()]);
+    assert_eq!(results["summary"]["succeeded"], expected.len());
+    let records = records(repo, &["RESTORE"]);
+    let distinct: BTreeSet<_> = records.iter().map(|record| record["tombstone"].as_str().unwrap()).collect();
+    assert_eq!((records.len(), distinct.len()), (expected.len(), expected.len()), "each item is recorded once");
+    assert!(records.iter().all(|record| record["op"] == results["op"]));
+    // The archive tells the same, each record once.
+    let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
+    let sql = "SELECT count(*) FROM event WHERE action = 'RESTORE' AND op = ?1";
+    let events: isize = archive.query_row(sql, [results["op"].as_str().unwrap()], |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(events).unwrap(), expected.len());
+    let left: Vec<_> = std::fs::read_dir(repo.path.join(".git/archive-tomb")).unwrap().flatten().collect();
+    assert!(
+        left.iter()
+            .all(|entry| !entry.file_name().to_string_lossy().ends_with(".lock")
+                || entry.file_name() == "operations.lock"),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_stop_at_any_point_is_resumed_to_the_end() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    let originals = originals(&repo);
+    for point in git_archive_tomb::fault::BATCH_POINTS {
+        for signal in ["", "@INT"] {
+            let _ = std::fs::remove_dir_all(repo.path.join("out"));
+            let _ = std::fs::remove_file(repo.path.join("results.json"));
+            let _ = std::fs::remove_file(repo.path.join(".git/archive-tomb/archive_ops.jsonl"));
+            let arguments = ["batch-restore", "manifest.json", "--results", "results.json", "--max-concurrent", "2"];
+            let stopped = repo.with("GIT_ARCHIVE_TOMB_FAULT", format!("{point}{signal}")).tomb(&arguments);
+            let first = results(&repo, "results.json");
+            assert_eq!(statuses(&first).len(), 4, "{point}{signal}");
+            if signal.is_empty() {
+                assert_eq!(stopped.code, None, "{point}: {stopped}");
+            } else {
+                // What was asked for too late is done.
+                assert!(stopped.code == Some(130) || statuses(&first) == ["success"; 4], "{point}{signal}: {stopped}");
+            }
+            if stopped.code == Some(130) {
+                let hint = "batch-restore manifest.json --resume results.json`";
+                assert!(stopped.stderr_text().contains(hint), "{point}: {stopped}");
+            }
+            repo.tomb_ok(&["batch-restore", "manifest.json", "--resume", "results.json"]);
+            let second = results(&repo, "results.json");
+            assert_eq!((statuses(&second), &second["op"]), (vec!["success"; 4], &first["op"]), "{point}{signal}");
+            assert_eq!(restored(&repo, "out"), originals, "{point}{signal}");
+            assert_eq!(records(&repo, &["RESTORE"]).len(), 4, "{point}{signal}: each item is recorded once");
+        }
+    }
+}
+
+#[test]
+fn all_items_come_back_in_one_commit_on_a_branch() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let (old, code) = (&tombstones["docs/old.md"], &tombstones["src/legacy/run.sh"]);
+    repo.write("src/keep.py", "VALUE = 2\n");
+    let before = repo.look();
+    let manifest = format!("tombstone,output,actor\n{old},,alice\n{code},tools/run.sh,\n");
+    std::fs::write(repo.world.at("manifest.csv").path, manifest).unwrap();
+    let arguments = ["batch-restore", "../manifest.csv", "--branch", "back", "--results", "../results.json"];
+    let run = repo.tomb(&arguments);
+    assert_shown!(&world, run, @r#"
+    exit: 0
+    ----- stdout -----
+    Batch Restore Complete:
+      ✓ Succeeded: 2
+      ✗ Failed: 0
+      Total Time: [ms]
+    Results saved to: ../results.json
+    ----- stderr -----
+    {"ts":"[time]","level":"info","action":"RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Restore started"}
+    {"ts":"[time]","level":"info","action":"RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Decompression completed in [ms]"}
+    {"ts":"[time]","level":"info","action":"RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"File written in [ms]"}
+    {"ts":"[time]","level":"info","action":"RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Restore completed in [ms]"}
+    restored 2 files on the new branch `back`, in commit [short] on top of [short]
+    hint: look at it: `git switch back`
+    hint: the text of its pull request: `git archive-tomb pr-body --range [short]..back`
+    "#);
+    assert_eq!(repo.look(), before, "working tree and index are as they were");
+    let changed = repo.git(&["diff", "--name-status", "HEAD", "back", "--", ".", ":(exclude).codex"]);
+    assert_eq!(changed, "M\tdocs/old.md\nA\ttools/run.sh");
+    assert!(repo.git(&["ls-tree", "back", "tools/run.sh"]).starts_with("100755 "));
+    repo.tomb_ok(&["verify", "--range", "HEAD..back", "--strict", "--deep"]);
+    let results = results(&repo, "../results.json");
+    assert_eq!((statuses(&results), &results["branch"]), (vec!["success"; 2], &json!("back")));
+    let actors: BTreeSet<_> =
+        records(&repo, &["RESTORE"]).iter().map(|record| record["actor"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(actors, BTreeSet::from(["alice".to_owned(), "A Maintainer <maintainer@example.org>".to_owned()]));
+    let batch = records(&repo, &["BATCH_RESTORE"]);
+    assert_eq!((batch.len(), &batch[0]["count"], &batch[0]["op"]), (1, &json!(2), &results["op"]));
+
+    // All or nothing: the branch is there, an item is unknown, a path is taken.
+    repo.tomb(&arguments).exits(1);
+    let refused = |rows: &str, code: i32| {
+        let run = repo.tomb_with_input(&["batch-restore", "-", "--branch", "other"], rows.as_bytes()).exits(code);
+        assert_eq!(repo.look(), before);
+        repo.try_git(&["rev-parse", "--verify", "-q", "other"]).exits(1);
+        run
+    };
+    refused(&format!("tombstone,output\n{old},\n00000000-0000-5000-8000-000000000000,x\n"), 3);
+    refused(&format!("tombstone,output\n{old},README.md\n"), 1);
+    assert_shown!(&world, refused(&format!("tombstone,output\n{old},../x\n{code},.git/x\nx,y\n"), 2), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 3 mistakes
+      caused by: row 1 (line 2): ../x is not a path inside a repository: it has an empty, `.` or `..` component
+      caused by: row 2 (line 3): .git/x is not a path inside a repository: it leads into `.git`
+      caused by: row 3 (line 4): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
+    ");
+}
+
+#[test]
+fn every_backend_gives_back_the_same() {
+    for kind in databases::KINDS {
+        let world = World::new();
+        let database = Database::new(*kind);
+        let repo = world.sample("app").with("CODEX_ARCHIVE_URL", database.url());
+        repo.tomb_ok(&["init", "--no-hooks"]);
+        repo.commit_all("init");
+        let stored = repo.tomb_ok(&["store", "docs", "src/legacy"]).json();
+        repo.commit("archive");
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+        let tombstones = stored.iter().map(|row| (text(row, "path"), text(row, "tombstone"))).collect();
+        manifest(&repo, &tombstones, "out");
+        repo.write("out/docs/old.md", "somebody's");
+        repo.tomb(&["batch-restore", "manifest.json", "--results", "r.json", "--continue-on-error"]).exits(1);
+        std::fs::remove_file(repo.path.join("out/docs/old.md")).unwrap();
+        repo.tomb_ok(&["batch-restore", "manifest.json", "--resume", "r.json"]);
+        assert_eq!(restored(&repo, "out"), originals(&repo), "{kind:?}");
+        let events: Vec<_> = repo.tomb_ok(&["show", &tombstones["docs/old.md"], "--json"]).json()[0]["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["action"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(events, ["ARCHIVE", "RESTORE_FAIL", "RESTORE"], "{kind:?}");
+        repo.tomb_ok(&["health-check", "--deep"]);
+    }
 }

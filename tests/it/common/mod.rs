@@ -13,13 +13,14 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
     (r"\b[0-9a-f]{64}\b", "[sha256]"),
     (r"\b[0-9a-f]{40}\b", "[object]"),
+    (r"\b[0-9a-f]{12}\b", "[short]"),
     (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z", "[time]"),
     (r"\b20\d{2}-\d{2}-\d{2}\b", "[date]"),
     (r"\d{4}/\d{2}/\d{8}T\d{6}Z-([a-z_]+)-[0-9a-f]{16}", "[time]-$1-[digest]"),
     (r"\d{8}T\d{6}Z-[0-9a-f]{16}\.txt", "[checkpoint].txt"),
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:[key]"),
     (r"\d+\.\dms", "[ms]"),
-    (r#""(duration_ms|decompression_ms|write_ms|compressed_size)":[0-9.]+"#, "\"$1\":[n]"),
+    (r#""(duration_ms|total_duration_ms|decompression_ms|write_ms|compressed_size)":[0-9.]+"#, "\"$1\":[n]"),
 ];
 
 /// Compares a [`Run`], whole and without what differs from run to run, with an inline snapshot.

@@ -4,7 +4,6 @@ use git_archive_tomb::archive::AnyArchive;
 use git_archive_tomb::operation::Outcome;
 use git_archive_tomb::restore::{MergedItem, RestorePlan, merge};
 
-use super::branch::refuse_without_approvals;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
@@ -17,7 +16,7 @@ pub(super) fn merge_into(
     session: &Session<'_>,
     archive: Option<&mut AnyArchive>,
 ) -> Result<Vec<MergedItem>, CommandError> {
-    refuse_without_approvals(session)?;
+    session.refuse_without_approvals()?;
     session.places.create()?;
     let folder = session.repository.git_dir();
     let revision = Some(revision).filter(|revision| !revision.is_empty());
