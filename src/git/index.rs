@@ -10,7 +10,7 @@ use bstr::{BString, ByteSlice};
 
 use super::repository::parse_id;
 use super::tree::parse_mode;
-use super::{Change, FileKind, GitConfig, GitError, Repository, Root, TreeEntry, command};
+use super::{Change, FileKind, GitConfig, GitError, Repository, Root, TreeEntry, command, literal};
 use crate::id::ObjectId;
 use crate::item::{FileMode, RepoPath};
 use crate::quote;
@@ -27,6 +27,15 @@ pub(crate) const LIST_INDEX: &[&str] = &["ls-files", "-s", "-z", "-v", "--full-n
 
 /// The versions of a path in conflict: the common ancestor's, ours and theirs, as far as there are any.
 pub type Stages = [Option<TreeEntry>; 3];
+
+/// What is known of a path's conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictState {
+    /// The index holds several versions.
+    Open,
+    /// One was staged, and git can bring the others back.
+    Staged,
+}
 
 /// One entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +104,21 @@ impl Repository {
             }
         }
         Ok(conflicts)
+    }
+
+    /// Returns whether `path` is in conflict in an index file, or was before it was staged.
+    pub fn conflict_in(&self, index: &Path, path: &RepoPath) -> Result<Option<ConflictState>, GitError> {
+        for (option, state) in [("--unmerged", ConflictState::Open), ("--resolve-undo", ConflictState::Staged)] {
+            let mut command = self.git().read_command(&["ls-files", "-z", option]);
+            command.env("GIT_INDEX_FILE", index).arg("--").args(super::pathspec::arguments(&[literal(path)])?);
+            for name in PATHSPEC_VARIABLES {
+                command.env_remove(name);
+            }
+            if !command::run("ls-files", &mut command, b"")?.ok("ls-files")?.is_empty() {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the entries of another index file, as [`Repository::index_entries`] does.

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn renames_are_found_whatever_the_names_are() {
         let fixture = Fixture::new("sha1");
-        let text = (0..20).map(|line| format!("line {line}\n")).collect::<String>();
+        let text = ["one", "two", "three", "four", "five"].join("\n").repeat(5);
         let old = fixture.commit_files(&[("a\nb", &text), ("c", "other\n")]);
         fixture.git(&["mv", "a\nb", "caf\u{e9}"]);
         fixture.git(&["commit", "-q", "-m", "rename"]);

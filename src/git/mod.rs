@@ -37,7 +37,7 @@ pub use config::{ConfigEntry, GitConfig};
 pub use error::GitError;
 pub use gap::Gap;
 pub use holders::{Held, Holder};
-pub use index::{IndexChanges, IndexEntry, Stages, WorkState};
+pub use index::{ConflictState, IndexChanges, IndexEntry, Stages, WorkState};
 pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_lock_note};
 pub use merge::{Merged, Unfinished, UnfinishedKind};
 pub use objects::{Object, ObjectKind, Objects};

@@ -8,7 +8,7 @@ use super::git::{CommitTree, EvidenceNames, OwnEvidence};
 use super::report::{Finding, Report, Rule};
 use super::snapshot::{Nothing, Objects, Overlay, Snapshot};
 use super::step::{Checker, Edge, Gaps, Lost, Outcome, OwnIndex, Step, Touched, concerns_evidence};
-use crate::git::{AttributeSource, Change, Commit, GitError, IndexEntry, Repository};
+use crate::git::{AttributeSource, Change, Commit, ConflictState, GitError, IndexEntry, Repository};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 use crate::survey::exempt;
@@ -118,7 +118,12 @@ impl<'a> Run<'a> {
             snapshot,
             command: commit_command(since_base.iter().map(|change| &change.path)),
         });
-        let outcome = self.checker.check(&Step { commit: None, child: &child, edges, own_index }, gaps)?;
+        let mut outcome = self.checker.check(&Step { commit: None, child: &child, edges, own_index }, gaps)?;
+        for finding in outcome.findings.iter_mut().filter(|finding| finding.rule == Rule::StubMalformed) {
+            let path = finding.path().and_then(|path| RepoPath::try_new(path.to_vec()).ok());
+            let command = path.map(|path| self.end_of_conflict(&path)).transpose()?.flatten();
+            finding.hint = command.or(finding.hint.take());
+        }
 
         // Git amends nothing while it merges.
         let amended = head.filter(|_| parents.len() == 1 && outcome.lost.iter().any(|lost| lost.gone));
@@ -277,6 +282,19 @@ impl<'a> Run<'a> {
         settle(outcomes, |lost| {
             let is_mended = last.entry(&lost.path)? == Some(lost.entry);
             Ok(if is_mended { Weight::Mended } else { Weight::Error })
+        })
+    }
+
+    /// Returns the command that ends the conflict at `path`, if it is in one that is about to be committed with its markers.
+    fn end_of_conflict(&self, path: &RepoPath) -> Result<Option<String>, GitError> {
+        let index = self.own_index_file().unwrap_or_else(|| self.repository.index_path().to_owned());
+        let path_in_command = path.to_pathspec();
+        let resolve = format!("git archive-tomb resolve {path_in_command} --keep-tomb # or --restore, or --re-archive");
+        Ok(match self.repository.conflict_in(&index, path)? {
+            // `git commit -a` stages the markers in an index of its own.
+            Some(ConflictState::Open) => Some(resolve),
+            Some(ConflictState::Staged) => Some(format!("git checkout -m -- {path_in_command} && {resolve}")),
+            None => None,
         })
     }
 
