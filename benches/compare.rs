@@ -1,7 +1,7 @@
-//! Compares storing and restoring with what one would do without this program, side by side in one run.
+//! Compares storing, restoring and searching with what one would do without this program, side by side in one run.
 //!
 //! `cargo bench --bench compare` makes files below the system's temporary folder (`TMPDIR` chooses another), runs each
-//! way in turn, several rounds, each time on a fresh copy, and prints the median times and their ratio to plain git.
+//! way in turn, several rounds, each time on a fresh copy, and prints the median times and their ratio to the first way.
 //! `cargo bench --bench compare -- 10000 5` takes 10,000 files and 5 rounds. What the figures mean:
 //! `docs/performance.md`.
 
@@ -36,6 +36,19 @@ const PARTS: &[(&str, &[(&str, &str)])] = &[
             ("git archive-tomb restore", "git archive-tomb restore -q old >/dev/null"),
             ("git archive-tomb restore, from history", "git archive-tomb restore -q --from history old >/dev/null"),
             ("tar --zstd -x", "tar --zstd -xf ../old.tar.zst"),
+        ],
+    ),
+    (
+        "searching them",
+        &[
+            (
+                "git archive-tomb restore, git grep",
+                "git archive-tomb restore -q old >/dev/null && git grep -nE 'name_12[0-9]+' -- old",
+            ),
+            ("git archive-tomb grep", "git archive-tomb grep -n 'name_12[0-9]+'"),
+            ("git archive-tomb grep, no match", "git archive-tomb grep -n nowhere; test $? = 1"),
+            ("git archive-tomb grep -c, every line", "git archive-tomb grep -c ''"),
+            ("git grep HEAD~1", "git grep -nE 'name_12[0-9]+' HEAD~1 -- old"),
         ],
     ),
 ];
@@ -94,7 +107,7 @@ fn make_repository(world: &Path, files: usize) {
 fn measure(world: &Path, part: &str, name: &str, script: &str) -> Option<Duration> {
     let start = match (part, name.contains("archive-tomb")) {
         ("taking files out", _) => "made",
-        (_, true) => "stored",
+        ("searching them", _) | (_, true) => "stored",
         (_, false) => "removed",
     };
     let copy = world.join("copy");

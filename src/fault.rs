@@ -99,6 +99,28 @@ pub const COPYING_POINTS: &[&str] = &[
     "export-renamed",
 ];
 
+/// The points of a batch that brings items back.
+pub const BATCH_POINTS: &[&str] = &[
+    // The results file is there, and says that nothing is done.
+    "batch-results",
+    // The intent is in the operations log.
+    "batch-intent",
+    // An item is whole beside its place; passed for each.
+    "batch-beside",
+    // An item is in its place; passed for each.
+    "batch-put",
+    // The folders of some items are durable; passed for each group.
+    "batch-synced",
+    // Their records are in the operations log; passed for each group.
+    "batch-log",
+    // The results file says so; passed each time that it is written.
+    "batch-told",
+    // All events are in the archive.
+    "batch-events",
+    // The end is in the operations log.
+    "batch-end",
+];
+
 /// Kills the process, as `kill -9` would, if the environment asks for a stop at `name`.
 #[inline]
 pub fn point(name: &str) {
@@ -107,7 +129,10 @@ pub fn point(name: &str) {
         use std::sync::atomic::{AtomicU64, Ordering};
 
         static PASSED: AtomicU64 = AtomicU64::new(0);
-        debug_assert!(POINTS.iter().chain(COPYING_POINTS).any(|known| *known == name), "`{name}` is not in the list");
+        debug_assert!(
+            POINTS.iter().chain(COPYING_POINTS).chain(BATCH_POINTS).any(|known| *known == name),
+            "`{name}` is not in the list"
+        );
         let Some(wanted) = std::env::var_os(VARIABLE) else { return };
         let wanted = wanted.to_string_lossy();
         let (wanted, signal) = wanted.split_once('@').unwrap_or((&wanted, "KILL"));

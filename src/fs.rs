@@ -2,9 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the whole new one, also after a power cut.
 ///
@@ -28,11 +28,30 @@ fn replace_with(path: &Path, bytes: &[u8], executable: bool) -> io::Result<()> {
     sync_dir(parent)
 }
 
+/// Writes a file to `path` like [`replace`], but only if nothing is there; fails with [`io::ErrorKind::AlreadyExists`] else.
+pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = parent_of(path);
+    let mut file = temporary_in(parent, false)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    sync_dir(parent)
+}
+
+/// What the names of files begin with that will be renamed into place, or are left over.
+const TEMPORARY: &str = ".archive-tomb-";
+
 /// Makes a file in `folder` that will be renamed into place. It gets the permissions that any new file, or program, gets
 /// here (temporary files usually are private, and a fixed mode would pass over the user's umask).
 pub fn temporary_in(folder: &Path, executable: bool) -> io::Result<NamedTempFile> {
+    temporary_named(folder, None, executable)
+}
+
+/// Makes a file as [`temporary_in`] does, with a name that the caller knows again (see [`temporary_path`]): so a left-over of
+/// that name, which is replaced, is known too.
+pub fn temporary_named(folder: &Path, name: Option<&str>, executable: bool) -> io::Result<NamedTempFile> {
+    let name = prepare_name(folder, name)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".archive-tomb-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -40,7 +59,51 @@ pub fn temporary_in(folder: &Path, executable: bool) -> io::Result<NamedTempFile
     }
     #[cfg(not(unix))]
     let _ = executable;
-    builder.tempfile_in(folder)
+    match &name {
+        Some(name) => builder.prefix(name).rand_bytes(0).tempfile_in(folder),
+        None => builder.prefix(TEMPORARY).tempfile_in(folder),
+    }
+}
+
+/// Makes a symbolic link to `target` in `folder` that will be renamed into place, with a name as [`temporary_named`] has it.
+pub fn temporary_link_in(folder: &Path, name: Option<&str>, target: &[u8]) -> io::Result<TempPath> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = prepare_name(folder, name)?;
+        let mut builder = tempfile::Builder::new();
+        let link = |beside: &Path| std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), beside);
+        let made = match &name {
+            Some(name) => builder.prefix(name).rand_bytes(0).make_in(folder, link),
+            None => builder.prefix(TEMPORARY).make_in(folder, link),
+        };
+        Ok(made?.into_temp_path())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (folder, name, target);
+        Err(io::Error::new(io::ErrorKind::Unsupported, "symbolic links are not restored to files on this system"))
+    }
+}
+
+/// Returns where in `folder` a temporary file called `name` is.
+pub fn temporary_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{TEMPORARY}{name}"))
+}
+
+/// Returns the name of a temporary file, none of which is there any more.
+fn prepare_name(folder: &Path, name: Option<&str>) -> io::Result<Option<String>> {
+    let Some(name) = name else { return Ok(None) };
+    remove_if_there(&temporary_path(folder, name))?;
+    Ok(Some(format!("{TEMPORARY}{name}")))
+}
+
+/// Removes a file that need not be there.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Returns whether the file's owner may execute it; `None` on systems that do not know.
@@ -76,6 +139,17 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         result => result.and_then(|()| sync_dir(parent_of(path))),
     }
+}
+
+/// Makes the folder `path` and those above it that are missing, each durably.
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dir_all(parent)?;
+    }
+    create_dir(path)
 }
 
 /// Makes everything written so far to the file system that holds `path` durable, in one call.

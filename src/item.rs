@@ -118,7 +118,7 @@ serialize_as_text!(RepoPath);
 
 /// Returns whether some file system takes `component` for `.git`: other case, the NTFS short name, trailing dots,
 /// blanks or streams on NTFS, and characters HFS+ ignores (the list of git's `utf8.c`, `next_hfs_char`).
-fn is_dot_git(component: &[u8]) -> bool {
+pub(crate) fn is_dot_git(component: &[u8]) -> bool {
     // Its first byte tells nearly every name apart, and every path of an index comes through here.
     if !matches!(component.first(), Some(b'.' | b'g' | b'G' | 0x80..)) {
         return false;

@@ -8,15 +8,17 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
+//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
+//! | lists that people write | [`manifest`] |
 //! | where it is kept | [`git`], [`places`] |
 //! | settings and talk | [`config`], [`log`], [`redact`], [`retry`] |
-//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`] |
+//! | leaves | [`id`], [`item`], [`quote`], [`clock`], [`mod@fs`], [`fault`], [`causes`], `nearest` |
 
 pub mod archive;
+pub mod batch;
 pub mod causes;
 pub mod change;
 pub mod clock;
@@ -31,14 +33,18 @@ pub mod id;
 pub mod item;
 pub mod journal;
 pub mod log;
+pub mod manifest;
 pub mod migrate;
+mod nearest;
 pub mod operation;
 pub mod places;
 pub mod quote;
 pub mod redact;
+pub mod resolve;
 pub mod restore;
 pub mod retry;
 pub mod review;
+pub mod search;
 pub mod signature;
 pub mod store;
 pub mod stub;

@@ -3,7 +3,8 @@
 //! `cargo bench --bench servers` needs the servers that the tests need: `ARCHIVE_TOMB_TEST_POSTGRES` and
 //! `ARCHIVE_TOMB_TEST_MARIADB` name them. `cargo bench --bench servers -- 10000 200 3` takes 10,000 files of 5 KB, one file of
 //! 200 MiB that does not compress, and 3 rounds. It prints the median times, their ratio to the file's, and how many round
-//! trips there were over the link. What the figures mean: `docs/performance.md`.
+//! trips there were over the link. `cargo bench --bench servers -- one 10000` compares what one item costs in archives of
+//! 100 and of 10,000 items. What the figures mean: `docs/performance.md`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
@@ -11,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod link;
+mod one;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use common::{command, median, numbers, prepare, shell, time, write_files};
 use link::Link;
+use one::One;
 
 /// The time that a word takes in each direction over the link.
 const DELAY: Duration = Duration::from_millis(10);
@@ -74,6 +77,9 @@ impl Place {
     }
 }
 
+/// How many items an archive of few has.
+const FEW: usize = 100;
+
 /// What one place took.
 #[derive(Default)]
 struct Measured {
@@ -102,6 +108,9 @@ fn main() {
         Place::new("PostgreSQL, 20 ms away", postgres, true),
         Place::new("MariaDB, 20 ms away", mariadb, true),
     ];
+    if std::env::args().any(|argument| argument == "one") {
+        return compare_one(world, &places, files);
+    }
     let mut measured: Vec<Measured> = places.iter().map(|_| Measured::default()).collect();
     for round in 0..rounds {
         for (number, (place, measured)) in places.iter().zip(&mut measured).enumerate() {
@@ -150,6 +159,30 @@ fn measure(world: &Path, place: &Place, number: usize, measured: &mut Measured) 
         run("git commit -qm step || true");
     }
     measured.turns = turns;
+}
+
+/// Prints what one item costs in an archive of few items, and in one of `many`.
+fn compare_one(world: &Path, places: &[Place], many: usize) {
+    println!("one item, of an archive of {FEW} items and of one of {many}");
+    for (number, place) in places.iter().enumerate() {
+        let few = one_of(world, place, 2 * number, FEW);
+        let many = one_of(world, place, 2 * number + 1, many);
+        one::print(place.name, &few, &many);
+    }
+}
+
+/// Measures one item in an archive of `items` others.
+fn one_of(world: &Path, place: &Place, number: usize, items: usize) -> One {
+    let url = place.create(world, number);
+    let folders = (0..items / 100).fold(String::new(), |folders, folder| format!("{folders} old/{folder:03}"));
+    let fill = format!(
+        "rm -rf copy && cp -a made copy && cd copy && export CODEX_ARCHIVE_URL='{url}' &&
+         git archive-tomb init --no-hooks && git archive-tomb store -q {folders}"
+    );
+    assert!(shell(world, world, &fill));
+    let one = one::measure(world, &url, place.link.as_ref());
+    place.drop(number);
+    one
 }
 
 fn url_of(variable: &str) -> String {

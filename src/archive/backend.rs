@@ -30,6 +30,11 @@ pub trait Archive: Copying + Send {
     /// Returns the engine's name as records and configuration carry it: `sqlite`.
     fn backend(&self) -> &'static str;
 
+    /// Returns how many attempts failed and were made again since it was opened.
+    fn retries(&self) -> u64 {
+        0
+    }
+
     /// Asks whether `change` may be made here, without making any: what is refused for want of a right, or because the
     /// archive takes no changes, is refused before a command has begun.
     ///

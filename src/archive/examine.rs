@@ -2,20 +2,11 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::ops::ControlFlow;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::vec::IntoIter;
+use std::ops::{ControlFlow, Range};
 
-use super::reader::LOOK_AHEAD;
-use super::{AnyArchive, ArchiveError, ContentReader, Pool, Query, ReadError, StoredItem};
-use crate::id::{Sha256, Tombstone};
+use super::{AnyArchive, ArchiveError, Content, ContentReader, Pool, Query, ReadError, StoredItem, read_in_runs};
+use crate::id::Tombstone;
 use crate::item::RepoPath;
-
-/// How many bytes a thread reads before it asks what to read next: the fewer, the more often neighbours are parted; the
-/// more, the longer the last ones keep one thread busy alone.
-const RUN_BYTES: u64 = 8 << 20;
 
 /// What an examination came to.
 #[derive(Debug, Default)]
@@ -29,8 +20,7 @@ pub struct Examination {
 /// A content that is to be read, and an item that has it.
 #[derive(Clone)]
 struct Chosen {
-    sha256: Sha256,
-    size: u64,
+    content: Content,
     tombstone: Tombstone,
     path: RepoPath,
 }
@@ -57,81 +47,30 @@ pub fn examine(
     sample: Option<usize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examination, ArchiveError> {
-    let mut contents = contents(&mut *pool.lend()?, origin)?;
+    let mut chosen = contents(&mut *pool.lend()?, origin)?;
     if let Some(sample) = sample {
-        contents = fastrand::choose_multiple(contents, sample);
+        chosen = fastrand::choose_multiple(chosen, sample);
     }
     // Neighbours share blocks, and a reader keeps the last ones.
-    contents.sort_by(|a, b| a.path.cmp(&b.path));
-    let total = contents.len();
-    let runs = runs(&contents);
-    let threads = pool.limit().min(runs.len());
-    let runs = Mutex::new(runs.into_iter());
+    chosen.sort_by(|a, b| a.path.cmp(&b.path));
+    let contents: Vec<Content> = chosen.iter().map(|chosen| chosen.content).collect();
     let mut examination = Examination::default();
-    thread::scope(|scope| {
-        let (sender, outcomes) = sync_channel(LOOK_AHEAD);
-        for _ in 0..threads {
-            let (sender, runs) = (sender.clone(), &runs);
-            scope.spawn(move || {
-                if let Err(error) = read_runs(pool, runs, &sender) {
-                    // Nobody listens any more where another one failed before.
-                    let _ = sender.send(Err(error));
-                }
-            });
-        }
-        drop(sender);
-        // Where it ends early the channel closes, and the threads stop.
-        for outcome in outcomes {
-            examination.damaged.extend(outcome?);
-            examination.read += 1;
-            progress(examination.read, total);
-        }
-        Ok::<(), ArchiveError>(())
-    })?;
-    examination.damaged.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(examination)
-}
-
-/// Divides contents into runs of neighbours that one thread reads: as many as are looked up at a time, or until they are
-/// long enough.
-fn runs(contents: &[Chosen]) -> Vec<&[Chosen]> {
-    let (mut runs, mut rest) = (Vec::new(), contents);
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let is_room = |chosen: &&Chosen| {
-            let is_room = bytes < RUN_BYTES;
-            bytes = bytes.saturating_add(chosen.size);
-            is_room
-        };
-        let (run, after) = rest.split_at(rest.iter().take(LOOK_AHEAD).take_while(is_room).count());
-        runs.push(run);
-        rest = after;
-    }
-    runs
-}
-
-/// Reads runs of contents until there are none, and sends what became of each content.
-fn read_runs(
-    pool: &Pool<'_>,
-    runs: &Mutex<IntoIter<&[Chosen]>>,
-    sender: &SyncSender<Result<Option<Damage>, ArchiveError>>,
-) -> Result<(), ArchiveError> {
-    let mut archive = pool.lend()?;
-    let mut reader = ContentReader::new(&mut *archive);
-    loop {
-        let next = runs.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let Some(run) = next else { return Ok(()) };
-        reader.expect(run.iter().map(|chosen| chosen.sha256));
-        for Chosen { sha256, size, tombstone, path } in run {
-            let damage = match reader.read(sha256, *size, &mut io::sink()) {
-                Ok(_) => None,
-                Err(error) => Some(Damage { tombstone: *tombstone, path: path.clone(), error: error.of_content()? }),
-            };
-            if sender.send(Ok(damage)).is_err() {
-                return Ok(());
+    let read = |reader: &mut ContentReader<'_>, run: Range<usize>| {
+        let mut damaged = Vec::new();
+        for Chosen { content, tombstone, path } in &chosen[run] {
+            if let Err(error) = reader.read(&content.sha256, content.size, &mut io::sink()) {
+                damaged.push(Damage { tombstone: *tombstone, path: path.clone(), error: error.of_content()? });
             }
         }
-    }
+        Ok(damaged)
+    };
+    read_in_runs(pool, &contents, read, &mut |run, damaged| {
+        examination.damaged.extend(damaged);
+        examination.read = run.end;
+        progress(run.end, contents.len());
+        Ok::<_, ArchiveError>(ControlFlow::Continue(()))
+    })?;
+    Ok(examination)
 }
 
 /// Returns the contents that clone `origin` sees and that were not purged, each once.
@@ -141,7 +80,8 @@ fn contents(archive: &mut AnyArchive, origin: &str) -> Result<Vec<Chosen>, Archi
     let mut seen = HashSet::new();
     archive.list(&query, &mut |StoredItem { item, purged_at, .. }| {
         if purged_at.is_none() && seen.insert(item.sha256) {
-            contents.push(Chosen { sha256: item.sha256, size: item.size, tombstone: item.tombstone, path: item.path });
+            let content = Content { sha256: item.sha256, size: item.size };
+            contents.push(Chosen { content, tombstone: item.tombstone, path: item.path });
         }
         ControlFlow::Continue(())
     })?;

@@ -26,6 +26,7 @@ mod pool;
 mod query;
 mod reader;
 mod retrying;
+mod runs;
 #[cfg(feature = "net")]
 mod server;
 mod sqlite;
@@ -49,6 +50,7 @@ pub use pool::{Lent, Pool};
 pub use query::Query;
 pub use reader::{ContentReader, ReadError, ReadTimings};
 pub use retrying::{OnRetry, Retry, open_retrying};
+pub use runs::{Content, read_in_runs};
 pub use sqlite::SqliteArchive;
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};
 

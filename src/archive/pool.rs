@@ -21,6 +21,8 @@ pub struct Pool<'a> {
 struct Handles {
     idle: Vec<Box<AnyArchive>>,
     lent: usize,
+    /// How many of those that were lent and not given back nobody waits for any more.
+    written_off: usize,
 }
 
 impl<'a> Pool<'a> {
@@ -58,6 +60,17 @@ impl<'a> Pool<'a> {
         Ok(lent)
     }
 
+    /// Gives up waiting for one handle that is lent: its place is free for another. If it comes back all the same, it, or
+    /// the one that comes back before it, is closed.
+    pub fn write_off(&self) {
+        let mut handles = self.handles();
+        debug_assert!(handles.lent > 0, "only what is lent can be written off");
+        handles.lent -= 1;
+        handles.written_off += 1;
+        drop(handles);
+        self.returned.notify_one();
+    }
+
     fn handles(&self) -> MutexGuard<'_, Handles> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +100,12 @@ impl DerefMut for Lent<'_, '_> {
 impl Drop for Lent<'_, '_> {
     fn drop(&mut self) {
         let mut handles = self.pool.handles();
+        if handles.written_off > 0 {
+            handles.written_off -= 1;
+            // Closed only now, by the end of this: that may take a while.
+            drop(handles);
+            return;
+        }
         handles.lent -= 1;
         handles.idle.extend(self.archive.take());
         drop(handles);
@@ -127,6 +146,25 @@ mod tests {
             }
         });
         assert_eq!(opened.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn the_place_of_a_handle_that_is_written_off_is_free_and_stays_one() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let path = folder.path().join("archive.sqlite");
+        SqliteArchive::open(&path, OpenMode::CreateOrMigrate).expect("makes an archive");
+        let opened = AtomicUsize::new(0);
+        let pool = Pool::new(1, || {
+            opened.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(SqliteArchive::open(&path, OpenMode::Existing)?))
+        });
+        let late = pool.lend().expect("opens");
+        pool.write_off();
+        let next = pool.lend().expect("opens another one");
+        drop(late);
+        drop(next);
+        let counts = |handles: MutexGuard<'_, Handles>| (handles.idle.len(), handles.lent, handles.written_off);
+        assert_eq!((counts(pool.handles()), opened.load(Ordering::Relaxed)), ((1, 0, 0), 2));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
@@ -49,7 +51,17 @@ pub fn open_retrying(
     mut open: impl FnMut() -> Result<Box<AnyArchive>, ArchiveError>,
 ) -> Result<Box<AnyArchive>, ArchiveError> {
     let archive = persist(policy, &mut *on_retry, ArchiveError::class, &mut open)?;
-    Ok(Box::new(Retrying { archive, policy, on_retry }))
+    let retries = Arc::new(AtomicU64::new(0));
+    let counting = {
+        let retries = Arc::clone(&retries);
+        move |retry: Retry<'_>| {
+            if matches!(retry, Retry::Again { .. }) {
+                retries.fetch_add(1, Ordering::Relaxed);
+            }
+            on_retry(retry);
+        }
+    };
+    Ok(Box::new(Retrying { archive, policy, on_retry: Box::new(counting), retries }))
 }
 
 /// Asks as often as `policy` says, and tells `on_retry` how it goes.
@@ -73,6 +85,8 @@ struct Retrying {
     archive: Box<AnyArchive>,
     policy: Policy,
     on_retry: Box<OnRetry<'static>>,
+    /// How many attempts were made again.
+    retries: Arc<AtomicU64>,
 }
 
 impl Retrying {
@@ -80,7 +94,7 @@ impl Retrying {
         &mut self,
         mut question: impl FnMut(&mut AnyArchive) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        let Self { archive, policy, on_retry } = self;
+        let Self { archive, policy, on_retry, .. } = self;
         persist(*policy, &mut **on_retry, ArchiveError::class, || question(&mut **archive))
     }
 
@@ -96,7 +110,7 @@ impl Retrying {
             begun.set(true);
             visit(piece)
         };
-        let Self { archive, policy, on_retry } = self;
+        let Self { archive, policy, on_retry, .. } = self;
         persist(*policy, &mut **on_retry, class, || question(&mut **archive, &mut visit))
     }
 }
@@ -111,6 +125,10 @@ macro_rules! ask_through {
 
             fn backend(&self) -> &'static str {
                 self.archive.backend()
+            }
+
+            fn retries(&self) -> u64 {
+                self.retries.load(Ordering::Relaxed)
             }
 
             fn check_change(&mut self, change: Change) -> Result<(), ArchiveError> {
@@ -264,7 +282,7 @@ ask_through!(Retrying);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::super::contract::{self, Engine};
     use super::super::{OpenMode, SqliteArchive};
@@ -280,6 +298,7 @@ mod tests {
     struct Flaky {
         archive: Box<AnyArchive>,
         questions: u32,
+        retries: AtomicU64,
     }
 
     impl Flaky {
@@ -315,7 +334,7 @@ mod tests {
             let path = self.0.path().join("archive.sqlite");
             let open = || -> Result<Box<AnyArchive>, ArchiveError> {
                 let archive = Box::new(SqliteArchive::open(&path, OpenMode::CreateOrMigrate)?);
-                Ok(Box::new(Flaky { archive, questions: 0 }))
+                Ok(Box::new(Flaky { archive, questions: 0, retries: AtomicU64::new(0) }))
             };
             open_retrying(POLICY, Box::new(|_| {}), open).expect("opens")
         }
@@ -355,7 +374,7 @@ mod tests {
     #[test]
     fn a_listing_that_has_begun_is_not_begun_again() {
         let archive = FlakySqlite::create().open();
-        let mut retrying = Retrying { archive, policy: POLICY, on_retry: Box::new(|_| {}) };
+        let mut retrying = Retrying { archive, policy: POLICY, on_retry: Box::new(|_| {}), retries: Arc::default() };
         let mut asked = 0;
         let mut visited = 0;
         let answer = retrying.ask_for_many(

@@ -14,27 +14,27 @@ pub use own::{
     OwnFilesError, check_own_places, check_sample, check_unaltered, prepare_own_files, prepare_own_files_in,
     withdraw_own_files,
 };
-pub use standing::{Expected, Standing, index_entries_of, standings};
+pub use standing::{
+    ConflictStanding, Expected, Standing, Versions, conflict_standings, index_entries_of, stand_as, standings,
+};
 
 use crate::evidence::log::{LogError, OperationsLog, records};
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
-use crate::git::{
-    BranchName, FileIdentity, GitError, IndexEntry, IndexLock, IndexUpdate, Repository, Root, TreeEntry, WorkState,
-};
+use crate::git::{BranchName, FileIdentity, GitError, IndexLock, IndexUpdate, Repository, Root, Stages, TreeEntry};
 use crate::id::{ObjectId, OperationId, Sha256};
 use crate::item::{FileMode, RepoPath};
 use crate::journal::JournalError;
 
 /// A path that changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FileChange {
     /// Where.
     pub path: RepoPath,
     /// What has to stand there for it to change.
     pub before: Before,
     /// What will stand there.
-    pub after: TreeEntry,
+    pub after: After,
     /// Whether the file gets the blob's very bytes, past git's checkout filters.
     pub raw: bool,
 }
@@ -49,10 +49,34 @@ pub enum Before {
         /// What the working file would be.
         working: TreeEntry,
     },
+    /// A conflict.
+    Conflict(Versions),
     /// Nothing.
     Nothing,
     /// Whatever it is, it may go.
     Anything,
+}
+
+/// What will stand at a path after it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum After {
+    /// A file, staged.
+    File(TreeEntry),
+    /// A conflict.
+    Conflict(Versions),
+    /// Nothing.
+    Nothing,
+}
+
+impl After {
+    /// Returns what the working file will be; `None` if there will be none.
+    pub fn working(&self) -> Option<TreeEntry> {
+        match self {
+            Self::File(entry) => Some(*entry),
+            Self::Conflict(versions) => versions.working,
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Why a change was not made, or not to its end.
@@ -117,66 +141,97 @@ impl TreeChange<'_> {
     pub fn apply(self, files: &[FileChange], own: &[(RepoPath, ObjectId)]) -> Result<Vec<RepoPath>, ChangeError> {
         let evidence = self.repository.objects().write_blobs(&[self.evidence.bytes()])?;
         fault::point("blobs");
-        let Divided { pending, done, left } = self.divide(files)?;
-        let mut updates = Vec::with_capacity(files.len() + own.len() + 1);
-        updates.extend(evidence.first().map(|id| update(&self.evidence.path(), regular(*id))));
-        updates.extend(own.iter().map(|(path, id)| update(path, regular(*id))));
-        let changing = pending.iter().map(|(file, _)| file).chain(&done);
-        updates.extend(changing.map(|file| update(&file.path, file.after)));
-        self.lock.update(&updates)?;
-        fault::point("copy");
-        let placed: Vec<_> = pending.iter().map(|(file, replacing)| (&file.path, *replacing)).collect();
-        let raw: Vec<_> =
-            pending.iter().filter(|(file, _)| file.raw).map(|(file, _)| (&file.path, file.after)).collect();
-        let mut left: Vec<RepoPath> = left.into_iter().map(|file| file.path.clone()).collect();
-        left.extend(put_in_place(self.repository, &self.lock, &placed, &raw, &mut || {
+        let evidence = evidence.first().map(|id| (self.evidence.path(), *id));
+        let own: Vec<_> = evidence.into_iter().chain(own.iter().cloned()).collect();
+        change_files(self.repository, self.lock, files, &own, &mut || {
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(ChangeError::Interrupted);
             }
             (self.touching)();
             Ok(())
-        })?);
-        left.sort();
-        fault::point("files");
-        self.lock.refresh()?;
-        self.lock.commit()?;
-        fault::point("index");
-        Ok(left)
+        })
     }
+}
 
-    /// Divides the files into those that still have to change, those that have, and those that hold something else.
-    fn divide<'f>(&self, files: &'f [FileChange]) -> Result<Divided<'f>, GitError> {
-        let root = Root::open(self.repository.require_work_tree()?)?;
-        let mut divided = Divided::default();
-        let (mut known, mut expected, mut doubtful) = (Vec::new(), Vec::new(), Vec::new());
-        for file in files {
-            match file.before {
-                Before::Exactly { staged, working } => {
-                    // Seen before its content is read: what changes later is another file.
-                    known.push((file, Replacing::Seen(root.identity(&file.path)?)));
-                    expected.push(Expected { path: file.path.clone(), staged, working });
-                }
-                Before::Anything => divided.pending.push((file, Replacing::Anything)),
-                Before::Nothing if root.kind(&file.path)?.is_none() => {
-                    divided.pending.push((file, Replacing::Seen(None)));
-                }
-                Before::Nothing => doubtful.push(file),
+/// Makes files change, then the index, in which `own` is staged too, and releases the lock. Returns the paths that were
+/// left as they are, in the index too, because something else than before or after the change stands there.
+///
+/// `touching` is called when everything is ready and no file has changed.
+pub fn change_files(
+    repository: &Repository,
+    lock: IndexLock<'_>,
+    files: &[FileChange],
+    own: &[(RepoPath, ObjectId)],
+    touching: &mut dyn FnMut() -> Result<(), ChangeError>,
+) -> Result<Vec<RepoPath>, ChangeError> {
+    let Divided { pending, done, left } = divide(repository, files)?;
+    let changing = || pending.iter().map(|(file, _)| *file).chain(done.iter().copied());
+    let mut updates: Vec<_> = own.iter().map(|(path, id)| update(path, regular(*id))).collect();
+    // Git checks out what is staged and not in conflict, so the conflicts come into the index last.
+    updates.extend(changing().map(|file| update_to(&file.path, file.after.working())));
+    lock.update(&updates)?;
+    fault::point("copy");
+    let mut left: Vec<RepoPath> = left.into_iter().map(|file| file.path.clone()).collect();
+    left.extend(put_in_place(repository, &lock, &pending, touching)?);
+    left.sort();
+    fault::point("files");
+    let conflicts = changing().filter_map(|file| match &file.after {
+        After::Conflict(versions) if left.binary_search(&file.path).is_err() => Some((&file.path, versions.stages)),
+        _ => None,
+    });
+    lock.update_conflicts(&conflicts.collect::<Vec<_>>())?;
+    lock.refresh()?;
+    lock.commit()?;
+    fault::point("index");
+    Ok(left)
+}
+
+/// Divides files into those that still have to change, those that have, and those that hold something else.
+fn divide<'f>(repository: &Repository, files: &'f [FileChange]) -> Result<Divided<'f>, GitError> {
+    let root = Root::open(repository.require_work_tree()?)?;
+    let mut divided = Divided::default();
+    let (mut known, mut expected, mut doubtful) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut in_conflict, mut conflicts) = (Vec::new(), Vec::new());
+    for file in files {
+        // Seen before its content is read: what changes later is another file.
+        let seen = || root.identity(&file.path).map(|seen| (file, Replacing::Seen(seen)));
+        match file.before {
+            Before::Exactly { staged, working } => {
+                known.push(seen()?);
+                expected.push(Expected { path: file.path.clone(), staged, working });
             }
-        }
-        for ((file, seen), standing) in known.into_iter().zip(standings(self.repository, &expected)?) {
-            match standing {
-                Standing::Exact => divided.pending.push((file, seen)),
-                Standing::Modified | Standing::Staged | Standing::NotInIndex => doubtful.push(file),
-                _ => divided.left.push(file),
+            Before::Conflict(versions) => {
+                in_conflict.push(seen()?);
+                conflicts.push((&file.path, versions));
             }
+            Before::Anything => divided.pending.push((file, Replacing::Anything)),
+            Before::Nothing if root.kind(&file.path)?.is_none() => {
+                divided.pending.push((file, Replacing::Seen(None)));
+            }
+            Before::Nothing => doubtful.push(file),
         }
-        // An earlier try may have changed the working file already.
-        let after: Vec<_> = doubtful.iter().map(|file| (file.path.clone(), file.after)).collect();
-        for (file, state) in doubtful.into_iter().zip(self.repository.work_states(&after)?) {
-            if state == WorkState::Unmodified { divided.done.push(file) } else { divided.left.push(file) }
-        }
-        Ok(divided)
     }
+    for ((file, seen), standing) in known.into_iter().zip(standings(repository, &expected)?) {
+        match standing {
+            Standing::Exact => divided.pending.push((file, seen)),
+            Standing::Modified | Standing::Staged | Standing::NotInIndex => doubtful.push(file),
+            Standing::Missing if file.after == After::Nothing => divided.done.push(file),
+            Standing::Conflicted if matches!(file.after, After::Conflict(_)) => doubtful.push(file),
+            Standing::Missing | Standing::Sparse | Standing::Conflicted => divided.left.push(file),
+        }
+    }
+    for ((file, seen), standing) in in_conflict.into_iter().zip(conflict_standings(repository, &conflicts)?) {
+        match standing {
+            ConflictStanding::Exact => divided.pending.push((file, seen)),
+            ConflictStanding::Modified | ConflictStanding::Staged => doubtful.push(file),
+        }
+    }
+    // An earlier try may have changed the working file already.
+    let after: Vec<_> = doubtful.iter().map(|file| (&file.path, file.after.working())).collect();
+    for (file, is_done) in doubtful.into_iter().zip(stand_as(repository, &after)?) {
+        if is_done { divided.done.push(file) } else { divided.left.push(file) }
+    }
+    Ok(divided)
 }
 
 /// Puts the evidence file into the working tree, durably.
@@ -205,29 +260,36 @@ pub fn revert(
     lock: &IndexLock<'_>,
     files: &[FileChange],
 ) -> Result<Vec<RepoPath>, ChangeError> {
-    let after: Vec<_> = files.iter().map(|file| (file.path.clone(), file.after)).collect();
+    let after: Vec<_> = files.iter().map(|file| (&file.path, file.after.working())).collect();
     let root = Root::open(repository.require_work_tree()?)?;
     let seen: Vec<_> = files.iter().map(|file| root.identity(&file.path)).collect::<Result<_, _>>()?;
-    let (mut originals, mut updates, mut left) = (Vec::new(), Vec::new(), Vec::new());
-    let mut unchanged = Vec::new();
-    for ((file, seen), state) in files.iter().zip(seen).zip(repository.work_states(&after)?) {
-        match (file.before, state) {
-            (Before::Exactly { working, .. }, WorkState::Unmodified) => {
-                originals.push((&file.path, Replacing::Seen(seen)));
-                updates.push(update(&file.path, working));
+    let changed = stand_as(repository, &after)?;
+    let (mut originals, mut left) = (Vec::new(), Vec::new());
+    let (mut unchanged, mut conflicts) = (Vec::new(), Vec::new());
+    for ((file, seen), is_changed) in files.iter().zip(seen).zip(changed) {
+        let path = &file.path;
+        let working = match file.before {
+            Before::Exactly { working, .. } => Some(working),
+            Before::Conflict(versions) => versions.working,
+            Before::Nothing | Before::Anything => None,
+        };
+        match (file.before, working) {
+            (_, Some(working)) if is_changed => {
+                let original = FileChange { after: After::File(working), raw: false, ..file.clone() };
+                originals.push((original, Replacing::Seen(seen)));
             }
             (Before::Exactly { staged, working }, _) => {
-                unchanged.push(Expected { path: file.path.clone(), staged, working });
+                unchanged.push(Expected { path: path.clone(), staged, working });
             }
-            (Before::Nothing, WorkState::Unmodified) => {
-                root.remove(&file.path)?;
-                root.remove_empty_parents(&file.path)?;
+            (Before::Conflict(versions), Some(_)) => conflicts.push((path, versions)),
+            (Before::Nothing | Before::Conflict(_), None) if is_changed && seen.is_some() => {
+                root.remove(path)?;
+                root.remove_empty_parents(path)?;
             }
             // What is not the change's own is as it was.
-            (Before::Nothing, WorkState::Missing) | (Before::Anything, WorkState::Modified | WorkState::Missing) => {}
-            (Before::Nothing, WorkState::Modified) | (Before::Anything, WorkState::Unmodified) => {
-                left.push(file.path.clone());
-            }
+            (Before::Nothing | Before::Conflict(_), _) if is_free(&root, path)? => {}
+            (Before::Anything, _) if !is_changed => {}
+            (Before::Nothing | Before::Conflict(_) | Before::Anything, _) => left.push(path.clone()),
         }
     }
     for (expected, standing) in unchanged.iter().zip(standings(repository, &unchanged)?) {
@@ -235,11 +297,26 @@ pub fn revert(
             left.push(expected.path.clone());
         }
     }
+    for ((path, _), standing) in conflicts.iter().zip(conflict_standings(repository, &conflicts)?) {
+        if standing != ConflictStanding::Exact {
+            left.push((*path).clone());
+        }
+    }
     // The copy of the index that the lock holds serves to check the originals out; it is never made the index.
+    let updates: Vec<_> = originals.iter().map(|(file, _)| update_to(&file.path, file.after.working())).collect();
     lock.update(&updates)?;
-    left.extend(put_in_place(repository, lock, &originals, &[], &mut || Ok(()))?);
+    let originals: Vec<_> = originals.iter().map(|(file, replacing)| (file, *replacing)).collect();
+    left.extend(put_in_place(repository, lock, &originals, &mut || Ok(()))?);
     left.sort();
     Ok(left)
+}
+
+/// Returns whether nothing stands at a path.
+fn is_free(root: &Root, path: &RepoPath) -> Result<bool, GitError> {
+    match root.kind(path) {
+        Err(GitError::BlockedPath { .. }) => Ok(true),
+        kind => Ok(kind?.is_none()),
+    }
 }
 
 /// Removes the evidence file of a change that is undone, if it is there and is that file.
@@ -273,25 +350,25 @@ pub fn remove_unfinished<'a>(
     })
 }
 
-/// Checks files out of the locked copy of the index, those that are in `raw` too as the very bytes of their blobs, and
-/// moves them into the working tree, durably. Returns the paths at which something else stands than was seen there; they
-/// stay as they are, in the copy of the index too.
+/// Checks files out of the locked copy of the index, those that are raw as the very bytes of their blobs, and moves them
+/// into the working tree, and what is to go out of it, durably. Returns the paths at which something else stands than was
+/// seen there; they stay as they are, in the copy of the index too.
 ///
 /// `touching` is called when all files are ready and none has moved.
 fn put_in_place(
     repository: &Repository,
     lock: &IndexLock<'_>,
-    files: &[(&RepoPath, Replacing)],
-    raw: &[(&RepoPath, TreeEntry)],
+    files: &[(&FileChange, Replacing)],
     touching: &mut dyn FnMut() -> Result<(), ChangeError>,
 ) -> Result<Vec<RepoPath>, ChangeError> {
-    let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
-    let staged = if paths.is_empty() { None } else { Some(lock.checkout(&paths)?) };
-    for (path, entry) in raw {
+    let new: Vec<_> = files.iter().filter_map(|(file, _)| Some((*file, file.after.working()?))).collect();
+    let paths: Vec<_> = new.iter().map(|(file, _)| &file.path).collect();
+    let staged = if files.is_empty() { None } else { Some(lock.checkout(&paths)?) };
+    for (file, entry) in new.iter().filter(|(file, _)| file.raw) {
         let mode = FileMode::from_bits(entry.mode);
         if let (Some(staged), true) = (&staged, mode != Some(FileMode::Symlink)) {
             let mut bytes = repository.objects().open_blob(&entry.id)?;
-            staged.replace(path, mode == Some(FileMode::Executable), &mut bytes)?;
+            staged.replace(&file.path, mode == Some(FileMode::Executable), &mut bytes)?;
         }
     }
     fault::point("staged");
@@ -299,28 +376,45 @@ fn put_in_place(
     let Some(staged) = staged else { return Ok(Vec::new()) };
     let root = Root::open(repository.require_work_tree()?)?;
     let mut left = Vec::new();
-    for (path, replacing) in files {
-        let replaced = match replacing {
-            Replacing::Seen(seen) => root.replace(staged.root(), path, *seen)?,
-            Replacing::Anything => root.take(staged.root(), path).map(|()| true)?,
+    for (FileChange { path, after, .. }, replacing) in files {
+        let replaced = match (after.working(), replacing) {
+            (Some(_), Replacing::Seen(seen)) => root.replace(staged.root(), path, *seen)?,
+            (Some(_), Replacing::Anything) => root.take(staged.root(), path).map(|()| true)?,
+            (None, Replacing::Seen(Some(seen))) => root.set_aside(staged.root(), path, *seen)?,
+            (None, Replacing::Seen(None)) => true,
+            (None, Replacing::Anything) => root.remove(path).map(|()| true)?,
         };
         if !replaced {
-            left.push((*path).clone());
+            left.push(path);
+        } else if after.working().is_none() {
+            root.remove_empty_parents(path)?;
         }
         fault::point("file");
     }
-    root.sync(paths.iter().copied())?;
-    if !left.is_empty() {
-        // The index itself has not changed under the lock.
-        let entries = index_entries_of(repository, &left.iter().collect::<Vec<_>>())?;
-        let as_before = |(path, entries): (&RepoPath, Vec<_>)| {
-            let entry = entries.into_iter().find(|entry: &IndexEntry| entry.stage == 0);
-            let skip_worktree = entry.as_ref().is_some_and(|entry| entry.skip_worktree);
-            IndexUpdate { path: path.clone(), entry: entry.map(|entry| entry.entry), skip_worktree }
-        };
-        lock.update(&left.iter().zip(entries).map(as_before).collect::<Vec<_>>())?;
+    root.sync(files.iter().map(|(file, _)| &file.path))?;
+    leave_in_index(repository, lock, &left)?;
+    Ok(left.into_iter().cloned().collect())
+}
+
+/// Gives paths back in the copy of the index what they have in the index itself, which has not changed under the lock.
+fn leave_in_index(repository: &Repository, lock: &IndexLock<'_>, paths: &[&RepoPath]) -> Result<(), GitError> {
+    let (mut updates, mut conflicts) = (Vec::new(), Vec::new());
+    for (path, entries) in paths.iter().zip(index_entries_of(repository, paths)?) {
+        let mut stages = Stages::default();
+        for entry in entries.iter().filter(|entry| entry.stage > 0) {
+            stages[usize::from(entry.stage) - 1] = Some(entry.entry);
+        }
+        let entry = entries.iter().find(|entry| entry.stage == 0);
+        let skip_worktree = entry.is_some_and(|entry| entry.skip_worktree);
+        updates.push(IndexUpdate { skip_worktree, ..update_to(path, entry.map(|entry| entry.entry)) });
+        if stages != Stages::default() {
+            conflicts.push((*path, stages));
+        }
     }
-    Ok(left)
+    if !updates.is_empty() {
+        lock.update(&updates)?;
+    }
+    lock.update_conflicts(&conflicts)
 }
 
 /// Puts regular files into the locked copy of the index.
@@ -331,7 +425,12 @@ pub fn stage(lock: &IndexLock<'_>, files: &[(RepoPath, ObjectId)]) -> Result<(),
 
 /// Returns the change that puts `entry` at `path`.
 pub(crate) fn update(path: &RepoPath, entry: TreeEntry) -> IndexUpdate {
-    IndexUpdate { path: path.clone(), entry: Some(entry), skip_worktree: false }
+    update_to(path, Some(entry))
+}
+
+/// Returns the change that puts `entry` at `path`, or nothing.
+pub(crate) fn update_to(path: &RepoPath, entry: Option<TreeEntry>) -> IndexUpdate {
+    IndexUpdate { path: path.clone(), entry, skip_worktree: false }
 }
 
 /// Returns the entry of a plain file.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::git::{GitError, IndexEntry, Repository, TreeEntry, WorkState, literal};
+use crate::git::{GitError, IndexEntry, Repository, Root, Stages, TreeEntry, WorkState, literal};
 use crate::item::RepoPath;
 
 /// Above so many paths, listing the whole index costs less than matching each.
@@ -36,6 +36,65 @@ pub enum Standing {
     Sparse,
     /// The index does not hold the path.
     NotInIndex,
+}
+
+/// A path in conflict: the versions that the index holds of it, and the file that stands there meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Versions {
+    /// The common ancestor's, ours and theirs.
+    pub stages: Stages,
+    /// The working file; `None` if there is none.
+    pub working: Option<TreeEntry>,
+}
+
+/// How a path in conflict stands, compared with what is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictStanding {
+    /// Index and working file are just that.
+    Exact,
+    /// The index agrees, the working file does not.
+    Modified,
+    /// The index holds something else.
+    Staged,
+}
+
+/// Returns how each of these conflicts stands, in order.
+pub fn conflict_standings(
+    repository: &Repository,
+    expected: &[(&RepoPath, Versions)],
+) -> Result<Vec<ConflictStanding>, GitError> {
+    if expected.is_empty() {
+        return Ok(Vec::new());
+    }
+    let conflicts = repository.conflicts()?;
+    let working: Vec<_> = expected.iter().map(|(path, versions)| (*path, versions.working)).collect();
+    let as_expected = stand_as(repository, &working)?;
+    Ok(expected
+        .iter()
+        .zip(as_expected)
+        .map(|((path, versions), as_expected)| match conflicts.get(path) {
+            Some(stages) if *stages == versions.stages && as_expected => ConflictStanding::Exact,
+            Some(stages) if *stages == versions.stages => ConflictStanding::Modified,
+            _ => ConflictStanding::Staged,
+        })
+        .collect())
+}
+
+/// Returns whether each working file is that entry, or is not there where there is none; in order.
+pub fn stand_as(repository: &Repository, expected: &[(&RepoPath, Option<TreeEntry>)]) -> Result<Vec<bool>, GitError> {
+    let root = Root::open(repository.require_work_tree()?)?;
+    let files: Vec<_> = expected.iter().filter_map(|(path, entry)| Some(((*path).clone(), (*entry)?))).collect();
+    let mut states = repository.work_states(&files)?.into_iter();
+    expected
+        .iter()
+        .map(|(path, entry)| match entry {
+            Some(_) => Ok(states.next() == Some(WorkState::Unmodified)),
+            None => match root.kind(path) {
+                Err(GitError::BlockedPath { .. }) => Ok(true),
+                kind => Ok(kind?.is_none()),
+            },
+        })
+        .collect()
 }
 
 /// Returns how each of `expected` stands, in order.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    cat, config_show, diff, doctor, evidence, export, health_check, hooks, init, list, migrate, pr_body, restore,
-    schema, show, status, store, textconv, trust, verify,
+    batch_restore, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate,
+    pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -81,11 +81,14 @@ pub(crate) enum Command {
     Init(init::InitArguments),
     Store(store::StoreArguments),
     Restore(restore::RestoreArguments),
+    Resolve(resolve::ResolveArguments),
+    BatchRestore(batch_restore::BatchRestoreArguments),
     Status(status::StatusArguments),
     List(list::ListArguments),
     Show(show::ShowArguments),
     Cat(cat::CatArguments),
     Diff(diff::DiffArguments),
+    Grep(grep::GrepArguments),
     Verify(verify::VerifyArguments),
     Evidence(evidence::EvidenceArguments),
     PrBody(pr_body::PrBodyArguments),

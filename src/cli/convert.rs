@@ -2,10 +2,12 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::convert::Infallible;
 use std::error::Error;
 
 use bstr::ByteSlice;
 use git_archive_tomb::archive::{ArchiveError, ObjectsError, ReadError, Setting, StoreContentsError};
+use git_archive_tomb::batch::{BatchError, ResultsError};
 use git_archive_tomb::causes::in_one_line;
 use git_archive_tomb::change::{ChangeError, OwnFilesError};
 use git_archive_tomb::config::{ConfigError, ConfigErrors};
@@ -19,14 +21,17 @@ use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
+use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
-    BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+    BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError, SourceError,
 };
 use git_archive_tomb::review::ReviewError;
+use git_archive_tomb::search::SearchError;
 use git_archive_tomb::signature::SignatureError;
 use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
@@ -131,6 +136,16 @@ impl From<MigrateError> for CommandError {
             }
         };
         Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<SearchError> for CommandError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Archive(error) => error.into(),
+            error @ SearchError::Spool(_) => Self::from_error(Exit::Failed, &error)
+                .hint("make room in the folder for temporary files, or name another one with `TMPDIR`"),
+        }
     }
 }
 
@@ -321,6 +336,10 @@ impl From<LocateError> for CommandError {
             LocateError::NoStub { .. } => {
                 Some("`git archive-tomb status` lists the stubs here, `git archive-tomb list` all items".to_owned())
             }
+            LocateError::Conflicted { path } => Some(format!(
+                "end it: `git archive-tomb resolve {} --restore`; or `--keep-tomb`, or `--re-archive`",
+                path.to_pathspec()
+            )),
             LocateError::MalformedStub { path, .. } => {
                 Some(format!("look at it with `git log -p -- {}`, and take a good version back", path.to_pathspec()))
             }
@@ -337,7 +356,7 @@ impl From<LocateError> for CommandError {
             LocateError::Ambiguous { .. } | LocateError::OtherRepository { .. } | LocateError::NewerStub { .. } => {
                 Exit::Usage
             }
-            LocateError::MalformedStub { .. } => Exit::Failed,
+            LocateError::Conflicted { .. } | LocateError::MalformedStub { .. } => Exit::Failed,
             LocateError::Mismatch { .. } => Exit::Integrity,
         };
         with_hint(Self::from_error(exit, &error), hint)
@@ -390,20 +409,40 @@ impl From<RestorePlanError> for CommandError {
         let hint = restore_hint(&error);
         match error {
             RestorePlanError::Git(error) => error.into(),
-            error => with_hint(Self::from_error(Exit::Failed, &error), hint.map(str::to_owned)),
+            error => with_hint(Self::from_error(restore_exit(&error), &error), hint.map(str::to_owned)),
         }
     }
+}
+
+/// Returns the exit code where an item cannot come back at its path: what leads out of the working tree is more than in the way.
+fn restore_exit(error: &RestorePlanError) -> Exit {
+    if matches!(error, RestorePlanError::ThroughLink { .. }) { Exit::Integrity } else { Exit::Failed }
 }
 
 /// Returns what to do where an item cannot come back at its path.
 fn restore_hint(error: &RestorePlanError) -> Option<&'static str> {
     match error {
         RestorePlanError::Git(_) | RestorePlanError::Twice { .. } => None,
-        RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
+        RestorePlanError::ThroughLink { .. } | RestorePlanError::Blocked { .. } | RestorePlanError::Own { .. } => {
             Some("restore to another file, by naming one")
         }
         RestorePlanError::InTheWay { .. } => {
             Some("restore to another file, by naming one, or replace what is there with `--force`")
+        }
+    }
+}
+
+impl From<MergeError> for CommandError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Git(error) => error.into(),
+            MergeError::Archive(error) => error.into(),
+            MergeError::Source(error) => error.into(),
+            MergeError::Several { ref branches, .. } => {
+                let first = branches.first().map(|name| shell(name.as_bytes())).unwrap_or_default();
+                Self::from_error(Exit::Failed, &error).hint(format!("name the one that you mean: `--merge={first}`"))
+            }
+            MergeError::Scratch { .. } => Self::from_error(Exit::Failed, &error),
         }
     }
 }
@@ -434,7 +473,8 @@ impl From<BranchPlanError> for CommandError {
             }
             BranchPlanError::CheckedOut { .. } => shown(Exit::Failed).hint("choose another name with `--branch`"),
             BranchPlanError::Refused { ref refusals } => {
-                let mut refused = shown(Exit::Failed);
+                let worst = refusals.iter().map(restore_exit).find(|exit| *exit != Exit::Failed);
+                let mut refused = shown(worst.unwrap_or(Exit::Failed));
                 let mut hints: Vec<String> = Vec::new();
                 if let [only] = &refusals[..] {
                     refused.message = only.to_string();
@@ -450,6 +490,65 @@ impl From<BranchPlanError> for CommandError {
             }
             BranchPlanError::Own(error) => error.into(),
             BranchPlanError::Git(error) => error.into(),
+        }
+    }
+}
+
+/// For what has no part of its own that could fail.
+impl From<Infallible> for CommandError {
+    fn from(error: Infallible) -> Self {
+        match error {}
+    }
+}
+
+impl From<ResolveError> for CommandError {
+    fn from(error: ResolveError) -> Self {
+        let hint = match &error {
+            ResolveError::NoConflict { .. } => Some("`git status` lists what is in conflict".to_owned()),
+            ResolveError::Ordinary { path } => {
+                let path = path.to_pathspec();
+                Some(format!("resolve it as any other: edit the file, then `git add -- {path}`, or `git rm -- {path}`"))
+            }
+            // Evidence is never changed, so whichever side has a file has it right.
+            ResolveError::Own { path } => Some(format!(
+                "take either side first: `git checkout --theirs -- {0} && git add -- {0}`",
+                path.to_pathspec()
+            )),
+            ResolveError::Unreadable { newer: true, .. } => Some("install a newer git-archive-tomb".to_owned()),
+            ResolveError::Unreadable { path, .. } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "look at the sides with `git diff -- {path}`, and stage one: `git checkout --ours -- {path}`, `git add -- {path}`"
+                ))
+            }
+            ResolveError::Changed { path } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "keep a copy of what is worth it, and bring the conflict back: `git checkout -m -- {path}`"
+                ))
+            }
+            ResolveError::Blocked { path } => Some(format!("move the folder `{path}` out of the way first")),
+            ResolveError::Hides { path, .. } => Some(format!(
+                "archive that file as well: `git archive-tomb resolve {0} --re-archive`; or let it stay: `git archive-tomb resolve {0} --restore`",
+                path.to_pathspec()
+            )),
+            ResolveError::Uncommitted { path } => Some(format!(
+                "let it stay: `git archive-tomb resolve {} --restore`; once it is committed, it can be archived",
+                path.to_pathspec()
+            )),
+            ResolveError::NothingEdited { path, .. } => {
+                Some(format!("keep the stub: `git archive-tomb resolve {} --keep-tomb`", path.to_pathspec()))
+            }
+            ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
+                "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
+            )),
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Git(_) => None,
+        };
+        match error {
+            ResolveError::Locate(error) => error.into(),
+            ResolveError::Store(error) => error.into(),
+            ResolveError::Git(error) => error.into(),
+            error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }
 }
@@ -737,5 +836,51 @@ fn with_hint(error: CommandError, hint: Option<String>) -> CommandError {
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+impl From<ResultsError> for CommandError {
+    fn from(error: ResultsError) -> Self {
+        let (exit, hint) = match &error {
+            ResultsError::Missing { .. } | ResultsError::Malformed { .. } => (Exit::Usage, None),
+            ResultsError::NotResults { .. } => (Exit::Usage, Some("name another file")),
+            ResultsError::Newer { .. } => {
+                (Exit::Usage, Some("go on with the version of git-archive-tomb that began the batch"))
+            }
+            ResultsError::OtherManifest { .. } => {
+                (Exit::Usage, Some("a batch is resumed with the very manifest that it was begun with"))
+            }
+            ResultsError::Unfinished { .. } => {
+                (Exit::Failed, Some("go on with that batch with `--resume`, or keep these results in another file"))
+            }
+            ResultsError::Read { .. } | ResultsError::Write { .. } => (Exit::Failed, None),
+        };
+        with_hint(Self::from_error(exit, &error), hint.map(str::to_owned))
+    }
+}
+
+impl From<BatchError> for CommandError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Log(error) => error.into(),
+            BatchError::Results(error) => error.into(),
+            error @ (BatchError::Record(_) | BatchError::Sync { .. } | BatchError::Thread(_)) => {
+                Self::from_error(Exit::Failed, &error)
+            }
+        }
+    }
+}
+
+impl From<ManifestError> for CommandError {
+    fn from(error: ManifestError) -> Self {
+        let shown = Self::from_error(Exit::Usage, &error);
+        match &error {
+            ManifestError::Mistakes(mistakes) => shown.listing(mistakes),
+            ManifestError::TooLong | ManifestError::TooManyRows => shown.hint("divide it into several manifests"),
+            ManifestError::Read(_)
+            | ManifestError::Empty
+            | ManifestError::NotUtf8 { .. }
+            | ManifestError::Broken { .. } => shown,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use git_archive_tomb::manifest::Mistakes;
 use git_archive_tomb::quote::printable;
 
 use super::exit::Exit;
@@ -50,6 +51,16 @@ impl CommandError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Lists what is wrong with the rows of a manifest, each as a cause.
+    pub(crate) fn listing(self, mistakes: &Mistakes) -> Self {
+        const LISTED: usize = 20;
+        let error = mistakes.told().take(LISTED).fold(self, |error, mistake| error.caused_by(mistake.to_string()));
+        match mistakes.total().checked_sub(LISTED) {
+            Some(more @ 1..) => error.caused_by(format!("and {more} more")),
+            _ => error,
+        }
     }
 
     /// Adds a cause below those that are there.

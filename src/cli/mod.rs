@@ -5,12 +5,14 @@ mod commands;
 mod convert;
 mod error;
 mod exit;
+mod filter;
 mod output;
 mod progress;
 mod session;
 mod signing;
 mod talk;
 mod view;
+mod visible;
 mod when;
 
 use std::process::ExitCode;
@@ -92,18 +94,21 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     }
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
-        Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Doctor(_) => {}
+        Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Resolve(_) | Command::Doctor(_) => {}
         _ => session.report_unfinished()?,
     }
     let result = match command {
         Command::Init(arguments) => commands::init::run(&arguments, &mut session),
         Command::Store(arguments) => commands::store::run(&arguments, &mut session),
         Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
+        Command::Resolve(arguments) => commands::resolve::run(&arguments, &mut session),
+        Command::BatchRestore(arguments) => commands::batch_restore::run(&arguments, &mut session),
         Command::Status(arguments) => commands::status::run(&arguments, &mut session),
         Command::List(arguments) => commands::list::run(arguments, &mut session),
         Command::Show(arguments) => commands::show::run(&arguments, &mut session),
         Command::Cat(arguments) => commands::cat::run(&arguments, &mut session),
         Command::Diff(arguments) => commands::diff::run(&arguments, &mut session),
+        Command::Grep(arguments) => commands::grep::run(arguments, &mut session),
         Command::Verify(arguments) => commands::verify::run(&arguments, &mut session),
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
         Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),

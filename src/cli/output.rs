@@ -10,6 +10,7 @@ use super::arguments::{ColorChoice, GlobalArguments};
 use super::error::CommandError;
 use super::exit::Exit;
 use super::talk;
+use super::visible::{Visible, misleads};
 
 /// Where a command's results and messages go.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) enum Style {
     Good,
     /// A heading.
     Bold,
+    /// A place in a text.
+    Place,
     /// Less important.
     Dim,
 }
@@ -47,6 +50,7 @@ impl Style {
             Self::Error => "31",
             Self::Good => "32",
             Self::Bold => "1",
+            Self::Place => "36",
             Self::Dim => "2",
         }
     }
@@ -75,6 +79,20 @@ impl Output {
         &mut self.stdout
     }
 
+    /// Returns a writer of archived bytes: exactly these, but on a terminal nothing that it would obey.
+    pub(crate) fn content(&mut self) -> Visible<impl Write + use<'_>> {
+        Visible::new(&mut self.stdout, self.interactive)
+    }
+
+    /// Returns archived bytes as [`content`](Self::content) writes them.
+    pub(crate) fn visible(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
+        let mut visible = Visible::new(&mut shown, self.interactive);
+        let written = visible.write_all(bytes).and_then(|()| visible.finish());
+        written.expect("memory takes what is written");
+        shown
+    }
+
     /// Prints a line of results.
     pub(crate) fn line(&mut self, text: impl Display) -> Result<(), CommandError> {
         writeln!(self.stdout, "{text}").map_err(|error| output_error(&error))?;
@@ -100,11 +118,21 @@ impl Output {
         styled(self.colored_stdout, style, text)
     }
 
+    /// Returns whether standard output is coloured.
+    pub(crate) fn is_colored(&self) -> bool {
+        self.colored_stdout
+    }
+
     /// Says something on standard error, unless quiet.
     pub(crate) fn say(&self, text: impl Display) {
         if !self.quiet {
             talk::print(&talk::harmless(text));
         }
+    }
+
+    /// Says on standard error that a part of what was asked for failed.
+    pub(crate) fn say_error(&self, text: impl Display) {
+        self.prefixed(Style::Error, "[ERROR]", text);
     }
 
     /// Warns on standard error.
@@ -139,12 +167,6 @@ impl Output {
     pub(crate) fn finish(&mut self) -> Result<(), CommandError> {
         self.stdout.flush().map_err(|error| output_error(&error))
     }
-}
-
-/// Returns whether a terminal obeys `character` (controls) or shows what stands beside it in another order.
-fn misleads(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Turns a failure to print into an error; a closed pipe ends the program quietly and successfully.

@@ -35,6 +35,11 @@ impl Progress {
     pub(crate) fn set(&self, done: u64) {
         self.0.set_position(done);
     }
+
+    /// Says something above the bar.
+    pub(crate) fn above(&self, say: impl FnOnce()) {
+        self.0.suspend(say);
+    }
 }
 
 impl Drop for Progress {

@@ -126,10 +126,7 @@ impl<'a> Session<'a> {
             git: self.git_config_entries()?,
         };
         let (config, warnings) = Config::load(&sources)?;
-        let mut redactor = config.redactor();
-        if config.storage.object_store.is_some() {
-            store_secrets().for_each(|secret| redactor.add_secret(&secret));
-        }
+        let redactor = redactor_of(&config);
         talk::hide(redactor.clone());
         git_archive_tomb::fault::panic_point(config.url.expose());
         for warning in warnings {
@@ -309,6 +306,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Refuses to hand out archived bytes where that takes approvals, of which there are none yet.
+    pub(crate) fn refuse_for_approvals(&self) -> Result<(), CommandError> {
+        if self.config()?.governance.restore_approvals > 0 {
+            return Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
+                .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"));
+        }
+        Ok(())
+    }
+
     /// Returns the stub templates, with this repository's own.
     pub(crate) fn templates(&self) -> Result<Templates, CommandError> {
         let Some(top) = self.repository.work_tree() else { return Ok(Templates::built_in()) };
@@ -354,7 +360,11 @@ impl<'a> Session<'a> {
 
     /// Returns what lends handles of the archive, which must exist, to as many threads as may work at the same time.
     pub(crate) fn pool(&self) -> Result<Pool<'static>, CommandError> {
-        let archive = self.archive()?;
+        self.pool_with(self.archive()?, self.config()?.batch.max_concurrent)
+    }
+
+    /// Returns what lends at most `limit` handles of the archive, `archive` being one.
+    pub(crate) fn pool_with(&self, archive: Box<AnyArchive>, limit: usize) -> Result<Pool<'static>, CommandError> {
         let (config, location, on_retry) = (self.config()?, self.archive_location()?, self.on_retry()?);
         let policy = config.retry.policy();
         let objects = config.storage.object_store.as_ref().map(object_place);
@@ -362,7 +372,12 @@ impl<'a> Session<'a> {
             let open = || location.open(objects.as_ref(), OpenMode::Existing);
             open_retrying(policy, Box::new(on_retry.clone()), open)
         };
-        Ok(Pool::new(config.batch.max_concurrent, open).with(archive))
+        Ok(Pool::new(limit, open).with(archive))
+    }
+
+    /// Returns what hides this run's secrets.
+    pub(crate) fn redactor(&self) -> Result<Redactor, CommandError> {
+        Ok(redactor_of(self.config()?))
     }
 
     /// Opens the archive; `None` if there is none, or one whose making was stopped.
@@ -679,6 +694,15 @@ pub(crate) fn store_secrets() -> impl Iterator<Item = String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(move |(name, _)| name.starts_with(STORE_VARIABLES) && secret(name))
         .map(|(_, value)| value)
+}
+
+/// Returns what hides the secrets of a configuration, and those that the environment has for its object store.
+fn redactor_of(config: &Config) -> Redactor {
+    let mut redactor = config.redactor();
+    if config.storage.object_store.is_some() {
+        store_secrets().for_each(|secret| redactor.add_secret(&secret));
+    }
+    redactor
 }
 
 /// Returns what a URL of an object store means here: with the environment's credentials.

@@ -13,6 +13,7 @@ use super::url::OPERATIONS_LOG_NAME;
 use super::value::{Mistake, Raw, Value, shown_value};
 use super::{Config, Setting, environment};
 use crate::item::Backend;
+use crate::nearest::most_alike;
 use crate::redact::SecretUrl;
 
 /// A key's value from the command line.
@@ -133,7 +134,7 @@ impl Findings {
                     layer.push(Given { key, spelling: name.clone(), origin, value, untrusted: None });
                 }
                 None if name.starts_with(environment::PREFIX) => {
-                    let nearest = schema::most_alike(name, KEYS.iter().flat_map(Key::variables));
+                    let nearest = most_alike(name, KEYS.iter().flat_map(Key::variables));
                     self.warnings.push(Warning::UnknownVariable { name: name.clone(), nearest });
                 }
                 None => {}

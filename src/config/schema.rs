@@ -1,6 +1,7 @@
 //! The list of all keys: type, range, default and meaning. Everything else about configuration follows from it.
 
 use super::environment;
+use crate::nearest::most_alike;
 
 /// One key of the configuration.
 #[derive(Debug, PartialEq)]
@@ -161,17 +162,6 @@ pub(super) fn nearest(section: &str, spelling: &str) -> Option<String> {
     // Else perhaps it is the right word in the wrong section.
     let elsewhere = || KEYS.iter().find(|key| key.spellings().any(|known| known == spelling));
     most_alike(&format!("{section}.{spelling}"), names).or_else(|| elsewhere().map(|key| key.name.to_owned()))
-}
-
-/// Returns the candidate that takes the fewest edits from `word`, if these are few for its length.
-pub(super) fn most_alike(word: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    // Bounds the work on hostile input; no name is half as long.
-    if word.len() > 100 {
-        return None;
-    }
-    let distance = |candidate: &str| strsim::damerau_levenshtein(word, candidate);
-    let nearest = candidates.map(|candidate| (distance(&candidate), candidate)).min()?;
-    (nearest.0 <= (word.chars().count() / 4).max(2)).then_some(nearest.1)
 }
 
 /// Returns `snake_case` as `snakeCase`.

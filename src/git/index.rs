@@ -1,6 +1,7 @@
 //! Reading the index and comparing it, with a commit and with the working tree. Git does it, so every kind of index
 //! (sparse, split, watched by a monitor) is read as git means it.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 use std::process::Command;
@@ -23,6 +24,9 @@ const PATHSPEC_VARIABLES: [&str; 4] =
 
 /// Lists an index, with ids, flags and full paths.
 pub(crate) const LIST_INDEX: &[&str] = &["ls-files", "-s", "-z", "-v", "--full-name"];
+
+/// The versions of a path in conflict: the common ancestor's, ours and theirs, as far as there are any.
+pub type Stages = [Option<TreeEntry>; 3];
 
 /// One entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +83,18 @@ impl Repository {
     /// the bytes of the paths, then the stage.
     pub fn index_entries(&self, pathspecs: &[BString]) -> Result<Vec<IndexEntry>, GitError> {
         self.entries_of_index(self.index_path(), pathspecs)
+    }
+
+    /// Returns the versions of all paths in conflict, in the order of the bytes of the paths.
+    pub fn conflicts(&self) -> Result<BTreeMap<RepoPath, Stages>, GitError> {
+        let command = self.git().read_command(&[LIST_INDEX, &["--unmerged"]].concat());
+        let mut conflicts: BTreeMap<RepoPath, Stages> = BTreeMap::new();
+        for entry in self.list_index(command, &[])? {
+            if let Some(version) = usize::from(entry.stage).checked_sub(1) {
+                conflicts.entry(entry.path).or_default()[version] = Some(entry.entry);
+            }
+        }
+        Ok(conflicts)
     }
 
     /// Returns the entries of another index file, as [`Repository::index_entries`] does.

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-use super::{FileKind, GitError, ObjectFormat, Repository, Root, TreeEntry, command};
+use super::{FileKind, GitError, ObjectFormat, Repository, Root, Stages, TreeEntry, command};
 use crate::fault;
 use crate::id::Sha256;
 use crate::item::RepoPath;
@@ -100,6 +100,23 @@ impl<'a> IndexLock<'a> {
             self.run("update-index", &["update-index", "-z", "--skip-worktree", "--stdin"], &skipped)?;
         }
         Ok(())
+    }
+
+    /// Puts paths into conflict in the copy: each with the versions that it has, the common ancestor's, ours and theirs.
+    pub fn update_conflicts(&self, conflicts: &[(&RepoPath, Stages)]) -> Result<(), GitError> {
+        let null = self.repository.object_format().null_id();
+        let mut lines = Vec::new();
+        for (path, stages) in conflicts {
+            lines.extend([format!("0 {null}\t").as_bytes(), path.as_bytes(), b"\0"].concat());
+            for (entry, stage) in stages.iter().zip(1..).filter_map(|(entry, stage)| Some((entry.as_ref()?, stage))) {
+                let facts = format!("{:o} {} {stage}\t", entry.mode, entry.id);
+                lines.extend([facts.as_bytes(), path.as_bytes(), b"\0"].concat());
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.run("update-index", &["update-index", "-z", "--index-info"], &lines)
     }
 
     /// Writes the copy's files at `paths` into a staging folder, as git checks them out: with their modes, links, line

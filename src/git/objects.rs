@@ -114,8 +114,8 @@ impl Objects {
         }
     }
 
-    /// Returns the same database, fetching objects that a filter left out.
-    pub(crate) fn clone_fetching(&self) -> Self {
+    /// Returns the same database with handles of its own; `fetch` says whether it fetches objects that a filter left out.
+    pub(crate) fn reopen(&self, fetch: bool) -> Self {
         Self {
             git: self.git.clone(),
             format: self.format,
@@ -123,7 +123,7 @@ impl Objects {
             behind: self.behind.clone(),
             shallow: self.shallow,
             partial: OnceLock::new(),
-            fetch: true,
+            fetch,
             databases: Mutex::default(),
             children: Mutex::default(),
             trees: Mutex::default(),

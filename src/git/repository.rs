@@ -214,9 +214,29 @@ impl Repository {
             is_shallow,
             object_format,
             head,
-            fetching: objects.clone_fetching(),
+            fetching: objects.reopen(true),
             objects,
         })
+    }
+
+    /// Returns the same repository with handles of its own, for threads that may outlive this one. Git is not asked again.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        Self {
+            git: self.git.clone(),
+            git_dir: self.git_dir.clone(),
+            common_dir: self.common_dir.clone(),
+            index_path: self.index_path.clone(),
+            hooks_dir: self.hooks_dir.clone(),
+            work_tree: self.work_tree.clone(),
+            prefix: self.prefix.clone(),
+            is_bare: self.is_bare,
+            is_shallow: self.is_shallow,
+            object_format: self.object_format,
+            head: self.head,
+            objects: self.objects.reopen(false),
+            fetching: self.objects.reopen(true),
+        }
     }
 
     /// Returns the top of the working tree, absolute; `None` in a bare repository and inside `.git`.

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::evidence::record::Source;
 use crate::git::{BranchName, GitError, Repository, TreeEntry};
 use crate::id::{ObjectId, OperationId};
-use crate::item::RepoPath;
+use crate::item::{FileMode, RepoPath};
 use crate::operation::{Facts, NewBranch};
 use crate::places;
 use crate::quote::{quote, quoted_bytes};
@@ -171,6 +171,7 @@ pub fn plan_branch(
                 wanted: item.wanted,
                 before: Before::Anything,
                 actor: item.actor,
+                instead: None,
             }),
             Ok(false) => {}
             Err(PlanError::Git(error)) => return Err(error.into()),
@@ -190,7 +191,8 @@ pub fn plan_branch(
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
     let branch = NewBranch { name, base: options.base.commit };
     let commit = Some(PlannedCommit { branch, message });
-    Ok(RestorePlan { facts, only: options.only, raw: false, items: planned, commit })
+    let (along, also) = (Vec::new(), Vec::new());
+    Ok(RestorePlan { facts, only: options.only, raw: false, items: planned, along, also, commit })
 }
 
 /// Returns the name of the branch, which must be one that nothing has.
@@ -237,8 +239,12 @@ fn judge(repository: &Repository, item: &BranchItem, options: &BranchOptions) ->
     let Some(entry) = objects.entry(&options.base.tree, path)? else {
         for folder in folders_of(path) {
             let folder = RepoPath::try_new(folder).map_err(GitError::from)?;
-            if objects.entry(&options.base.tree, &folder)?.is_some_and(|entry| !entry.is_folder()) {
-                return Err(blocked("a file or link above it"));
+            match objects.entry(&options.base.tree, &folder)? {
+                Some(entry) if entry.file_mode() == Some(FileMode::Symlink) => {
+                    return Err(PlanError::ThroughLink { path: path.clone(), link: folder });
+                }
+                Some(entry) if !entry.is_folder() => return Err(blocked("a file above it")),
+                _ => {}
             }
         }
         return Ok(true);
@@ -372,6 +378,7 @@ mod tests {
                 wanted: item("", output).wanted,
                 before: Before::Anything,
                 actor: None,
+                instead: None,
             };
             message_for(&outputs.iter().map(planned).collect::<Vec<_>>())
         };

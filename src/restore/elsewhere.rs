@@ -3,13 +3,15 @@
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Delivered, SourceError, Sources, Wanted};
 use bstr::ByteVec;
+use tempfile::TempPath;
 
+use super::{Delivered, SourceError, Sources, Wanted};
 use crate::archive::StoredItem;
 use crate::fs;
 use crate::id::Sha256;
 use crate::item::FileMode;
+use crate::stub::{self, Parsed};
 
 /// Up to so many bytes wait in memory for their check on the way to a stream, more in a file.
 const IN_MEMORY: usize = 8 << 20;
@@ -52,7 +54,7 @@ pub enum ElsewhereError {
 }
 
 /// Puts the bytes of `wanted`, with its mode, at `path`: a reader sees the old file or the whole new one. Folders above
-/// are made. A file that is there and not the item is replaced only with `force`; a folder never.
+/// are made. A file that is neither the item nor its stub is replaced only with `force`; a folder never.
 pub fn to_file(
     sources: &mut Sources<'_>,
     wanted: &Wanted,
@@ -60,30 +62,95 @@ pub fn to_file(
     path: &Path,
     force: bool,
 ) -> Result<Written, ElsewhereError> {
-    let failed = |source| ElsewhereError::Write { path: path.to_owned(), source };
-    match path.symlink_metadata() {
-        Ok(_) if is_item(path, wanted).map_err(failed)? => return Ok(Written::Present),
-        Ok(metadata) if !force || metadata.is_dir() => return Err(ElsewhereError::Exists { path: path.to_owned() }),
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-        Err(error) => return Err(failed(error)),
+    let standing = look_at(path, wanted, force)?;
+    if standing == Standing::Item {
+        return Ok(Written::Present);
     }
+    let (beside, delivered) = write_beside(sources, wanted, stored, path, None)?;
+    beside.put(standing)?;
+    fs::sync_dir(fs::parent_of(path)).map_err(|source| failed(path, source))?;
+    Ok(Written::New(delivered))
+}
+
+/// What stands where an item is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing.
+    Nothing,
+    /// The very item.
+    Item,
+    /// Something that the item may replace.
+    Replaceable,
+}
+
+/// Looks at `path`: an error if something is there that `wanted` may not replace.
+pub(crate) fn look_at(path: &Path, wanted: &Wanted, force: bool) -> Result<Standing, ElsewhereError> {
+    let failed = |source| failed(path, source);
+    match path.symlink_metadata() {
+        Ok(_) if is_item(path, wanted).map_err(failed)? => Ok(Standing::Item),
+        Ok(metadata) if metadata.is_dir() => Err(ElsewhereError::Exists { path: path.to_owned() }),
+        Ok(_) if force || is_stub_of(path, wanted).map_err(failed)? => Ok(Standing::Replaceable),
+        Ok(_) => Err(ElsewhereError::Exists { path: path.to_owned() }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Standing::Nothing)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// An item beside the path that it is to have, whole, checked and synced; removed if it gets no further.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    file: TempPath,
+    path: PathBuf,
+}
+
+/// Writes an item beside `path`, as a file called `name`, or by a random name. Folders above are made.
+pub(crate) fn write_beside(
+    sources: &mut Sources<'_>,
+    wanted: &Wanted,
+    stored: Option<&StoredItem>,
+    path: &Path,
+    name: Option<&str>,
+) -> Result<(Beside, Delivered), ElsewhereError> {
+    let failed = |source| failed(path, source);
     let parent = fs::parent_of(path);
-    std::fs::create_dir_all(parent).map_err(failed)?;
-    let mut file = fs::temporary_in(parent, wanted.mode == FileMode::Executable).map_err(failed)?;
-    let delivered = sources.write(wanted, stored, file.as_file_mut())?;
-    if wanted.mode == FileMode::Symlink {
+    fs::create_dir_all(parent).map_err(failed)?;
+    let (file, delivered) = if wanted.mode == FileMode::Symlink {
         if wanted.size > MAX_TARGET {
             return Err(failed(io::ErrorKind::InvalidFilename.into()));
         }
-        let target = std::fs::read(file.path()).map_err(failed)?;
-        replace_with_link(&target, path).map_err(failed)?;
+        let mut target = Vec::new();
+        let delivered = sources.write(wanted, stored, &mut target)?;
+        let link = fs::temporary_link_in(parent, name, &target).map_err(failed)?;
+        (link, delivered)
     } else {
+        let executable = wanted.mode == FileMode::Executable;
+        let mut file = fs::temporary_named(parent, name, executable).map_err(failed)?;
+        let delivered = sources.write(wanted, stored, file.as_file_mut())?;
         file.as_file().sync_all().map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
+        (file.into_temp_path(), delivered)
+    };
+    Ok((Beside { file, path: path.to_owned() }, delivered))
+}
+
+impl Beside {
+    /// Puts it in its place. Where nothing stood, nothing is replaced that came since.
+    pub(crate) fn put(self, standing: Standing) -> Result<(), ElsewhereError> {
+        let Self { file, path } = self;
+        let put = match standing {
+            Standing::Nothing => file.persist_noclobber(&path),
+            Standing::Item | Standing::Replaceable => file.persist(&path),
+        };
+        put.map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => ElsewhereError::Exists { path },
+            _ => failed(&path, error.error),
+        })
     }
-    fs::sync_dir(parent).map_err(failed)?;
-    Ok(Written::New(delivered))
+}
+
+fn failed(path: &Path, source: io::Error) -> ElsewhereError {
+    ElsewhereError::Write { path: path.to_owned(), source }
 }
 
 /// Writes the bytes of `wanted` to `out`, once they are known to be right.
@@ -121,19 +188,12 @@ fn is_item(path: &Path, wanted: &Wanted) -> io::Result<bool> {
     Ok(sha256 == wanted.sha256)
 }
 
-/// Puts a symbolic link to `target` at `path`, in place of what is there.
-fn replace_with_link(target: &[u8], path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        let beside = tempfile::Builder::new().prefix(".archive-tomb-").make_in(fs::parent_of(path), |beside| {
-            std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), beside)
-        })?;
-        beside.into_temp_path().persist(path).map_err(|error| error.error)
+/// Returns whether what is at `path` is the item's own stub.
+fn is_stub_of(path: &Path, wanted: &Wanted) -> io::Result<bool> {
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() || metadata.len() > stub::MAX_RAW_LENGTH as u64 {
+        return Ok(false);
     }
-    #[cfg(not(unix))]
-    {
-        let _ = (target, path);
-        Err(io::Error::new(io::ErrorKind::Unsupported, "symbolic links are not restored to files on this system"))
-    }
+    let parsed = stub::parse(&std::fs::read(path)?);
+    Ok(matches!(parsed, Parsed::Stub(parsed) if parsed.stub.tombstone == wanted.tombstone))
 }

@@ -9,15 +9,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Delivered, Located, PlannedCommit, SourceError, Sources, Wanted};
-use crate::archive::{ArchiveError, Event};
-use crate::change::{Before, Expected, FileChange, Standing, standings};
+use crate::archive::{ArchiveError, Event, StoredItem};
+use crate::change::{After, Before, Expected, FileChange, Standing, standings};
 use crate::clock::{Stopwatch, Timestamp};
 use crate::config::Performance;
 use crate::evidence::record::{Action, Record, Source};
 use crate::fault;
 use crate::git::{FileKind, GitError, Repository, Root, TreeEntry, WorkState};
 use crate::id::{ObjectId, OperationId, Sha256};
-use crate::item::RepoPath;
+use crate::item::{Referent, RepoPath};
 use crate::operation::{Facts, NewBranch, Operation, OperationContext};
 use crate::places::is_own;
 use crate::review::Trailers;
@@ -36,6 +36,12 @@ pub struct RestorePlan {
     pub raw: bool,
     /// What comes back, in the order of the paths.
     pub items: Vec<PlannedRestore>,
+    /// Further items whose stubs give way to the same files.
+    #[serde(default)]
+    pub along: Vec<Wanted>,
+    /// Changes of other paths that belong to it.
+    #[serde(default)]
+    pub also: Vec<FileChange>,
     /// The commit that it becomes; without one it is a change of the working tree and its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<PlannedCommit>,
@@ -53,6 +59,20 @@ pub struct PlannedRestore {
     /// Who wants it back, if not whoever acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// What comes to stand there; the item's own bytes, if not set.
+    #[serde(default)]
+    pub instead: Option<Instead>,
+}
+
+/// What comes to stand at an item's path in place of its bytes: something that continues them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Instead {
+    /// What it is.
+    pub after: After,
+    /// Where the item's bytes came from, if they were looked at.
+    pub source: Option<Source>,
+    /// The commit that has the other changes.
+    pub from: Option<ObjectId>,
 }
 
 /// Why there is no plan.
@@ -66,13 +86,21 @@ pub enum PlanError {
         /// The item.
         tombstone: crate::id::Tombstone,
     },
-    /// A folder stands at a path, or something else than a folder above it: not even force replaces that.
+    /// A folder stands at a path, or a file above it: not even force replaces that.
     #[error("`{path}` cannot be put back: {what} is in the way")]
     Blocked {
         /// The path.
         path: RepoPath,
         /// What is there.
         what: &'static str,
+    },
+    /// A folder above the path is a symbolic link, which may lead anywhere: a path that came from an archive follows none.
+    #[error("`{path}` leads through the symbolic link `{link}`, which is never followed")]
+    ThroughLink {
+        /// The path.
+        path: RepoPath,
+        /// The link.
+        link: RepoPath,
     },
     /// Two items would come back at one path.
     #[error("`{path}` is named for two items")]
@@ -124,8 +152,11 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
             return Err(PlanError::Own { path });
         }
         let kind = match root.kind(&path) {
-            Err(GitError::BlockedPath { .. }) => {
-                return Err(PlanError::Blocked { path, what: "a file or link above it" });
+            Err(GitError::BlockedPath { parent, .. }) => {
+                return Err(match root.kind(&parent)? {
+                    Some(FileKind::Symlink) => PlanError::ThroughLink { path, link: parent },
+                    _ => PlanError::Blocked { path, what: "a file above it" },
+                });
             }
             Ok(Some(FileKind::Folder)) => return Err(PlanError::Blocked { path, what: "a folder" }),
             kind => kind?,
@@ -153,12 +184,13 @@ pub fn plan(repository: &Repository, located: &[Located], options: &RestoreOptio
                 }
             }
         };
-        items.push(PlannedRestore { path, wanted: wanted.clone(), before, actor: None });
+        items.push(PlannedRestore { path, wanted: wanted.clone(), before, actor: None, instead: None });
     }
     items.sort_by(|a, b| a.path.cmp(&b.path));
     let facts =
         Facts { op: options.op, started: Timestamp::now(), actor: options.actor.clone(), repo: options.repo.clone() };
-    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items, commit: None })
+    let (along, also, commit) = (Vec::new(), Vec::new(), None);
+    Ok(RestorePlan { facts, only: options.only, raw: options.raw, items, along, also, commit })
 }
 
 /// A restore into the tree that is carried out, finished or undone.
@@ -249,7 +281,8 @@ impl Operation for InPlace<'_> {
         };
         let mut sources = Sources::new(context.repository, context.archive.as_deref_mut(), self.plan.only);
         let visible = |item: &&PlannedRestore| {
-            stored.get(&item.wanted.tombstone).is_some_and(|stored| stored.is_visible_to(context.origin))
+            let is_visible = |stored: &StoredItem| stored.is_visible_to(context.origin);
+            item.instead.is_none() && stored.get(&item.wanted.tombstone).is_some_and(is_visible)
         };
         sources.expect(self.plan.items.iter().filter(visible).map(|item| item.wanted.sha256));
         let mut blobs = BlobWriter::new(context.repository, &self.scratch);
@@ -258,24 +291,33 @@ impl Operation for InPlace<'_> {
             if context.interrupted.load(Ordering::Relaxed) {
                 return Err(InPlaceError::Interrupted);
             }
+            if let Some(instead) = &item.instead {
+                let mut record = record(&self.plan.facts, &item.path, &item.wanted, instead.source);
+                record.backend = backend.clone().filter(|_| instead.source == Some(Source::Archive));
+                record.refs = instead.from.map(|commit| merged_with(&commit)).into_iter().collect();
+                made.push((record, None));
+                continue;
+            }
             let watch = Stopwatch::start();
             let stored = stored.get(&item.wanted.tombstone).filter(|stored| stored.is_visible_to(context.origin));
             let (delivered, blob) = blobs.fetch(&mut sources, &item.wanted, stored)?;
-            let backend = backend.clone().filter(|_| delivered.source == Source::Archive);
-            let mut record = record(&self.plan.facts, item, backend, delivered.source);
+            let mut record = record(&self.plan.facts, &item.path, &item.wanted, Some(delivered.source));
+            if let Some(actor) = &item.actor {
+                record.actor = Some(actor.clone());
+            }
+            record.backend = backend.clone().filter(|_| delivered.source == Source::Archive);
             delivered.measure(&mut record, watch.elapsed_ms(), self.metrics);
-            made.push((record, blob));
+            made.push((record, Some(blob)));
             (self.progress)(&delivered);
         }
         let ids = blobs.finish()?;
         fault::point("bytes");
-        Ok(made
-            .into_iter()
-            .map(|(mut record, blob)| {
-                record.object = Some(blob.id(&ids));
-                record
-            })
-            .collect())
+        let with_blob = |(mut record, blob): (Record, Option<Blob>)| {
+            record.object = blob.map(|blob| blob.id(&ids)).or(record.object);
+            record
+        };
+        let along = self.plan.along.iter().map(|wanted| record(&self.plan.facts, &wanted.path, wanted, None));
+        Ok(made.into_iter().map(with_blob).chain(along).collect())
     }
 
     fn changes(
@@ -284,17 +326,19 @@ impl Operation for InPlace<'_> {
         records: &[Record],
         _evidence: &Sha256,
     ) -> Result<Vec<FileChange>, InPlaceError> {
-        self.plan
-            .items
-            .iter()
-            .zip(records)
-            .map(|(item, record)| {
-                let incomplete = || InPlaceError::IncompleteRecord { path: item.path.clone() };
-                let id = record.object.ok_or_else(incomplete)?;
-                let after = TreeEntry { mode: item.wanted.mode.bits(), id };
-                Ok(FileChange { path: item.path.clone(), before: item.before, after, raw: self.plan.raw })
-            })
-            .collect()
+        let change = |(item, record): (&PlannedRestore, &Record)| {
+            let incomplete = || InPlaceError::IncompleteRecord { path: item.path.clone() };
+            let after = match &item.instead {
+                Some(instead) => instead.after,
+                None => {
+                    let id = record.object.ok_or_else(incomplete)?;
+                    After::File(TreeEntry { mode: item.wanted.mode.bits(), id })
+                }
+            };
+            Ok(FileChange { path: item.path.clone(), before: item.before, after, raw: self.plan.raw })
+        };
+        let also = self.plan.also.iter().cloned().map(Ok);
+        self.plan.items.iter().zip(records).map(change).chain(also).collect()
     }
 
     fn message(
@@ -315,7 +359,8 @@ impl Operation for InPlace<'_> {
         events: &[Event],
     ) -> Result<(), InPlaceError> {
         if let Some(archive) = context.archive.as_deref_mut() {
-            let tombstones: Vec<_> = self.plan.items.iter().map(|item| item.wanted.tombstone).collect();
+            let wanted = self.plan.items.iter().map(|item| &item.wanted).chain(&self.plan.along);
+            let tombstones: Vec<_> = wanted.map(|wanted| wanted.tombstone).collect();
             archive.mark_restored(&tombstones, self.plan.facts.started, events)?;
         }
         Ok(())
@@ -329,23 +374,24 @@ impl Operation for InPlace<'_> {
     }
 }
 
-/// Returns the record of an item that comes back, without the id of its blob.
-fn record(facts: &Facts, item: &PlannedRestore, backend: Option<String>, source: Source) -> Record {
-    let wanted = &item.wanted;
+/// Returns the record of an item that comes back at `path`. The blob in it is the recorded one.
+pub(crate) fn record(facts: &Facts, path: &RepoPath, wanted: &Wanted, source: Option<Source>) -> Record {
     let mut record = facts.record(Action::Restore);
-    if let Some(actor) = &item.actor {
-        record.actor = Some(actor.clone());
-    }
     record.repo = Some(wanted.repo.clone());
-    record.set_path(&item.path);
+    record.set_path(path);
     record.tombstone = Some(wanted.tombstone);
     record.sha256 = Some(wanted.sha256);
     record.size = Some(wanted.size);
     record.mode = Some(wanted.mode);
+    record.object = Some(wanted.object);
     record.commit = Some(wanted.commit);
-    record.backend = backend;
-    record.source = Some(source);
+    record.source = source;
     record
+}
+
+/// Returns the pointer to the commit whose changes stand in a restored file as well.
+fn merged_with(commit: &ObjectId) -> Referent {
+    Referent { kind: "merged-with".to_owned(), value: commit.to_string() }
 }
 
 /// A blob that is written, or will be with the others.
@@ -383,7 +429,7 @@ impl<'a> BlobWriter<'a> {
         &mut self,
         sources: &mut Sources<'_>,
         wanted: &Wanted,
-        stored: Option<&crate::archive::StoredItem>,
+        stored: Option<&StoredItem>,
     ) -> Result<(Delivered, Blob), InPlaceError> {
         if wanted.size <= IN_MEMORY as u64 {
             let mut bytes = Vec::with_capacity(usize::try_from(wanted.size).unwrap_or_default());

@@ -1,6 +1,6 @@
 //! From what the user names to the items it means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bstr::ByteSlice;
 
@@ -14,10 +14,13 @@ use crate::item::{FileMode, RepoPath, RepoPathError};
 use crate::places;
 use crate::quote::quote;
 use crate::stub::Stub;
-use crate::survey::{FoundStub, StubContent, stubs_of};
+use crate::survey::{FoundStub, StubContent, blob_stub, stubs_of};
 
 /// How many items a prefix may mean before it is enough to say that it means several.
 const MAX_AMBIGUOUS: usize = 8;
+
+/// How pathspecs begin that start at the top, as our hints write them.
+const TOP: [&[u8]; 2] = [b":(top,literal)", b":/"];
 
 /// The most blobs that are fetched to see whether they are stubs.
 const MAX_FETCHED: usize = 16;
@@ -34,7 +37,7 @@ pub enum Target {
 }
 
 /// An item that a target means.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Located {
     /// What is known of it.
     pub wanted: Wanted,
@@ -75,6 +78,12 @@ pub enum LocateError {
     NoStub {
         /// The path, quoted.
         path: String,
+    },
+    /// The stub is one side of a conflict.
+    #[error("the stub at `{path}` is one side of a conflict")]
+    Conflicted {
+        /// The path.
+        path: RepoPath,
     },
     /// The stub cannot be read.
     #[error("the stub at `{path}` is malformed")]
@@ -122,12 +131,14 @@ impl Target {
     /// Parses what the user named, standing at `prefix` below the top of the working tree.
     ///
     /// A full tombstone is one; hexadecimal text of 8 or more characters may be the start of one; all else is a path, relative to
-    /// where the user stands.
+    /// where the user stands, or to the top if it begins as git's pathspecs say that (`:/`).
     pub fn parse(named: &[u8], prefix: &[u8]) -> Result<Self, LocateError> {
         if let Some(tombstone) = named.to_str().ok().and_then(|text| text.parse().ok()) {
             return Ok(Self::Tombstone(tombstone));
         }
-        let path = path_below_top(named, prefix)
+        let from_top = TOP.iter().find_map(|magic| named.strip_prefix(*magic));
+        let (named_there, prefix) = from_top.map_or((named, prefix), |named| (named, &b""[..]));
+        let path = path_below_top(named_there, prefix)
             .map_err(|error| LocateError::NoStub { path: quote(&error.path).into_owned() })?;
         let may_be_prefix = (8..36).contains(&named.len())
             && named.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte) || *byte == b'-');
@@ -283,6 +294,12 @@ fn by_path(
         if let Some((path, Wanted { repo, tombstone, .. })) = foreign {
             return Err(LocateError::OtherRepository { path, repo, tombstone });
         }
+        let entries = place.tracked.entries(place.repository, path)?;
+        for entry in entries.into_iter().filter(|entry| entry.stage > 0) {
+            if blob_stub(place.repository, &entry.entry)?.is_some() {
+                return Err(LocateError::Conflicted { path: entry.path });
+            }
+        }
         let path = path.map_or_else(|| ".".to_owned(), ToString::to_string);
         return Err(LocateError::NoStub { path });
     }
@@ -316,6 +333,87 @@ fn by_tombstone(
         return Err(LocateError::Mismatch { path: place.path.clone(), with, field });
     }
     Ok(Located { wanted, stub: stub.map(|(place, _)| place), stored })
+}
+
+/// Returns the item of a stub that stands at `path`, or would but for a conflict, once it agrees with what is known of it.
+pub(crate) fn confirm(
+    repository: &Repository,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    path: &RepoPath,
+    stub: &Stub,
+) -> Result<Wanted, LocateError> {
+    let stored = match archive {
+        Some(archive) => archive.item(&stub.tombstone)?.filter(|stored| stored.is_visible_to(origin)),
+        None => None,
+    };
+    let wanted = Wanted::from(stub);
+    let place = Place { repository, tracked: Tracked::Index };
+    let mut told = Told { place, files: None, items: HashMap::new() };
+    let disagreement = match &stored {
+        Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
+        None => told.of(stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
+    };
+    match disagreement {
+        Some((with, field)) => Err(LocateError::Mismatch { path: path.clone(), with, field }),
+        None => Ok(wanted),
+    }
+}
+
+/// Returns the items of many tombstones: from the archive, then from the tracked evidence, then from
+/// stubs. Those that are nowhere are left out.
+///
+/// Only where they are asked for are stubs looked for that stand for items known already, and held against these.
+pub fn locate_tombstones(
+    repository: &Repository,
+    tracked: Tracked,
+    archive: Option<&mut AnyArchive>,
+    origin: &str,
+    tombstones: &[Tombstone],
+    with_stubs: bool,
+) -> Result<HashMap<Tombstone, Located>, LocateError> {
+    let place = Place { repository, tracked };
+    let mut located = HashMap::with_capacity(tombstones.len());
+    if let Some(archive) = archive {
+        let items = archive.items(tombstones)?.into_iter().filter(|(_, stored)| stored.is_visible_to(origin));
+        located.extend(items.map(|(tombstone, stored)| {
+            (tombstone, Located { wanted: Wanted::from(&stored), stub: None, stored: Some(stored) })
+        }));
+    }
+    let mut missing: HashSet<Tombstone> = tombstones.iter().copied().filter(|id| !located.contains_key(id)).collect();
+    if !missing.is_empty() {
+        for (name, id) in place.evidence()? {
+            archived_in(repository, &name, &id, |record| {
+                if record.tombstone.is_some_and(|tombstone| missing.contains(&tombstone))
+                    && let Some(wanted) = Wanted::from_record(record)
+                {
+                    missing.remove(&wanted.tombstone);
+                    located.insert(wanted.tombstone, Located { wanted, stub: None, stored: None });
+                }
+            })?;
+        }
+    }
+    if !missing.is_empty() || with_stubs {
+        for found in place.stubs_here()? {
+            let StubContent::Stub(parsed) = found.content else { continue };
+            let (tombstone, of_stub) = (parsed.stub.tombstone, Wanted::from(&parsed.stub));
+            let stub = || Some(StubPlace { path: found.entry.path.clone(), entry: found.entry.clone() });
+            match located.get_mut(&tombstone) {
+                Some(known) if with_stubs && known.stub.is_none() => {
+                    if let Some(field) = disagreement(&of_stub, &known.wanted) {
+                        let with = if known.stored.is_some() { "the archive" } else { "its evidence" };
+                        return Err(LocateError::Mismatch { path: found.entry.path, with, field });
+                    }
+                    known.stub = stub();
+                }
+                None if missing.contains(&tombstone) => {
+                    located.insert(tombstone, Located { wanted: of_stub, stub: stub(), stored: None });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(located)
 }
 
 /// Returns on what a stub does not agree with what is known of its item.
@@ -456,6 +554,8 @@ mod tests {
         assert_eq!(parse("../b/./c/", "a/").ok(), Some(Target::Path(Some(path("b/c")))));
         assert_eq!(parse(".", "").ok(), Some(Target::Path(None)));
         assert_eq!(parse("..", "a/").ok(), Some(Target::Path(None)));
+        assert_eq!(parse(":/b", "a/").ok(), Some(Target::Path(Some(path("b")))));
+        assert_eq!(parse(":(top,literal)b c", "a/").ok(), Some(Target::Path(Some(path("b c")))));
         assert!(parse("../..", "a/").is_err());
         assert!(parse(".git/config", "").is_err());
         assert!(parse("/a", "").is_err(), "no path of the repository, whatever is below its top");

@@ -166,6 +166,11 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// Returns how many attempts to ask the archive failed and were made again.
+    pub fn retries(&mut self) -> u64 {
+        self.archive.as_mut().map_or(0, |archive| archive.archive().retries())
+    }
+
     /// Writes the bytes of `wanted` to `out`; `stored` is its item, if the archive has it.
     ///
     /// The digest is known only at the end: on an error, what `out` got is to be thrown away.

@@ -8,13 +8,14 @@ use super::records;
 use crate::archive::{
     ArchiveError, ContentSource, Event, Progress, StoreContentsError, StoreContentsOptions, store_contents,
 };
-use crate::change::{FileChange, Standing, standings};
+use crate::change::{After, ConflictStanding, FileChange, Standing, conflict_standings, standings};
 use crate::evidence::record::{Action, Record};
 use crate::fault;
 use crate::git::{GitError, Objects, Repository, TreeEntry};
 use crate::id::Sha256;
 use crate::item::{FileMode, Item, RepoPath};
 use crate::operation::{Facts, Operation, OperationContext};
+use crate::restore;
 use crate::stub::{RenderError, Rendered, Templates};
 
 /// Where references keep the blobs of locally modified files alive, each under its item's tombstone.
@@ -128,6 +129,7 @@ impl Operation for Store<'_> {
         }
         keep_alive(context.repository, &items)?;
         fault::point("references");
+        made.extend(plan.replaced.iter().map(|wanted| restore::record(&plan.facts, &wanted.path, wanted, None)));
         Ok(made)
     }
 
@@ -149,10 +151,10 @@ impl Operation for Store<'_> {
         let change = |(planned, id): (&PlannedItem, _)| FileChange {
             path: planned.path.clone(),
             before: planned.before(),
-            after: TreeEntry { mode: FileMode::Regular.bits(), id },
+            after: After::File(TreeEntry { mode: FileMode::Regular.bits(), id }),
             raw: false,
         };
-        Ok(self.plan.items.iter().zip(ids).map(change).collect())
+        Ok(self.plan.items.iter().zip(ids).map(change).chain(self.plan.also.iter().cloned()).collect())
     }
 
     fn settle(
@@ -162,7 +164,12 @@ impl Operation for Store<'_> {
         events: &[Event],
     ) -> Result<(), StoreError> {
         let archive = context.archive.as_deref_mut().ok_or(StoreError::NoArchive)?;
-        Ok(archive.seal(self.plan.facts.op, events)?)
+        archive.seal(self.plan.facts.op, events)?;
+        let replaced: Vec<_> = self.plan.replaced.iter().map(|wanted| wanted.tombstone).collect();
+        if !replaced.is_empty() {
+            archive.mark_restored(&replaced, self.plan.facts.started, &[])?;
+        }
+        Ok(())
     }
 
     fn withdraw(&mut self, context: &mut OperationContext<'_>, event: &Event) -> Result<(), StoreError> {
@@ -206,10 +213,16 @@ fn keep_alive(repository: &Repository, items: &[Item]) -> Result<(), GitError> {
 
 /// Fails if a path is no longer as it was planned: only now, under the lock, does the answer hold.
 fn check_unchanged(repository: &Repository, items: &[PlannedItem]) -> Result<(), StoreError> {
-    let expected: Vec<_> = items.iter().map(PlannedItem::expected).collect();
+    let changed = |path: &RepoPath| Err(StoreError::Changed { path: path.clone() });
+    let expected: Vec<_> = items.iter().filter(|item| item.conflict.is_none()).map(PlannedItem::expected).collect();
     let standings = standings(repository, &expected)?;
-    match items.iter().zip(standings).find(|(_, standing)| *standing != Standing::Exact) {
-        Some((item, _)) => Err(StoreError::Changed { path: item.path.clone() }),
+    if let Some((item, _)) = expected.iter().zip(standings).find(|(_, standing)| *standing != Standing::Exact) {
+        return changed(&item.path);
+    }
+    let conflicts: Vec<_> = items.iter().filter_map(|item| Some((&item.path, item.conflict?))).collect();
+    let standings = conflict_standings(repository, &conflicts)?;
+    match conflicts.iter().zip(standings).find(|(_, standing)| *standing != ConflictStanding::Exact) {
+        Some(((path, _), _)) => changed(path),
         None => Ok(()),
     }
 }

@@ -50,4 +50,6 @@ pub struct StoreOptions {
     pub keep: bool,
     /// Whether locally modified files are archived as they stand.
     pub allow_dirty: bool,
+    /// Whether files in conflict are archived as the commit has them: the caller sees to the conflict.
+    pub in_conflict: bool,
 }

@@ -1,13 +1,13 @@
 //! Decides what a store would do, and changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bstr::{BString, ByteSlice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, RefusalReason, StoreOptions, records};
-use crate::change::{Before, Expected, Standing, index_entries_of, standings};
+use crate::change::{Before, Expected, FileChange, Standing, Versions, index_entries_of, standings};
 use crate::clock::Timestamp;
 use crate::evidence::record::RecordError;
 use crate::git::{
@@ -18,8 +18,9 @@ use crate::id::{ObjectId, OperationId, Tombstone};
 use crate::item::{Date, FileMode, Kind, Reason, Referent, RepoPath};
 use crate::operation::Facts;
 use crate::places;
+use crate::restore::Wanted;
 use crate::stub::{self, FileType, Parsed, Style, classify};
-use crate::survey::{StubContent, stubs_among};
+use crate::survey::{StubContent, blob_stub, stubs_among};
 
 /// Attributes under which a stub would not reach the working tree, or the index, as it is.
 const ALTERING_ATTRIBUTES: [&str; 2] = ["filter", "working-tree-encoding"];
@@ -54,6 +55,12 @@ pub struct StorePlan {
     pub items: Vec<PlannedItem>,
     /// Paths that are stubs already.
     pub skipped: Vec<SkippedPath>,
+    /// Items whose stubs the new ones replace: their files came back, changed.
+    #[serde(default)]
+    pub replaced: Vec<Wanted>,
+    /// Changes of other paths that belong to it.
+    #[serde(default)]
+    pub also: Vec<FileChange>,
 }
 
 /// One path that is going to be archived.
@@ -75,6 +82,9 @@ pub struct PlannedItem {
     pub language: Option<String>,
     /// Its media type, where known, as recorded.
     pub mime: Option<String>,
+    /// The conflict that its stub ends, if it is in one.
+    #[serde(default)]
+    pub conflict: Option<Versions>,
     /// What its name and bytes say of it; looked up again after a stop.
     #[serde(skip)]
     pub file_type: Option<FileType>,
@@ -93,7 +103,10 @@ impl PlannedItem {
 
     /// Returns the same for a change of the tree.
     pub fn before(&self) -> Before {
-        Before::Exactly { staged: self.staged, working: self.archived() }
+        match self.conflict {
+            Some(versions) => Before::Conflict(versions),
+            None => Before::Exactly { staged: self.staged, working: self.archived() },
+        }
     }
 
     fn archived(&self) -> TreeEntry {
@@ -204,6 +217,8 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
         style: options.style,
         items,
         skipped,
+        replaced: Vec::new(),
+        also: Vec::new(),
     };
     for item in &plan.items {
         records::longest(&plan, item)
@@ -315,6 +330,7 @@ fn standing_as_committed(
         .map(|(candidate, _)| &candidate.path)
         .collect();
     let entries = index_entries_of(repository, &staged)?.into_iter().flatten().collect();
+    let stubs_in_conflict = stubs_in_conflict(repository, &candidates, &standings)?;
     let mut stubs: HashMap<RepoPath, Tombstone> = stubs_among(repository, entries)?
         .into_iter()
         .filter_map(|found| match found.content {
@@ -337,6 +353,10 @@ fn standing_as_committed(
                 kept.push(Candidate { dirty: true, ..candidate });
                 continue;
             }
+            Standing::Conflicted if options.in_conflict => {
+                kept.push(candidate);
+                continue;
+            }
             _ if options.keep => {
                 kept.push(candidate);
                 continue;
@@ -344,13 +364,36 @@ fn standing_as_committed(
             Standing::Modified => RefusalReason::Modified,
             Standing::Missing => RefusalReason::Missing,
             Standing::Staged => RefusalReason::Staged,
-            Standing::Conflicted => RefusalReason::Conflicted,
+            Standing::Conflicted => {
+                RefusalReason::Conflicted { with_stub: stubs_in_conflict.contains(&candidate.path) }
+            }
             Standing::Sparse => RefusalReason::Sparse,
             Standing::NotInIndex => RefusalReason::NotInIndex,
         };
         refusals.push(Refusal::new(candidate.path.as_bytes(), reason));
     }
     Ok(kept)
+}
+
+/// Returns the candidates in conflict that have a stub on a side.
+fn stubs_in_conflict(
+    repository: &Repository,
+    candidates: &[Candidate],
+    standings: &[Standing],
+) -> Result<HashSet<RepoPath>, GitError> {
+    let in_conflict: Vec<_> = candidates
+        .iter()
+        .zip(standings)
+        .filter(|(_, standing)| **standing == Standing::Conflicted)
+        .map(|(candidate, _)| &candidate.path)
+        .collect();
+    let mut found = HashSet::new();
+    for entry in index_entries_of(repository, &in_conflict)?.into_iter().flatten() {
+        if blob_stub(repository, &entry.entry)?.is_some() {
+            found.insert(entry.path);
+        }
+    }
+    Ok(found)
 }
 
 /// Finds out what a candidate's blob is. A locally modified file's bytes become a blob first.
@@ -387,6 +430,7 @@ fn look_at(
         kind: options.kind.unwrap_or(file_type.kind),
         language: options.language.clone().or_else(|| file_type.language.map(str::to_owned)),
         mime: options.mime.clone().or_else(|| file_type.mime.map(str::to_owned)),
+        conflict: None,
         file_type: Some(file_type),
     };
     Ok((path, Content::Ordinary(item)))

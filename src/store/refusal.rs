@@ -41,8 +41,11 @@ pub enum RefusalReason {
     #[error("is ignored")]
     Ignored,
     /// The index holds several versions of it.
-    #[error("is in conflict")]
-    Conflicted,
+    #[error("is in conflict{}", if *.with_stub { ", with a stub on one side" } else { "" })]
+    Conflicted {
+        /// Whether one of them is a stub.
+        with_stub: bool,
+    },
     /// The working file differs from the index.
     #[error("has local changes")]
     Modified,
@@ -91,7 +94,10 @@ impl RefusalReason {
         Some(match self {
             Self::Untracked => format!("commit it first: `git add -- {path} && git commit`"),
             Self::Ignored => format!("commit it first: `git add -f -- {path} && git commit`"),
-            Self::Conflicted => "resolve the conflict and commit first".to_owned(),
+            Self::Conflicted { with_stub: false } => "resolve the conflict and commit first".to_owned(),
+            Self::Conflicted { with_stub: true } => format!(
+                "archive what the other side has: `git archive-tomb resolve {path} --re-archive`; or `--keep-tomb`, or `--restore`"
+            ),
             Self::Staged | Self::NotInCommit => "commit first, or name the commit with `--commit`".to_owned(),
             Self::Modified => {
                 "commit or `git stash` the changes first, or archive them as they stand with `--allow-dirty`".to_owned()

@@ -18,6 +18,9 @@ enum Scenario {
     Keep,
     Restore,
     RestoreFolder,
+    ResolveKeep,
+    ResolveRestore,
+    ResolveReArchive,
 }
 
 /// The paths that `Scenario::Store` archives.
@@ -30,6 +33,9 @@ impl Scenario {
             Self::Keep => &["store", "--keep", "docs/old.md", "src/legacy"],
             Self::Restore => &["restore", "docs/old.md"],
             Self::RestoreFolder => &["restore", "src"],
+            Self::ResolveKeep => &["resolve", "docs/new.md", "--keep-tomb"],
+            Self::ResolveRestore => &["resolve", "docs/old.md", "--restore"],
+            Self::ResolveReArchive => &["resolve", "docs/old.md", "--re-archive"],
         }
     }
 
@@ -40,11 +46,30 @@ impl Scenario {
             Self::Keep => &[],
             Self::Restore => &STORED[1..2],
             Self::RestoreFolder => &STORED[2..],
+            Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive => &["docs/new.md", "docs/old.md"],
+        }
+    }
+
+    /// Those of the paths at which nothing stands then.
+    fn removed(self) -> &'static [&'static str] {
+        match self {
+            Self::ResolveKeep => &["docs/new.md"],
+            Self::ResolveRestore | Self::ResolveReArchive => &["docs/old.md"],
+            _ => &[],
         }
     }
 
     fn is_store(self) -> bool {
-        matches!(self, Self::Store | Self::Keep)
+        matches!(self, Self::Store | Self::Keep | Self::ResolveKeep | Self::ResolveReArchive)
+    }
+
+    fn is_resolve(self) -> bool {
+        matches!(self, Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive)
+    }
+
+    /// The revision that has what comes back.
+    fn original(self) -> &'static str {
+        if self.is_resolve() { "edits" } else { "HEAD~1" }
     }
 
     /// Makes the repository in which it runs, with changes of the user's that have nothing to do with it.
@@ -53,9 +78,20 @@ impl Scenario {
         std::os::unix::fs::symlink("../README.md", repo.path.join("docs/link")).unwrap();
         repo.commit_all("link");
         repo.git(&["config", "remote.origin.url", "https://example.org/sample.git"]);
-        if !self.is_store() {
+        if self.is_resolve() {
+            // What one side archived the other renamed and edited, too much for git to follow: two paths are one conflict.
+            repo.git(&["switch", "-q", "-c", "edits"]);
+            repo.git(&["mv", "docs/old.md", "docs/new.md"]);
+            repo.write("docs/new.md", "# Old\n\nNobody reads this.\n\nBut one.\n");
+            repo.commit_all("edit");
+            repo.git(&["switch", "-q", "main"]);
+        }
+        if self != Self::Store && self != Self::Keep {
             repo.tomb_ok(Self::Store.arguments());
             repo.commit("archived");
+        }
+        if self.is_resolve() {
+            assert_eq!(repo.try_git(&["merge", "-q", "-X", "find-renames=100%", "edits"]).code, Some(1));
         }
         repo.write("README.md", "# changed\n");
         repo.write("untracked.txt", "mine\n");
@@ -134,13 +170,16 @@ fn assert_done(repo: &Repo<'_>, scenario: Scenario, before: &State, undisturbed:
     repo.tomb_ok(&["doctor"]);
     let items = repo.tomb_ok(&["list", "--json"]).json();
     assert!(!items.is_empty() && items.iter().all(|item| item["state"] == "sealed"), "{what}: {items:?}");
-    for path in scenario.changed() {
+    for path in scenario.removed() {
+        assert_eq!(after.tree.get(*path), None, "{what}");
+    }
+    for path in scenario.changed().iter().filter(|path| !scenario.removed().contains(path)) {
         let stands = &after.tree[*path];
         assert_eq!(stands.contains("git-archive-tomb stub v1"), scenario.is_store(), "{what}: {path} is {stands}");
         if !scenario.is_store() {
             assert_eq!(
                 repo.git(&["rev-parse", &format!(":{path}")]),
-                repo.git(&["rev-parse", &format!("HEAD~1:{path}")])
+                repo.git(&["rev-parse", &format!("{}:{path}", scenario.original())])
             );
         }
     }
@@ -244,7 +283,7 @@ fn assert_undone(
         assert_eq!(State::of(undone).index, before.index, "{what}, undone");
         assert_eq!(recoveries(undone).last().map(String::as_str), Some("undone"), "{what}");
     }
-    if scenario.is_store() {
+    if matches!(scenario, Scenario::Store | Scenario::Keep) {
         let items = undone.tomb(&["list", "--json"]);
         assert!(items.stdout.is_empty(), "{what}, undone: {items}");
     }
@@ -273,6 +312,24 @@ fn a_restore_stopped_anywhere_can_be_finished_and_undone() {
 #[test]
 fn a_restore_of_a_folder_stopped_anywhere_can_be_finished_and_undone() {
     stop_everywhere(Scenario::RestoreFolder);
+}
+
+#[test]
+fn a_stub_that_is_kept_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveKeep);
+    assert!(["lock", "copy", "staged", "file", "index-renamed", "closed"].iter().all(|point| reached.contains(point)));
+}
+
+#[test]
+fn an_end_of_a_conflict_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveRestore);
+    assert!(["copy", "staged", "file", "index-renamed", "settled"].iter().all(|point| reached.contains(point)));
+}
+
+#[test]
+fn an_archive_that_ends_a_conflict_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveReArchive);
+    assert!(["rows", "staged", "file", "index-renamed", "settled"].iter().all(|point| reached.contains(point)));
 }
 
 /// Starts the program, which stops at `point`, and returns it once it stands still.

@@ -112,6 +112,46 @@ fn diff_compares_with_the_working_tree_a_file_and_a_revision() {
 }
 
 #[test]
+fn diff_tells_modes_and_ends_of_lines_as_git_does() {
+    let world = World::new();
+    let repo = world.sample("project");
+    std::os::unix::fs::symlink("docs/old.md", repo.path.join("link")).unwrap();
+    repo.write("ends.txt", "dos\r\nmac\rstays one line\nlast");
+    repo.commit_all("more");
+    repo.tomb_ok(&["store", "-q", "src/legacy/run.sh", "link", "ends.txt"]);
+    repo.commit("archive");
+    let diff = |arguments: &[&str]| repo.tomb_ok(&[&["diff", "-U0"], arguments].concat()).stdout_text();
+
+    repo.write("src/legacy/run.sh", "#!/bin/sh\necho legacy\n");
+    assert_eq!(diff(&["src/legacy/run.sh"]), "old mode 100755\nnew mode 100644\n");
+    assert_eq!(diff(&["src/legacy/run.sh", "--rev", "HEAD~1"]), "");
+    repo.set_executable("src/legacy/run.sh");
+    assert_eq!(diff(&["src/legacy/run.sh"]), "");
+    assert_eq!(diff(&["src/legacy/run.sh", "src/legacy/run.sh"]), "");
+
+    std::fs::remove_file(repo.path.join("link")).unwrap();
+    std::os::unix::fs::symlink("README.md", repo.path.join("link")).unwrap();
+    let link = diff(&["link"]);
+    assert!(
+        link.ends_with(
+            "@@ -1 +1 @@\n-docs/old.md\n\\ No newline at end of file\n+README.md\n\\ No newline at end of file\n"
+        ),
+        "{link}"
+    );
+
+    repo.write("ends.txt", "dos\nmac\rstays one line\nlast\n");
+    let ends = diff(&["ends.txt"]);
+    let expected = "@@ -1 +1 @@\n-dos\r\n+dos\n@@ -3 +3 @@\n-last\n\\ No newline at end of file\n+last\n";
+    assert!(ends.ends_with(expected), "{ends}");
+    let colored = diff(&["ends.txt", "--color=always"]);
+    assert!(colored.contains("\u{1b}[31m-dos\u{1b}[0m\r\n\u{1b}[32m+dos\u{1b}[0m\n"), "{colored:?}");
+    assert!(colored.contains("\u{1b}[36m@@ -1 +1 @@\u{1b}[0m\n"), "{colored:?}");
+
+    repo.write("ends.txt", "\n".repeat(2_000_001));
+    repo.tomb(&["diff", "ends.txt"]).exits(1);
+}
+
+#[test]
 fn bytes_in_commits_that_no_remote_has_are_only_on_this_machine() {
     let world = World::new();
     let repo = world.sample("project");

@@ -10,6 +10,7 @@ mod awkward_layouts;
 mod awkward_names;
 mod awkward_property;
 mod awkward_restore;
+mod batch_restore;
 mod branch;
 mod checkpoints;
 mod ci;
@@ -23,16 +24,20 @@ mod differential;
 mod docs;
 mod export;
 mod faults;
+mod grep;
 mod hammer;
 mod histories;
 mod hooks;
 mod hostile;
+mod hostile_archive;
 mod listing;
 mod main_job;
 mod messages;
 mod migrate;
 #[cfg(feature = "net")]
 mod objects;
+mod resolve;
+mod restore_merge;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

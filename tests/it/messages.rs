@@ -289,6 +289,8 @@ fn finding_items() {
     assert_shown!(&world, repo.tomb(&["diff", "src/legacy/run.sh"]), @r"
     exit: 0
     ----- stdout -----
+    old mode 100755
+    new mode 100644
     --- [uuid]:src/legacy/run.sh
     +++ src/legacy/run.sh
     @@ -1,2 +1,2 @@
@@ -340,7 +342,7 @@ fn status() {
     assert_shown!(&world, world.at("clone").tomb(&["status", "--json"]), @r#"
     exit: 0
     ----- stdout -----
-    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
+    {"bytes":68,"due":0,"held":0,"in_archive_and_on_remote":0,"in_archive_on_server":0,"in_conflict":0,"malformed":0,"nowhere":0,"on_remote":2,"only_on_this_machine":0,"purged":0,"stubs":2,"unfinished":0}
     "#);
 }
 
@@ -660,11 +662,13 @@ fn help() {
       init          Prepare a repository: archive, `.codex` folder and hooks
       store         Archive files or folders and leave a stub at each path
       restore       Bring an item back, bit for bit
+      resolve       End the conflict of a side that archived a file with one that changed it
       status        Show the stubs here, where their bytes are, and what needs attention
       list          List archived items, newest first
       show          Show an item and everything that happened to it
       cat           Print an item's bytes
       diff          Show how an item differs from a file or a revision
+      grep          Search archived contents for a pattern
       verify        Check stubs and evidence
       evidence      Show records and their digests, or check that they are whole
       pr-body       Print what a pull request should say, and how to check it
@@ -825,6 +829,10 @@ fn help() {
               - archive: The archive
               - history: Git's own history
 
+          --merge[=<REV>]
+              Merge the file with what REV made of it since; by default the commit that is being merged,
+              rebased or picked, else the only branch that changed it
+
           --branch <NAME>
               Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
 
@@ -911,6 +919,37 @@ fn help() {
           --rev <REV>    Compare with the item's path at this revision
       -U, --unified <N>  Lines of context [default: 3]
       -h, --help         Print help (see more with '--help')
+    ");
+    assert_shown!(&world, own_help(&home, &["grep", "-h"]), @r"
+    exit: 0
+    ----- stdout -----
+    Search archived contents for a pattern
+
+    Usage: git archive-tomb grep [OPTIONS] [PATTERN]
+
+    Arguments:
+      [PATTERN]  What to look for: a regular expression as Rust's `regex` crate has them, much like
+                 those of `git grep -E`
+
+    Options:
+      -e <PATTERN>              One of several patterns; may be repeated
+      -l, --files-with-matches  Print only names of items
+      -c, --count               Print how many lines match in each item
+      -n, --line-number         Print line numbers
+      -i, --ignore-case         Take capital and small letters for the same
+      -F, --fixed-strings       The pattern is a text, not a regular expression
+      -w, --word-regexp         Match whole words only
+      -z, --null                Put NUL behind names, and quote nothing
+          --repo <NAME>         Only items of this repository
+          --path <PATTERN>      Only items at this path, below this folder, or matching this pattern
+                                (`*`, `?`, `[…]`)
+          --tag <TAG>           Only items with this tag
+          --reason <REASON>     Only items archived for this reason
+          --since <WHEN>        Only items archived then or later: a date, a time, or days ago such as
+                                `30d`
+          --until <WHEN>        Only items archived then or earlier
+          --by <ACTOR>          Only items archived by this actor
+      -h, --help                Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["verify", "-h"]), @r"
     exit: 0

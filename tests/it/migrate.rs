@@ -34,7 +34,7 @@ pub(crate) fn wait_until_stopped(process: u32) {
 }
 
 /// Runs SQL in the embedded archive, past its triggers.
-fn tamper(repo: &Repo<'_>, sql: &str) {
+pub(crate) fn tamper(repo: &Repo<'_>, sql: &str) {
     let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
     archive.execute_batch(&format!("PRAGMA ignore_check_constraints = ON; {sql}")).unwrap();
 }

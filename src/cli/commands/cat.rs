@@ -7,9 +7,12 @@ use git_archive_tomb::restore::{Sources, to_writer};
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output::output_error;
 use crate::cli::session::Session;
 
 /// Print an item's bytes
+///
+/// Byte for byte, but on a terminal: there control characters are shown escaped.
 #[derive(Debug, Args)]
 pub(crate) struct CatArguments {
     /// A tombstone, at least 8 characters of one, or the path of a stub
@@ -18,9 +21,12 @@ pub(crate) struct CatArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &CatArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    session.refuse_for_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
-    to_writer(&mut sources, &located.wanted, located.stored.as_ref(), session.output.raw())?;
+    let mut content = session.output.content();
+    to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut content)?;
+    content.finish().map_err(|error| output_error(&error))?;
     Ok(Exit::Done)
 }

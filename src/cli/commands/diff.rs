@@ -1,22 +1,28 @@
 //! `diff`: compares an item's bytes with a file or a revision.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice;
 use clap::Args;
+use git_archive_tomb::fs::is_executable;
 use git_archive_tomb::git::{ObjectKind, Root};
-use git_archive_tomb::item::RepoPath;
+use git_archive_tomb::item::{FileMode, RepoPath};
+use git_archive_tomb::quote::quote;
 use git_archive_tomb::restore::{Sources, to_writer};
-use similar::{Algorithm, TextDiff};
+use similar::{Algorithm, ChangeTag, TextDiff};
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::output_error;
+use crate::cli::output::{Output, Style, output_error};
 use crate::cli::session::{Session, shown};
 
 /// The longest contents that are compared, in bytes.
 const MAX_LENGTH: u64 = 64 << 20;
+
+/// The most lines that are compared: each takes memory, however short it is.
+const MAX_LINES: usize = 2_000_000;
 
 /// Show how an item differs from a file or a revision
 ///
@@ -35,66 +41,141 @@ pub(crate) struct DiffArguments {
     unified: usize,
 }
 
+/// One of the two that are compared.
+struct Side {
+    /// What it is called, quoted.
+    name: String,
+    /// `None` for what is not of git's modes, such as a pipe.
+    mode: Option<FileMode>,
+    bytes: Vec<u8>,
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &DiffArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    session.refuse_for_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     if located.wanted.size > MAX_LENGTH {
         return Err(too_large());
     }
-    let mut old = Vec::new();
+    let mut bytes = Vec::new();
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
-    to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut old)?;
+    to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut bytes)?;
     drop(sources);
+    let (tombstone, mode) = (located.wanted.tombstone, Some(located.wanted.mode));
     let path = located.stub.map_or(located.wanted.path, |stub| stub.path);
-    let (name, new) = match (&arguments.rev, &arguments.file) {
-        (Some(revision), _) => (format!("{revision}:{path}"), at_revision(session, revision, &path)?),
-        (None, Some(file)) => (shown(file), read_file(&session.directory().join(file))?),
-        (None, None) => {
-            let root = Root::open(session.repository.require_work_tree()?)?;
-            // The path is a stranger's: no link on the way is followed. A link at its end is its target, as to git.
-            let bytes = root.read(&path, MAX_LENGTH)?;
-            let missing = || CommandError::new(Exit::Failed, format!("there is no file at `{path}`"));
-            (path.to_string(), bytes.ok_or_else(missing)?)
-        }
+    let old = Side { name: format!("{tombstone}:{path}"), mode, bytes };
+    let new = match (&arguments.rev, &arguments.file) {
+        (Some(revision), _) => at_revision(session, revision, &path)?,
+        (None, Some(file)) => read_file(session, file)?,
+        (None, None) => in_work_tree(session, &path)?,
     };
-    let old_name = format!("{}:{path}", located.wanted.tombstone);
-    let output = session.output.raw();
-    if old.contains(&0) || new.contains(&0) {
-        if old != new {
-            writeln!(output, "Binary files {old_name} and {name} differ").map_err(|error| output_error(&error))?;
-        }
-    } else {
-        let diff = TextDiff::configure().algorithm(Algorithm::Histogram).diff_lines(old.as_slice(), new.as_slice());
-        diff.unified_diff()
-            .context_radius(arguments.unified)
-            .header(&old_name, &name)
-            .to_writer(output)
-            .map_err(|error| output_error(&error))?;
+    if [&old, &new].iter().any(|side| memchr::memchr_iter(b'\n', &side.bytes).count() > MAX_LINES) {
+        return Err(too_large());
     }
+    print(&old, &new, arguments.unified, session.output).map_err(|error| output_error(&error))?;
     Ok(Exit::Done)
 }
 
-fn at_revision(session: &Session<'_>, revision: &str, path: &RepoPath) -> Result<Vec<u8>, CommandError> {
+fn at_revision(session: &Session<'_>, revision: &str, path: &RepoPath) -> Result<Side, CommandError> {
+    let name = quote(&[revision.as_bytes(), b":", path.as_bytes()].concat()).into_owned();
     let objects = session.repository.fetching_objects();
     let commit = session.repository.resolve_commit(revision)?;
     let tree = objects.commit(&commit)?.tree;
     let entry = objects
         .entry(&tree, path)?
         .ok_or_else(|| CommandError::new(Exit::Failed, format!("`{path}` is not in `{}`", revision.escape_debug())))?;
-    Ok(objects.read_kind(&entry.id, ObjectKind::Blob, MAX_LENGTH)?)
+    let bytes = objects.read_kind(&entry.id, ObjectKind::Blob, MAX_LENGTH)?;
+    Ok(Side { name, mode: FileMode::from_bits(entry.mode), bytes })
 }
 
-fn read_file(path: &std::path::Path) -> Result<Vec<u8>, CommandError> {
-    let failed = |error: std::io::Error| {
-        CommandError::new(Exit::Failed, format!("cannot read {}", shown(path))).caused_by(error.to_string())
+fn in_work_tree(session: &Session<'_>, path: &RepoPath) -> Result<Side, CommandError> {
+    let root = Root::open(session.repository.require_work_tree()?)?;
+    // The path is a stranger's: no link on the way is followed. A link at its end is its target, as to git.
+    let missing = || CommandError::new(Exit::Failed, format!("there is no file at `{path}`"));
+    let mode = root.kind(path)?.and_then(|kind| kind.mode());
+    let bytes = root.read(path, MAX_LENGTH)?.ok_or_else(missing)?;
+    Ok(Side { name: path.to_string(), mode, bytes })
+}
+
+/// Reads what the user names, through any link: it may be a pipe.
+fn read_file(session: &Session<'_>, named: &Path) -> Result<Side, CommandError> {
+    let failed = |error: io::Error| {
+        CommandError::new(Exit::Failed, format!("cannot read {}", shown(named))).caused_by(error.to_string())
     };
     let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_LENGTH { Err(too_large()) } else { Ok(bytes) }
+    let file = std::fs::File::open(session.directory().join(named)).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    file.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_LENGTH {
+        return Err(too_large());
+    }
+    let executable = if metadata.is_file() { is_executable(&metadata) } else { None };
+    let mode = executable.map(|executable| if executable { FileMode::Executable } else { FileMode::Regular });
+    Ok(Side { name: shown(named), mode, bytes })
 }
 
 fn too_large() -> CommandError {
-    CommandError::new(Exit::Failed, "contents above 64 MiB are not compared")
+    CommandError::new(Exit::Failed, "contents above 64 MiB, or of more than 2,000,000 lines, are not compared")
         .hint("restore the item to a file, and compare that")
+}
+
+/// Prints the differences as git does, colours included.
+fn print(old: &Side, new: &Side, context: usize, output: &mut Output) -> io::Result<()> {
+    if let (Some(before), Some(after)) = (old.mode, new.mode)
+        && before != after
+    {
+        for line in [format!("old mode {before}"), format!("new mode {after}")] {
+            let line = output.styled(Style::Bold, line);
+            writeln!(output.raw(), "{line}")?;
+        }
+    }
+    if old.bytes == new.bytes {
+        return Ok(());
+    }
+    if old.bytes.contains(&0) || new.bytes.contains(&0) {
+        return writeln!(output.raw(), "Binary files {} and {} differ", old.name, new.name);
+    }
+    let (before, after): (Vec<_>, Vec<_>) =
+        (old.bytes.lines_with_terminator().collect(), new.bytes.lines_with_terminator().collect());
+    let diff = TextDiff::configure().algorithm(Algorithm::Histogram).diff_slices(&before, &after);
+    for line in [format!("--- {}", old.name), format!("+++ {}", new.name)] {
+        let line = output.styled(Style::Bold, line);
+        writeln!(output.raw(), "{line}")?;
+    }
+    for hunk in diff.unified_diff().context_radius(context).iter_hunks() {
+        let place = output.styled(Style::Place, hunk.header());
+        writeln!(output.raw(), "{place}")?;
+        for change in hunk.iter_changes() {
+            print_line(change.tag(), change.value(), output)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_line(tag: ChangeTag, line: &[u8], output: &mut Output) -> io::Result<()> {
+    let (sign, color) = match tag {
+        ChangeTag::Equal => (" ", None),
+        ChangeTag::Delete => ("-", Some("31")),
+        ChangeTag::Insert => ("+", Some("32")),
+    };
+    let color = color.filter(|_| output.is_colored());
+    if let Some(color) = color {
+        write!(output.raw(), "\u{1b}[{color}m")?;
+    }
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    // With the carriage return before it the line's end does no harm, and none is one to a terminal.
+    let (text, end) = match text.strip_suffix(b"\r") {
+        Some(text) => (text, "\r\n"),
+        None => (text, "\n"),
+    };
+    let mut content = output.content();
+    content.write_all(sign.as_bytes())?;
+    content.write_all(text)?;
+    content.finish()?;
+    if color.is_some() {
+        write!(output.raw(), "\u{1b}[0m")?;
+    }
+    output.raw().write_all(end.as_bytes())?;
+    if line.ends_with(b"\n") { Ok(()) } else { writeln!(output.raw(), "\\ No newline at end of file") }
 }

@@ -6,7 +6,8 @@ use git_archive_tomb::change::ChangeError;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal, JournalError};
 use git_archive_tomb::operation::{
-    Operation, OperationContext, OperationError, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo,
+    Operation, OperationContext, OperationError, STAGING, Settled, abandon, finish, finish_staging, orphans, set_aside,
+    settle_orphan, undo, undo_staging,
 };
 use git_archive_tomb::restore::{InPlace, RestorePlan};
 use git_archive_tomb::store::{Store, StorePlan};
@@ -160,6 +161,12 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
         let left = match header.command.as_str() {
             Store::COMMAND => recover_store(remedy, active, session)?,
             InPlace::COMMAND | InPlace::ON_BRANCH => recover_restore(remedy, active, session)?,
+            STAGING => with_context(session, None, |context| {
+                Ok(match remedy {
+                    Remedy::Finish => finish_staging(context, active)?,
+                    Remedy::Undo => undo_staging(context, active)?,
+                })
+            })?,
             other => {
                 return Err(CommandError::new(
                     Exit::Usage,
@@ -276,7 +283,7 @@ where
 }
 
 /// Calls `work` with what operations work with.
-fn with_context<T>(
+pub(super) fn with_context<T>(
     session: &Session<'_>,
     archive: Option<&mut AnyArchive>,
     work: impl FnOnce(&mut OperationContext<'_>) -> Result<T, CommandError>,

@@ -73,10 +73,7 @@ pub(crate) fn run(arguments: &ExportArguments, session: &mut Session<'_>) -> Res
 }
 
 fn write(place: &std::path::Path, session: &Session<'_>) -> Result<Exported, CommandError> {
-    if session.config()?.governance.restore_approvals > 0 {
-        return Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
-            .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"));
-    }
+    session.refuse_for_approvals()?;
     let mut archive = session.archive()?;
     let bar = Progress::bytes("exporting", archive.counts()?.artifact_bytes, session.output.quiet);
     Ok(export(&mut *archive, place, session.config()?.storage.level, &mut |bytes| bar.set(bytes))?)

@@ -3,42 +3,22 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use bstr::ByteVec;
 use clap::Args;
 use git_archive_tomb::archive::Query;
 use git_archive_tomb::quote::quote;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::filter::FilterArguments;
 use crate::cli::output::{Style, human_size, output_error};
 use crate::cli::session::Session;
 use crate::cli::view::ItemView;
-use crate::cli::when::parse_when;
 
 /// List archived items, newest first
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
-    /// Only items of this repository
-    #[arg(long, value_name = "NAME")]
-    repo: Option<String>,
-    /// Only items at this path, below this folder, or matching this pattern (`*`, `?`, `[…]`)
-    #[arg(long, value_name = "PATTERN")]
-    path: Option<std::ffi::OsString>,
-    /// Only items with this tag
-    #[arg(long)]
-    tag: Option<String>,
-    /// Only items archived for this reason
-    #[arg(long)]
-    reason: Option<git_archive_tomb::item::Reason>,
-    /// Only items archived then or later: a date, a time, or days ago such as `30d`
-    #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
-    /// Only items archived then or earlier
-    #[arg(long, value_name = "WHEN")]
-    until: Option<String>,
-    /// Only items archived by this actor
-    #[arg(long, alias = "actor", value_name = "ACTOR")]
-    by: Option<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// At most so many items
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -49,21 +29,7 @@ pub(crate) struct ListArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: ListArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let query = Query {
-        repo: arguments.repo,
-        path: arguments
-            .path
-            .map(Vec::from_os_string)
-            .transpose()
-            .map_err(|_| CommandError::new(Exit::Usage, "the pattern of `--path` is not valid on this system"))?,
-        tag: arguments.tag,
-        reason: arguments.reason,
-        since: arguments.since.as_deref().map(|text| parse_when("--since", text)).transpose()?,
-        until: arguments.until.as_deref().map(|text| parse_when("--until", text)).transpose()?,
-        archived_by: arguments.by,
-        origin: Some(session.known_origin()?),
-        limit: arguments.limit,
-    };
+    let query = Query { limit: arguments.limit, ..arguments.filter.into_query(session)? };
     let mut archive = session.archive()?;
     let output = &mut *session.output;
     let mut printed = Ok(());

@@ -10,7 +10,7 @@ use git_archive_tomb::git::Repository;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::restore::{Wanted, find_in_history};
-use git_archive_tomb::survey::{StubContent, stubs_among};
+use git_archive_tomb::survey::{StubContent, blob_stub, stubs_among};
 use jiff::ToSpan;
 
 use crate::cli::error::CommandError;
@@ -104,6 +104,12 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
     let on_server = !matches!(session.archive_location()?, Location::File(_));
     let origin = session.known_origin()?;
     let entries = session.repository.tracked_entries(&[])?;
+    let mut in_conflict = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.stage > 0) {
+        if blob_stub(&session.repository, &entry.entry)?.is_some() {
+            in_conflict.insert(entry.path.clone());
+        }
+    }
     let (mut stubs, mut broken) = (Vec::new(), Vec::new());
     for found in stubs_among(&session.repository, entries)? {
         match found.content {
@@ -156,11 +162,11 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
                     + paths(Whereabouts::ArchiveHere)
                     + paths(Whereabouts::HistoryHere),
                 "purged": paths(Whereabouts::Purged), "nowhere": paths(Whereabouts::Nowhere),
-                "malformed": broken.len(), "held": held.len(), "due": due.len(), "unfinished": unfinished.len(),
+                "malformed": broken.len(), "in_conflict": in_conflict.len(), "held": held.len(), "due": due.len(), "unfinished": unfinished.len(),
             }))
             .map(|()| Exit::Done);
     }
-    if stubs.is_empty() && broken.is_empty() {
+    if stubs.is_empty() && broken.is_empty() && in_conflict.is_empty() {
         output.line("no stubs here")?;
     } else {
         output.line(format_args!("{} for {} of files", counted(stubs.len(), "stub"), human_size(bytes)))?;
@@ -183,11 +189,21 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
         let text = output.styled(Style::Error, "not a valid stub");
         output.line(format_args!("  {path}: {text}"))?;
     }
+    for path in &in_conflict {
+        let text = output.styled(Style::Error, "in conflict");
+        output.line(format_args!("  {path}: {text}"))?;
+    }
     if !held.is_empty() {
         output.line(format_args!("{} under a legal hold", counted(held.len(), "item")))?;
     }
     for (date, path) in due.iter().take(MAX_LISTED) {
         output.line(format_args!("{path} may be destroyed from {date} on"))?;
+    }
+    if let Some(path) = in_conflict.first() {
+        output.hint(format_args!(
+            "end a conflict with `git archive-tomb resolve {} --keep-tomb`, or `--restore`, or `--re-archive`",
+            path.to_pathspec()
+        ));
     }
     if archive.is_none() && !stubs.is_empty() {
         output.hint("there is no archive in this clone; restoring takes the bytes from git's history");

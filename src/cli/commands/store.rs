@@ -229,6 +229,7 @@ fn options(arguments: &StoreArguments, session: &Session<'_>) -> Result<StoreOpt
         style: arguments.stub.map_or_else(|| Ok(session.config()?.stub.style), Ok::<_, CommandError>)?,
         keep: arguments.keep,
         allow_dirty: arguments.allow_dirty,
+        in_conflict: false,
     })
 }
 
@@ -244,7 +245,7 @@ fn repository_name_hint(arguments: &StoreArguments, error: &PlanError) -> Option
 }
 
 /// Carries the plan out.
-fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcome, CommandError> {
+pub(super) fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcome, CommandError> {
     session.act(plan.facts.record(Action::Archive));
     let default = session.is_default_archive()?;
     let missing = default && session.places.archive().symlink_metadata().is_err();

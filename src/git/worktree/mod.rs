@@ -224,6 +224,39 @@ impl Root {
         }
     }
 
+    /// Moves the file or link at `path` to the same path below `aside`, but only if it is still `seen`. Returns whether it
+    /// was. As with [`Root::replace`], it is looked at when nobody finds it by its name any more, and moved back if it is
+    /// another.
+    pub fn set_aside(&self, aside: &Root, path: &RepoPath, seen: FileIdentity) -> Result<bool, GitError> {
+        let failed = self.failed("remove", path);
+        let Some(target) = aside.parent(path, true)? else { return Err(failed(io::ErrorKind::NotFound.into())) };
+        let source = match self.parent(path, false) {
+            Ok(Some(source)) => source,
+            Ok(None) | Err(GitError::BlockedPath { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let name = path.file_name();
+        match source.rename(name, &target, name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                // Below a mount point it can only be looked at first.
+                let is_seen = source.identity(name).map_err(&failed)? == Some(seen);
+                return if is_seen { source.remove_file(name).map(|()| true).map_err(failed) } else { Ok(false) };
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let is_seen = target.identity(name).map_err(&failed)? == Some(seen);
+        if !is_seen {
+            let back = match target.rename_new(name, &source, name) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => target.rename(name, &source, name),
+                result => result,
+            };
+            back.map_err(failed)?;
+        }
+        Ok(is_seen)
+    }
+
     /// Removes the file or link at `path`; it need not be there. Folders are not removed.
     pub fn remove(&self, path: &RepoPath) -> Result<(), GitError> {
         let Some(folder) = self.parent(path, false)? else { return Ok(()) };
@@ -451,6 +484,26 @@ mod tests {
         std::fs::create_dir_all(to.path().join("x/y")).expect("makes");
         assert_eq!(to.identity(&path("x")).expect("looks"), None);
         assert!(!to.replace(&from, &path("x"), None).expect("asks"), "folders stay");
+    }
+
+    #[test]
+    fn only_the_file_that_was_seen_is_set_aside() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        for side in ["aside", "top"] {
+            std::fs::create_dir(folder.path().join(side)).expect("makes");
+        }
+        let aside = Root::open(&folder.path().join("aside")).expect("opens");
+        let top = Root::open(&folder.path().join("top")).expect("opens");
+        let file = path("d/f");
+        top.write(&file, b"old").expect("writes");
+        let seen = top.identity(&file).expect("looks").expect("is there");
+        std::fs::write(top.path().join("d/f"), "edited").expect("edits");
+        assert!(!top.set_aside(&aside, &file, seen).expect("asks"), "it was edited");
+        assert_eq!(top.read(&file, 99).expect("reads").as_deref(), Some(&b"edited"[..]));
+        let seen = top.identity(&file).expect("looks").expect("is there");
+        assert!(top.set_aside(&aside, &file, seen).expect("moves"));
+        assert_eq!((top.kind(&file).expect("looks"), aside.kind(&file).expect("looks").is_some()), (None, true));
+        assert!(!top.set_aside(&aside, &file, seen).expect("asks"), "it is gone");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Landed, Landing, LandingChange};
 use crate::change::{
     ChangeError, FileChange, OwnFilesError, check_sample, check_unaltered, prepare_own_files_in, regular, update,
+    update_to,
 };
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
@@ -64,7 +65,7 @@ impl<'a> OnBranch<'a> {
         let evidence = self.repository.objects().write_blobs(&[change.evidence.bytes()])?;
         fault::point("blobs");
         let added = evidence.first().map(|id| update(&change.evidence.path(), regular(*id)));
-        let files = change.files.iter().map(|file| update(&file.path, file.after));
+        let files = change.files.iter().map(|file| update_to(&file.path, file.after.working()));
         let updates: Vec<IndexUpdate> = added.into_iter().chain(files).collect();
         let tree = self.repository.changed_tree(&self.tree, &updates, &self.scratch)?;
         check_interrupted(change)?;

@@ -8,7 +8,7 @@ use crate::git::{Change, GitError, TreeEntry};
 use crate::id::{ObjectId, Sha256, Tombstone};
 use crate::item::RepoPath;
 use crate::quote::quote;
-use crate::stub::{self, MAX_RAW_LENGTH, ParsedStub, Stub};
+use crate::stub::{self, MAX_RAW_LENGTH, Malformed, ParsedStub, Stub};
 use crate::verify::evidence::{Archived, Evidence, Reading};
 use crate::verify::names::{self, EVIDENCE_FOLDER};
 use crate::verify::report::{Finding, Rule, Severity};
@@ -64,7 +64,11 @@ fn judge<'s>(
             let mut finding =
                 Finding::error(Rule::StubMalformed, at, format!("this stub does not parse: {}", in_one_line(reason)));
             finding.line = reason.line(&bytes);
-            outcome.findings.push(finding.hint(step.undo(path)));
+            let hint = match reason {
+                Malformed::Conflict { .. } if step.commit.is_none() && !step.is_audit() => end_conflict(step, path),
+                _ => step.undo(path),
+            };
+            outcome.findings.push(finding.hint(hint));
             return Ok(None);
         }
         Some(StubState::Newer(version)) => {
@@ -115,6 +119,14 @@ fn judge<'s>(
         outcome.findings.push(finding);
     }
     Ok(Some((parsed, record.clone())))
+}
+
+/// Returns the command that ends a conflict which is about to be committed with its markers.
+fn end_conflict(step: &Step<'_>, path: &RepoPath) -> String {
+    let path = path.to_pathspec();
+    let resolve = format!("git archive-tomb resolve {path} --keep-tomb # or --restore, or --re-archive");
+    // With a temporary index (`git commit -a`), the repository's own has the conflict still.
+    if step.own_index.is_some() { resolve } else { format!("git checkout -m -- {path} && {resolve}") }
 }
 
 /// What came of looking for a stub's evidence file.

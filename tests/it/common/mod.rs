@@ -19,7 +19,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\d{8}T\d{6}Z-[0-9a-f]{16}\.txt", "[checkpoint].txt"),
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:[key]"),
     (r"\d+\.\dms", "[ms]"),
-    (r#""(duration_ms|decompression_ms|write_ms|compressed_size)":[0-9.]+"#, "\"$1\":[n]"),
+    (r#""(duration_ms|total_duration_ms|decompression_ms|write_ms|compressed_size)":[0-9.]+"#, "\"$1\":[n]"),
 ];
 
 /// Compares a [`Run`], whole and without what differs from run to run, with an inline snapshot.

@@ -81,7 +81,7 @@ impl RestoreRun {
 }
 
 /// Refuses to give out archived bytes where that needs approvals.
-fn refuse_without_approvals(session: &Session<'_>) -> Result<(), CommandError> {
+pub(super) fn refuse_without_approvals(session: &Session<'_>) -> Result<(), CommandError> {
     if session.config()?.governance.restore_approvals == 0 {
         return Ok(());
     }

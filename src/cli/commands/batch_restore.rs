@@ -1,0 +1,407 @@
+//! `batch-restore`: brings the items of a manifest back.
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bstr::ByteVec as _;
+use clap::Args;
+use git_archive_tomb::archive::{AnyArchive, ArchiveError, Change, OpenMode};
+use git_archive_tomb::batch::{
+    BatchContext, BatchLock, Before, Ground, Job, Outcome, RestoreRow, Results, ResultsFile, RunOptions, Summary, Told,
+    check_outputs, done_before, run as run_batch,
+};
+use git_archive_tomb::clock::Timestamp;
+use git_archive_tomb::evidence::record::{Action, Record};
+use git_archive_tomb::git::Tracked;
+use git_archive_tomb::id::{OperationId, Tombstone};
+use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
+use git_archive_tomb::quote::{quote, shell, unquote};
+use git_archive_tomb::restore::{Located, locate_tombstones};
+use serde::Serialize;
+
+use crate::cli::arguments::ActorArguments;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Output, Style, counted};
+use crate::cli::progress::Progress;
+use crate::cli::session::{Session, shown};
+
+/// Bring many items back, each to the output that a manifest names
+///
+/// A manifest is JSON (a list, or an object with `items`), JSON lines or CSV with a header; its rows have the fields
+/// `tombstone`, `output` and, if somebody else wants the item back, `actor`. Everything that can be checked is checked before
+/// anything is written. What became of every row is in the results file, from which a batch that was stopped goes on.
+#[derive(Debug, Args)]
+pub(crate) struct BatchRestoreArguments {
+    /// The manifest; `-` is standard input
+    manifest: PathBuf,
+    #[command(flatten)]
+    actor: ActorArguments,
+    /// Keep the results in this file [default: `batch_restore_DATE_TIME.json` here]
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Check the manifest, print the number of its rows, and touch nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Carry on after an item that failed
+    #[arg(long)]
+    continue_on_error: bool,
+    /// Start at row N; the rows before it are skipped
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    resume_from: Option<u32>,
+    /// Go on with the batch whose results are in this file: nothing is done twice, nothing left out
+    #[arg(long, value_name = "RESULTS", conflicts_with_all = ["resume_from", "results"])]
+    resume: Option<PathBuf>,
+    /// Work on so many items at the same time, 1 to 32
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
+    max_concurrent: Option<u32>,
+    /// Put relative outputs below this folder instead of the current one
+    #[arg(long, value_name = "DIR")]
+    output_root: Option<PathBuf>,
+    /// Replace what stands at the outputs
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
+    let (manifest, mistakes) = read_manifest(&arguments.manifest, session)?;
+    let first_row = first_row(arguments, manifest.rows.len())?;
+    if arguments.dry_run {
+        let root = root(arguments, None, session);
+        check(&manifest.rows, mistakes, &root, &taken(arguments, None, session)?, session)?;
+        return dry_run(manifest.rows.len(), session);
+    }
+    refuse_without_approvals(session)?;
+    let actor = session.actor(arguments.actor.by.as_deref())?;
+
+    let resumed = match &arguments.resume {
+        Some(path) => {
+            let path = session.directory().join(path);
+            Some((Results::read(&path, &manifest.sha256, &manifest.rows)?, path))
+        }
+        None => None,
+    };
+    let recorded_root = resumed.as_ref().and_then(|(results, _)| results.output_root.as_deref());
+    let root = root(arguments, recorded_root, session);
+    let chosen = resumed.as_ref().map(|(_, path)| path.clone());
+    let paths = check(&manifest.rows, mistakes, &root, &taken(arguments, chosen.as_deref(), session)?, session)?;
+
+    let (mut results, file, before) = match resumed {
+        Some((results, path)) => {
+            let before = done_before(&session.operations_log()?, results.op)?;
+            (results, Some(ResultsFile::resumed(&path)), before)
+        }
+        None => {
+            let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
+            results.output_root = Some(quoted(&root));
+            results.first_row = first_row;
+            let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
+            (results, file, Before::default())
+        }
+    };
+    let mut record = Record::new(Action::Restore, results.op, Timestamp::now());
+    record.actor = Some(actor.clone());
+    session.act(record);
+    let mut archive = open(session)?;
+    let located = locate_all(&manifest.rows, archive.as_deref_mut(), continue_on_error, session)?;
+
+    session.places.create()?;
+    let file = match file {
+        Some(file) => file,
+        None => ResultsFile::create_in(session.directory(), &results)?,
+    };
+    if arguments.resume.is_none() {
+        // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
+        file.write(&results)?;
+    }
+    let _lock = lock(results.op, session)?;
+    let jobs = jobs(&manifest.rows, &paths, located, &actor);
+    let config = session.config()?;
+    let options = RunOptions {
+        op: results.op,
+        actor,
+        metrics: config.performance,
+        threads: arguments.max_concurrent.map_or(config.batch.max_concurrent, |count| count as usize),
+        timeout: config.batch.timeout_per_item,
+        continue_on_error,
+        force: arguments.force,
+        resumed: arguments.resume.is_some(),
+    };
+    session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
+    let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)?;
+    report(arguments, &outcome, &results, &file, session)
+}
+
+/// Reads the manifest, and what is wrong with some of its rows.
+fn read_manifest(path: &Path, session: &Session<'_>) -> Result<(Manifest<RestoreRow>, Mistakes), CommandError> {
+    let name = shown(path);
+    let read = if path.as_os_str() == "-" {
+        manifest::read_all(std::io::stdin().lock())
+    } else {
+        let file = std::fs::File::open(session.directory().join(path)).map_err(|error| {
+            CommandError::new(Exit::Usage, format!("cannot read the manifest {name}")).caused_by(error.to_string())
+        })?;
+        manifest::read_all(file)
+    };
+    Ok(read?)
+}
+
+fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
+    let first = arguments.resume_from.map_or(1, |row| row as usize);
+    if first > rows.max(1) {
+        let text = format!("there is no row {first}: the manifest has {}", counted(rows, "row"));
+        return Err(CommandError::new(Exit::Usage, text));
+    }
+    Ok(first)
+}
+
+/// Returns the folder that relative outputs start from.
+fn root(arguments: &BatchRestoreArguments, recorded: Option<&str>, session: &Session<'_>) -> PathBuf {
+    let recorded = recorded.and_then(|root| unquote(root)?.into_owned().into_path_buf().ok());
+    match (&arguments.output_root, recorded) {
+        (Some(root), _) => session.directory().join(root),
+        (None, Some(root)) => root,
+        (None, None) => session.directory().to_owned(),
+    }
+}
+
+/// Returns the file that is named for the results, if one is.
+fn chosen_results(arguments: &BatchRestoreArguments, session: &Session<'_>) -> Result<Option<PathBuf>, CommandError> {
+    let configured = || Ok(session.config()?.batch.results_path.as_ref().map(|path| session.at_top(path)));
+    arguments.results.as_ref().map_or_else(configured, |path| Ok(Some(session.directory().join(path))))
+}
+
+/// Returns the files that no output may be.
+fn taken(
+    arguments: &BatchRestoreArguments,
+    resumed: Option<&Path>,
+    session: &Session<'_>,
+) -> Result<Vec<(PathBuf, &'static str)>, CommandError> {
+    let results = resumed.map_or_else(|| chosen_results(arguments, session), |path| Ok(Some(path.to_owned())))?;
+    let mut taken = vec![(session.directory().join(&arguments.manifest), "the manifest")];
+    taken.extend(results.map(|path| (path, "the results file")));
+    taken.push((session.operations_log()?, "the operations log"));
+    Ok(taken)
+}
+
+/// Checks all outputs, and refuses the manifest for all that is wrong with it.
+fn check(
+    rows: &[Row<RestoreRow>],
+    mut mistakes: Mistakes,
+    root: &Path,
+    taken: &[(PathBuf, &'static str)],
+    session: &Session<'_>,
+) -> Result<Vec<PathBuf>, CommandError> {
+    let closed = [session.repository.git_dir().to_owned(), session.repository.common_dir().to_owned()];
+    let paths = check_outputs(rows, &Ground { root, closed: &closed, taken }, &mut mistakes);
+    if mistakes.is_empty() { Ok(paths) } else { Err(ManifestError::Mistakes(mistakes).into()) }
+}
+
+fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    #[derive(Serialize)]
+    struct Counted {
+        items: usize,
+        dry_run: bool,
+    }
+    if session.output.json {
+        session.output.object(&Counted { items: rows, dry_run: true })?;
+    } else {
+        session.output.line(format_args!("Manifest valid: {}; nothing was restored", counted(rows, "item")))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Refuses to give out archived bytes where that needs approvals.
+fn refuse_without_approvals(session: &Session<'_>) -> Result<(), CommandError> {
+    if session.config()?.governance.restore_approvals == 0 {
+        return Ok(());
+    }
+    Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
+        .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"))
+}
+
+/// Opens the archive, if there is one.
+fn open(session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+    match session.try_open_archive(OpenMode::Existing)? {
+        Ok(mut archive) => {
+            archive.check_change(Change::Restore)?;
+            Ok(Some(archive))
+        }
+        Err(ArchiveError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks all items up at once. One that is unknown, or purged, ends the batch before anything is written, unless it is to carry
+/// on: then its row fails.
+fn locate_all(
+    rows: &[Row<RestoreRow>],
+    archive: Option<&mut AnyArchive>,
+    continue_on_error: bool,
+    session: &Session<'_>,
+) -> Result<HashMap<Tombstone, Located>, CommandError> {
+    let mut tombstones: Vec<Tombstone> = rows.iter().map(|row| row.value.tombstone).collect();
+    tombstones.sort_unstable();
+    tombstones.dedup();
+    let tracked = Tracked::here(&session.repository)?;
+    let origin = session.known_origin()?;
+    let located = locate_tombstones(&session.repository, tracked, archive, &origin, &tombstones, false)?;
+    if continue_on_error {
+        return Ok(located);
+    }
+    let (mut unknown, mut purged) = (Mistakes::default(), Mistakes::default());
+    for row in rows {
+        let tombstone = row.value.tombstone;
+        match located.get(&tombstone) {
+            None => unknown.add(row.mistake(format!("no item has the tombstone {tombstone}"))),
+            Some(Located { stored: Some(stored), .. }) if let Some(at) = stored.purged_at => {
+                purged.add(row.mistake(format!("item {tombstone} was purged at {at}")));
+            }
+            Some(_) => {}
+        }
+    }
+    let hint = "take the rows out, or bring back the others with `--continue-on-error`";
+    for (mistakes, what, exit) in
+        [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
+    {
+        if !mistakes.is_empty() {
+            let text = format!("{} of the manifest {what}", counted(mistakes.total(), "item"));
+            return Err(CommandError::new(exit, text).listing(&mistakes).hint(hint));
+        }
+    }
+    Ok(located)
+}
+
+fn lock(op: OperationId, session: &Session<'_>) -> Result<BatchLock, CommandError> {
+    let failed = |error: std::io::Error| CommandError::from_error(Exit::Failed, &error);
+    BatchLock::take(session.places.folder(), op).map_err(failed)?.ok_or_else(|| {
+        CommandError::new(Exit::Failed, "this batch is running")
+            .hint("wait for its end; its results file says how far it has come")
+    })
+}
+
+fn jobs(rows: &[Row<RestoreRow>], paths: &[PathBuf], located: HashMap<Tombstone, Located>, actor: &str) -> Vec<Job> {
+    rows.iter()
+        .zip(paths)
+        .map(|(row, path)| Job {
+            row: row.number,
+            tombstone: row.value.tombstone,
+            located: located.get(&row.value.tombstone).cloned(),
+            path: path.clone(),
+            output: quote(row.value.output.as_deref().unwrap_or_default().as_bytes()).into_owned(),
+            actor: row.value.actor.clone().unwrap_or_else(|| actor.to_owned()),
+        })
+        .collect()
+}
+
+/// Brings the items back, and says how it goes.
+fn carry_out(
+    options: &RunOptions,
+    archive: Option<Box<AnyArchive>>,
+    jobs: Vec<Job>,
+    results: &mut Results,
+    file: &ResultsFile,
+    before: Before,
+    session: &Session<'_>,
+) -> Result<Outcome, CommandError> {
+    let (total, interval) = (results.items.len(), session.config()?.batch.progress_interval);
+    let bar = Progress::count("restoring", total as u64, session.output.quiet);
+    let output: &Output = session.output;
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut tell = |told: Told<'_>| match told {
+        Told::Failed { row, error } => bar.above(|| output.say_error(format_args!("Item {row} failed: {error}"))),
+        Told::Progress { done } if is_terminal => bar.set(done as u64),
+        Told::Progress { done } => {
+            if done == total || done as u64 % interval == 0 {
+                output.say(format_args!("Progress: {done}/{total} ({}%)", done * 100 / total.max(1)));
+            }
+        }
+    };
+    let pool = match archive {
+        Some(archive) => {
+            let backend = archive.backend();
+            Some((session.pool_with(archive, options.threads + 1)?, backend))
+        }
+        None => None,
+    };
+    let redactor = session.redactor()?;
+    let log = session.operations_log()?;
+    session.catch_signals()?;
+    let context = BatchContext {
+        repository: &session.repository,
+        pool,
+        log: &log,
+        redactor: &redactor,
+        interrupted: &session.interrupted,
+        tell: &mut tell,
+    };
+    Ok(run_batch(context, options, jobs, results, file, before)?)
+}
+
+/// What is printed of a batch in JSON.
+#[derive(Serialize)]
+struct BatchView {
+    #[serde(flatten)]
+    summary: Summary,
+    results: String,
+}
+
+/// Prints what came of the batch, and what to do next.
+fn report(
+    arguments: &BatchRestoreArguments,
+    outcome: &Outcome,
+    results: &Results,
+    file: &ResultsFile,
+    session: &mut Session<'_>,
+) -> Result<Exit, CommandError> {
+    let summary = results.summary();
+    let path = file.path().strip_prefix(session.directory()).unwrap_or(file.path());
+    if session.output.json {
+        session.output.object(&BatchView { summary, results: shown(path) })?;
+    } else {
+        let title = if outcome.interrupted { "Batch Restore Interrupted:" } else { "Batch Restore Complete:" };
+        session.output.line(title)?;
+        let good = session.output.styled(Style::Good, "✓");
+        session.output.line(format_args!("  {good} Succeeded: {}", summary.succeeded))?;
+        let bad = session.output.styled(if summary.failed > 0 { Style::Error } else { Style::Dim }, "✗");
+        session.output.line(format_args!("  {bad} Failed: {}", summary.failed))?;
+        if summary.skipped > 0 {
+            session.output.line(format_args!("  - Skipped: {}", summary.skipped))?;
+        }
+        session.output.line(format_args!("  Total Time: {}", for_people(summary.total_duration_ms)))?;
+        session.output.line(format_args!("Results saved to: {}", shown(path)))?;
+    }
+    if let Some(why) = &outcome.unrecorded {
+        session.output.warn(format_args!("the archive's events lack what the operations log has: {why}"));
+    }
+    let is_done = results.first_undone().is_none();
+    if !is_done && arguments.manifest.as_os_str() != "-" {
+        let manifest = shell(&<Vec<u8>>::from_path_lossy(&arguments.manifest));
+        let results = shell(&<Vec<u8>>::from_path_lossy(path));
+        session.output.hint(format_args!(
+            "bring back the rest with `git archive-tomb batch-restore {manifest} --resume {results}`"
+        ));
+    }
+    Ok(match (outcome.interrupted, is_done) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::Failed,
+    })
+}
+
+fn quoted(path: &Path) -> String {
+    quote(&<Vec<u8>>::from_path_lossy(path)).into_owned()
+}
+
+/// Returns a duration as people read it.
+fn for_people(milliseconds: f64) -> String {
+    if milliseconds < 10_000.0 {
+        return format!("{milliseconds:.1}ms");
+    }
+    let duration = Duration::from_secs_f64(milliseconds / 1_000.0);
+    format!("{:.1}s", duration.as_secs_f64())
+}

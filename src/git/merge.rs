@@ -1,0 +1,170 @@
+//! What git was doing when it stopped in a conflict, which commits the sides are, and git's own merge of a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bstr::ByteSlice;
+
+use super::index::next_record;
+use super::repository::parse_id;
+use super::{GitError, Repository, command};
+use crate::id::ObjectId;
+use crate::item::RepoPath;
+
+/// How `git merge-file` ends when it did not merge: beyond this many conflicts it does not count.
+const MERGE_FILE_FAILED: i32 = 128;
+
+/// What git was stopped in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnfinishedKind {
+    /// `git merge`; the commit to come has both sides as parents.
+    Merge,
+    /// `git rebase`; `merge` is set where it makes a merge anew.
+    Rebase {
+        /// Whether the commit to come has both sides as parents.
+        merge: bool,
+    },
+    /// `git cherry-pick`.
+    CherryPick,
+    /// `git revert`.
+    Revert,
+    /// Something else that leaves conflicts: `git stash pop`, `git merge --squash`, `git checkout -m`.
+    Other,
+}
+
+/// A merge of any kind that waits for its conflicts to be resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// What it is.
+    pub kind: UnfinishedKind,
+    /// `HEAD`: what conflicts call ours; `None` on a branch without commits.
+    pub ours: Option<ObjectId>,
+    /// What conflicts call theirs, as far as git tells.
+    pub theirs: Option<ObjectId>,
+    /// What both are compared with, where there is one such commit.
+    pub base: Option<ObjectId>,
+}
+
+impl Unfinished {
+    /// Returns whether the commit to come has both sides as parents.
+    pub fn keeps_both(&self) -> bool {
+        matches!(self.kind, UnfinishedKind::Merge | UnfinishedKind::Rebase { merge: true })
+    }
+}
+
+/// What came of merging a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// The changes of both sides.
+    Clean(Vec<u8>),
+    /// The same with conflicts marked.
+    Marked(Vec<u8>),
+    /// The files are no text.
+    Binary,
+}
+
+impl Repository {
+    /// Returns what git was stopped in.
+    pub fn unfinished_merge(&self) -> Result<Unfinished, GitError> {
+        let ours = self.head()?.commit();
+        let rebases = ["rebase-merge", "rebase-apply"].iter().any(|name| self.git_dir().join(name).is_dir());
+        let named = |name: &str| match self.resolve_commit(name) {
+            Ok(commit) => Ok(Some(commit)),
+            Err(GitError::UnknownRevision { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let parent = |commit: &Option<ObjectId>| match commit.as_ref().map(|commit| self.objects().commit(commit)) {
+            Some(Ok(commit)) => Ok(commit.parents.first().copied()),
+            None | Some(Err(GitError::MissingObject { .. })) => Ok(None),
+            Some(Err(error)) => Err(error),
+        };
+        let picked = |kind, theirs: Option<ObjectId>| Ok(Unfinished { kind, ours, base: parent(&theirs)?, theirs });
+        if let Some(theirs) = self.merge_heads()?.first().copied() {
+            let base = match ours {
+                Some(ours) => self.merge_base(&ours, &theirs)?,
+                None => None,
+            };
+            let kind = if rebases { UnfinishedKind::Rebase { merge: true } } else { UnfinishedKind::Merge };
+            return Ok(Unfinished { kind, ours, theirs: Some(theirs), base });
+        }
+        if rebases {
+            return picked(UnfinishedKind::Rebase { merge: false }, named("REBASE_HEAD")?);
+        }
+        if let Some(theirs) = named("CHERRY_PICK_HEAD")? {
+            return picked(UnfinishedKind::CherryPick, Some(theirs));
+        }
+        if let Some(base) = named("REVERT_HEAD")? {
+            let theirs = parent(&Some(base))?;
+            return Ok(Unfinished { kind: UnfinishedKind::Revert, ours, theirs, base: Some(base) });
+        }
+        // Git does not say what it popped; a stash that did not apply is the latest still.
+        picked(UnfinishedKind::Other, named("refs/stash")?)
+    }
+
+    /// Returns a commit that the histories of both have in common, the best one; `None` if there is none, or not here.
+    pub fn merge_base(&self, one: &ObjectId, other: &ObjectId) -> Result<Option<ObjectId>, GitError> {
+        let (one, other) = (one.to_string(), other.to_string());
+        let mut command = self.git().read_command(&["merge-base", &one, &other]);
+        let output = command::run("merge-base", &mut command, b"")?;
+        match output.code {
+            Some(0) => parse_id(output.stdout.trim_end()).map(Some).ok_or(unexpected("merge-base")),
+            Some(1) => Ok(None),
+            _ => Err(GitError::Failed { command: "merge-base", detail: output.stderr }),
+        }
+    }
+
+    /// Returns the files that were renamed between two commits (or trees), by their old paths, as git's merges see it.
+    pub fn renames(&self, old: &ObjectId, new: &ObjectId) -> Result<BTreeMap<RepoPath, RepoPath>, GitError> {
+        let (old, new) = (old.to_string(), new.to_string());
+        let arguments = [
+            "diff-tree",
+            "-r",
+            "-z",
+            "-M",
+            "-l0",
+            "--diff-filter=R",
+            "--name-status",
+            "--no-ext-diff",
+            &old,
+            &new,
+            "--",
+        ];
+        let mut command = self.git().read_command(&arguments);
+        let mut renames = BTreeMap::new();
+        let output = command::listen("diff-tree", &mut command, |pipe| {
+            while next_record(pipe, "diff-tree")?.is_some() {
+                let mut path =
+                    || Ok(RepoPath::try_new(next_record(pipe, "diff-tree")?.ok_or(unexpected("diff-tree"))?)?);
+                let (from, to): (_, Result<_, GitError>) = (path()?, path());
+                renames.insert(from, to?);
+            }
+            Ok(())
+        })?;
+        output.ok("diff-tree")?;
+        Ok(renames)
+    }
+
+    /// Merges what changed from `base` to `theirs` into `ours`, all of them files, as git merges the contents of a path
+    /// that has these options (`--union`, `--marker-size=…`). In conflicts the sides are called `labels`, in this order.
+    pub fn merge_file(
+        &self,
+        [ours, base, theirs]: [&Path; 3],
+        labels: [&str; 3],
+        options: &[String],
+    ) -> Result<Merged, GitError> {
+        let mut command = self.git().command(&[], &["merge-file", "--stdout"]);
+        command.args(options);
+        command.args(labels.iter().flat_map(|label| ["-L", label])).arg("--").args([ours, base, theirs]);
+        let output = command::run("merge-file", &mut command, b"")?;
+        match output.code {
+            Some(0) => Ok(Merged::Clean(output.stdout)),
+            Some(conflicts) if (1..MERGE_FILE_FAILED).contains(&conflicts) => Ok(Merged::Marked(output.stdout)),
+            _ if output.stderr.contains("binary") => Ok(Merged::Binary),
+            _ => Err(GitError::Failed { command: "merge-file", detail: output.stderr }),
+        }
+    }
+}
+
+fn unexpected(command: &'static str) -> GitError {
+    GitError::UnexpectedAnswer { command }
+}

@@ -1,0 +1,369 @@
+//! Finds the sides of a conflict.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::change::index_entries_of;
+use crate::git::{AttributeSource, Change, GitError, Repository, Stages, TreeEntry, Unfinished};
+use crate::id::{ObjectId, Tombstone};
+use crate::item::RepoPath;
+use crate::restore::Target;
+use crate::stub::Stub;
+use crate::survey::{StubContent, blob_stub, exempt};
+
+use super::ResolveError;
+
+/// A side of a conflict, as git names them in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `HEAD`'s.
+    Ours,
+    /// That of the commit that is merged, picked, or taken back.
+    Theirs,
+}
+
+impl Side {
+    const BOTH: [Self; 2] = [Self::Ours, Self::Theirs];
+
+    fn other(self) -> Self {
+        match self {
+            Self::Ours => Self::Theirs,
+            Self::Theirs => Self::Ours,
+        }
+    }
+
+    /// Returns this side's version of a path.
+    fn of(self, stages: &Stages) -> Option<TreeEntry> {
+        match self {
+            Self::Ours => stages[1],
+            Self::Theirs => stages[2],
+        }
+    }
+}
+
+/// A stub that is one side of a conflict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tomb {
+    /// Whose it is.
+    pub side: Side,
+    /// Where the index has it.
+    pub stands: RepoPath,
+    /// What the index has there.
+    pub entry: TreeEntry,
+    /// What it says.
+    pub stub: Stub,
+}
+
+/// A file that is one side of a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// Whose it is.
+    pub side: Side,
+    /// Where the index has it.
+    pub stands: RepoPath,
+    /// What the index has there.
+    pub entry: TreeEntry,
+    /// A commit that has it; `None` if none is known.
+    pub home: Option<Home>,
+}
+
+/// Where in history a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The commit.
+    pub commit: ObjectId,
+    /// The path in its tree.
+    pub path: RepoPath,
+}
+
+/// A conflict in which a stub takes part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// The path in conflict.
+    pub path: RepoPath,
+    /// Its stubs, ours first: one, or two where both sides archived it.
+    pub tombs: Vec<Tomb>,
+    /// The file of the side that has no stub; `None` if it deleted the file, or both have stubs.
+    pub file: Option<Edited>,
+    /// The paths that leave the conflict together, with their versions.
+    pub unmerged: BTreeMap<RepoPath, Stages>,
+}
+
+impl Conflict {
+    /// Returns where something that the index has at `stands` belongs: git puts sides of different kinds, such as a
+    /// link and a stub, beside each other.
+    pub fn place<'p>(&'p self, stands: &'p RepoPath) -> &'p RepoPath {
+        if self.unmerged.contains_key(stands) { &self.path } else { stands }
+    }
+
+    /// Returns whether somebody who names `path` may mean this conflict.
+    fn is_called(&self, path: &RepoPath) -> bool {
+        let is_file = |file: &Edited| file.stands == *path || file.home.as_ref().is_some_and(|home| home.path == *path);
+        self.unmerged.contains_key(path)
+            || self.tombs.iter().any(|tomb| tomb.stands == *path || tomb.stub.path == *path)
+            || self.file.as_ref().is_some_and(is_file)
+    }
+
+    fn holds(&self, wanted: &dyn Fn(&Tombstone) -> bool) -> Option<Tombstone> {
+        self.tombs.iter().map(|tomb| tomb.stub.tombstone).find(wanted)
+    }
+}
+
+/// All that is in conflict.
+#[derive(Debug)]
+pub struct Conflicts<'a> {
+    repository: &'a Repository,
+    unfinished: Unfinished,
+    unmerged: BTreeMap<RepoPath, Stages>,
+}
+
+/// What one side has.
+enum Version {
+    Stub(Box<Stub>),
+    File,
+}
+
+impl<'a> Conflicts<'a> {
+    /// Looks at the index of `repository`.
+    pub fn of(repository: &'a Repository) -> Result<Self, GitError> {
+        Ok(Self { repository, unfinished: repository.unfinished_merge()?, unmerged: repository.conflicts()? })
+    }
+
+    /// Returns what git was stopped in.
+    pub fn unfinished(&self) -> &Unfinished {
+        &self.unfinished
+    }
+
+    /// Returns all paths in conflict.
+    pub fn paths(&self) -> impl Iterator<Item = &RepoPath> {
+        self.unmerged.keys()
+    }
+
+    /// Returns the conflicts that a user's `target` (shown as `named`) means, each with the stub that was named, if it was
+    /// its tombstone: a path in conflict, any other path that one of its sides has or had, or a folder.
+    pub fn named(&self, target: &Target, named: &str) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+        let found = match target {
+            Target::Tombstone(tombstone) => self.with_stub(&|known| known == tombstone)?,
+            Target::Prefix(prefix, path) => {
+                let found = self.with_stub(&|known: &Tombstone| known.to_string().starts_with(prefix))?;
+                if found.is_empty() { self.at_or_below(Some(path))? } else { found }
+            }
+            Target::Path(path) => self.at_or_below(path.as_ref())?,
+        };
+        if found.is_empty() { Err(ResolveError::NoConflict { named: named.to_owned() }) } else { Ok(found) }
+    }
+
+    /// Returns the conflicts with a stub of a tombstone that is wanted.
+    fn with_stub(
+        &self,
+        wanted: &dyn Fn(&Tombstone) -> bool,
+    ) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+        let all = self.among(&mut self.unmerged.keys())?.into_iter();
+        Ok(all
+            .filter_map(|conflict| {
+                let tombstone = conflict.holds(wanted)?;
+                Some((conflict, Some(tombstone)))
+            })
+            .collect())
+    }
+
+    fn at_or_below(&self, path: Option<&RepoPath>) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+        let unnamed = |conflicts: Vec<Conflict>| conflicts.into_iter().map(|conflict| (conflict, None)).collect();
+        let Some(path) = path else { return Ok(unnamed(self.among(&mut self.unmerged.keys())?)) };
+        if self.unmerged.contains_key(path) {
+            let conflict = self.at(path)?.ok_or_else(|| ResolveError::Ordinary { path: path.clone() })?;
+            return Ok(unnamed(vec![conflict]));
+        }
+        let below = self.among(&mut self.unmerged.keys().filter(|found| found.is_within(path.as_bytes())))?;
+        if !below.is_empty() {
+            return Ok(unnamed(below));
+        }
+        let mut called = self.among(&mut self.unmerged.keys())?;
+        called.retain(|conflict| conflict.is_called(path));
+        Ok(unnamed(called))
+    }
+
+    /// Returns the conflicts with stubs at some of the paths in conflict, each once.
+    fn among(&self, paths: &mut dyn Iterator<Item = &RepoPath>) -> Result<Vec<Conflict>, ResolveError> {
+        let mut seen: HashSet<RepoPath> = HashSet::new();
+        let mut found = Vec::new();
+        for path in paths {
+            if seen.contains(path) {
+                continue;
+            }
+            if let Some(conflict) = self.at(path)? {
+                seen.extend(conflict.unmerged.keys().cloned());
+                found.push(conflict);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the conflict at a path that is in one; `None` if no stub takes part.
+    fn at(&self, path: &RepoPath) -> Result<Option<Conflict>, ResolveError> {
+        let unmerged = self.together(path);
+        let Some(path) = unmerged.keys().next().cloned() else { return Ok(None) };
+        let (mut tombs, mut files) = (Vec::new(), Vec::new());
+        for side in Side::BOTH {
+            for (stands, stages) in &unmerged {
+                let Some(entry) = side.of(stages) else { continue };
+                let stands = stands.clone();
+                match self.version(&stands, &entry)? {
+                    Version::Stub(stub) => tombs.push(Tomb { side, stands, entry, stub: *stub }),
+                    Version::File => files.push(Edited { side, stands, entry, home: None }),
+                }
+            }
+        }
+        let mut file = files.pop();
+        match (&tombs[..], &file) {
+            ([tomb], None) => file = self.renamed(&path, tomb.side.other())?,
+            ([], Some(edited)) if files.is_empty() => {
+                let base = unmerged.values().find_map(|stages| stages[0]);
+                tombs.extend(self.moved(&path, base, edited.side.other())?);
+            }
+            _ => {}
+        }
+        if tombs.is_empty() {
+            return Ok(None);
+        }
+        if let Some(file) = &mut file {
+            file.home = self.home(file, &path)?;
+        }
+        Ok(Some(Conflict { path, tombs, file, unmerged }))
+    }
+
+    /// Returns the paths that are in one conflict with `path`. Where the sides are of different kinds, git puts one of them
+    /// beside the other, as `path~branch`; the path itself comes first.
+    fn together(&self, path: &RepoPath) -> BTreeMap<RepoPath, Stages> {
+        let mut found = BTreeMap::new();
+        let Some(stages) = self.unmerged.get(path) else { return found };
+        found.insert(path.clone(), *stages);
+        let sides = |stages: &Stages| Side::BOTH.map(|side| side.of(stages).is_some());
+        let is_beside = |path: &RepoPath, beside: &RepoPath| {
+            beside.as_bytes().strip_prefix(path.as_bytes()).is_some_and(|rest| rest.starts_with(b"~"))
+        };
+        let partner = self.unmerged.iter().find(|(other, versions)| {
+            let complete = sides(stages).iter().zip(sides(versions)).all(|(one, other)| *one != other);
+            complete && (is_beside(path, other) || is_beside(other, path))
+        });
+        found.extend(partner.map(|(path, stages)| (path.clone(), *stages)));
+        found
+    }
+
+    /// Returns what a side's version of a path is.
+    fn version(&self, path: &RepoPath, entry: &TreeEntry) -> Result<Version, ResolveError> {
+        let newer = match blob_stub(self.repository, entry)? {
+            None => return Ok(Version::File),
+            Some(_) if exempt(self.repository, AttributeSource::Index, std::slice::from_ref(path))? == [true] => {
+                return Ok(Version::File);
+            }
+            Some(StubContent::Stub(parsed)) => return Ok(Version::Stub(Box::new(parsed.stub))),
+            Some(StubContent::Newer) => true,
+            Some(StubContent::Malformed(_)) => false,
+        };
+        Err(ResolveError::Unreadable { path: path.clone(), newer })
+    }
+
+    fn commit(&self, side: Side) -> Option<ObjectId> {
+        match side {
+            Side::Ours => self.unfinished.ours,
+            Side::Theirs => self.unfinished.theirs,
+        }
+    }
+
+    /// Returns what a side has at `path` in its commit; `None` too if that is not here.
+    fn entry_of(&self, side: Side, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let Some(commit) = self.commit(side) else { return Ok(None) };
+        let objects = self.repository.objects();
+        let found = objects.commit(&commit).and_then(|commit| objects.entry(&commit.tree, path));
+        unless_missing(found).map(Option::flatten)
+    }
+
+    /// Returns what the index has at `path` if that is in no conflict and just what the side has.
+    fn staged_of(&self, side: Side, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let entries = index_entries_of(self.repository, &[path])?.pop().unwrap_or_default();
+        let staged = entries.first().filter(|entry| entry.stage == 0).map(|entry| entry.entry);
+        Ok(staged.filter(|_| self.entry_of(side, path).is_ok_and(|entry| entry == staged)))
+    }
+
+    /// Returns the file that `side` made of the one at `path` by renaming it, which git's merge has not found out.
+    fn renamed(&self, path: &RepoPath, side: Side) -> Result<Option<Edited>, GitError> {
+        let (Some(base), Some(commit)) = (self.unfinished.base, self.commit(side)) else { return Ok(None) };
+        let Some(stands) =
+            unless_missing(self.repository.renames(&base, &commit))?.and_then(|mut all| all.remove(path))
+        else {
+            return Ok(None);
+        };
+        let staged = self.staged_of(side, &stands)?;
+        Ok(staged.map(|entry| Edited { side, stands, entry, home: None }))
+    }
+
+    /// Returns the stub that `side` has in place of the file at `path`, whose common ancestor is `base`, at another path:
+    /// it moved the file before it archived it, or the stub after that.
+    fn moved(&self, path: &RepoPath, base: Option<TreeEntry>, side: Side) -> Result<Option<Tomb>, ResolveError> {
+        let (Some(from), Some(commit)) = (self.unfinished.base, self.commit(side)) else { return Ok(None) };
+        let objects = self.repository.objects();
+        let (old, new) = (objects.commit(&from)?.tree, objects.commit(&commit)?.tree);
+        let mut fitting = Vec::new();
+        for change in objects.diff_trees(Some(&old), Some(&new)) {
+            let Change { path: stands, old: None, new: Some(entry) } = change? else { continue };
+            if let Some(StubContent::Stub(parsed)) = blob_stub(self.repository, &entry)? {
+                fitting.push((stands, entry, parsed.stub));
+            }
+        }
+        let is_base = |stub: &Stub| base.is_some_and(|base| base.id == stub.object);
+        let mut found = fitting.iter().position(|(_, _, stub)| stub.path == *path || is_base(stub));
+        let mut commits: Vec<ObjectId> = fitting.iter().map(|(_, _, stub)| stub.commit).collect();
+        commits.sort_unstable();
+        commits.dedup();
+        for commit in commits {
+            if found.is_some() {
+                break;
+            }
+            // Where the commit is gone, nothing tells.
+            let Ok(renames) = self.repository.renames(&from, &commit) else { continue };
+            let to = renames.get(path);
+            found = fitting.iter().position(|(_, _, stub)| stub.commit == commit && Some(&stub.path) == to);
+        }
+        let Some((stands, entry, stub)) = found.map(|found| fitting.swap_remove(found)) else { return Ok(None) };
+        let staged = self.staged_of(side, &stands)?;
+        Ok(staged.filter(|staged| *staged == entry).map(|entry| Tomb { side, stands, entry, stub }))
+    }
+
+    /// Returns where in history a file is: in its side's commit, else in any that a reference reaches.
+    fn home(&self, file: &Edited, path: &RepoPath) -> Result<Option<Home>, GitError> {
+        let objects = self.repository.objects();
+        if let Some(commit) = self.commit(file.side) {
+            for path in [path, &file.stands] {
+                if self.entry_of(file.side, path)? == Some(file.entry) {
+                    return Ok(Some(Home { commit, path: path.clone() }));
+                }
+            }
+            // The other side may have renamed it, or its folder.
+            let tree = unless_missing(objects.commit(&commit))?.map(|commit| commit.tree);
+            let found = tree.and_then(|tree| {
+                let mut entries = objects.walk_tree(&tree).filter_map(Result::ok);
+                entries.find_map(|(path, entry)| (entry == file.entry).then_some(path))
+            });
+            if let Some(path) = found {
+                return Ok(Some(Home { commit, path }));
+            }
+        }
+        let mut starts: Vec<ObjectId> = Vec::new();
+        for reference in self.repository.references("refs/")? {
+            // References may name blobs and trees as well, which have no history.
+            starts.extend(objects.peel_to_commit(&reference.id)?.map(|commit| commit.id));
+        }
+        let history = unless_missing(objects.path_history(&starts, path))?.unwrap_or_default();
+        let found = history.into_iter().find(|(_, entry)| *entry == file.entry);
+        Ok(found.map(|(commit, _)| Home { commit, path: path.clone() }))
+    }
+}
+
+/// Returns `None` in place of the error that an object is not here.
+fn unless_missing<T>(result: Result<T, GitError>) -> Result<Option<T>, GitError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(GitError::MissingObject { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
