@@ -20,4 +20,4 @@ pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, Re
 pub(crate) use locate::confirm;
 pub use locate::{LocateError, Located, StubPlace, Target, locate_in, locate_tombstones, path_below_top};
 pub use merge::{MergeError, MergedItem, merge};
-pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};
+pub use source::{Absence, Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};

@@ -13,17 +13,22 @@ pub struct Refusal {
     pub path: BString,
     /// Why it is refused.
     pub reason: RefusalReason,
+    /// The row of the manifest that names it, if one does.
+    pub row: Option<usize>,
 }
 
 impl Refusal {
-    /// Returns a refusal of `path`.
-    pub(crate) fn new(path: impl Into<Vec<u8>>, reason: RefusalReason) -> Self {
-        Self { path: BString::from(path.into()), reason }
+    /// Returns a refusal of `path`, which row `row` names.
+    pub(crate) fn new(path: impl Into<Vec<u8>>, reason: RefusalReason, row: Option<usize>) -> Self {
+        Self { path: BString::from(path.into()), reason, row }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = self.row {
+            write!(formatter, "row {row}: ")?;
+        }
         write!(formatter, "{}: {}", quote(&self.path), self.reason)
     }
 }

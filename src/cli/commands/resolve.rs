@@ -234,6 +234,7 @@ fn archive_again(
         keep: false,
         allow_dirty: false,
         in_conflict: true,
+        dry_run: false,
     };
     let mut known = archive(Change::Store, session)?;
     let origin = session.known_origin()?;

@@ -19,7 +19,7 @@ impl RestoreRun {
         session: &Session<'_>,
         archive: Option<&mut AnyArchive>,
     ) -> Result<Vec<MergedItem>, Failure> {
-        super::branch::refuse_without_approvals(session)?;
+        session.refuse_without_approvals()?;
         session.places.create()?;
         let folder = session.repository.git_dir();
         let revision = Some(revision).filter(|revision| !revision.is_empty());
