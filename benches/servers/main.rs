@@ -3,8 +3,8 @@
 //! `cargo bench --bench servers` needs the servers that the tests need: `ARCHIVE_TOMB_TEST_POSTGRES` and
 //! `ARCHIVE_TOMB_TEST_MARIADB` name them. `cargo bench --bench servers -- 10000 200 3` takes 10,000 files of 5 KB, one file of
 //! 200 MiB that does not compress, and 3 rounds. It prints the median times, their ratio to the file's, and how many round
-//! trips there were over the link; and what one item costs in archives of 100 and of 10,000 items. What the figures mean:
-//! `docs/performance.md`.
+//! trips there were over the link. `cargo bench --bench servers -- one 10000` compares what one item costs in archives of
+//! 100 and of 10,000 items. What the figures mean: `docs/performance.md`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
@@ -85,8 +85,6 @@ const FEW: usize = 100;
 struct Measured {
     times: Vec<Vec<Duration>>,
     turns: Vec<u64>,
-    /// One item of the archive that the steps left.
-    one: Option<One>,
 }
 
 fn main() {
@@ -110,6 +108,9 @@ fn main() {
         Place::new("PostgreSQL, 20 ms away", postgres, true),
         Place::new("MariaDB, 20 ms away", mariadb, true),
     ];
+    if std::env::args().any(|argument| argument == "one") {
+        return compare_one(world, &places, files);
+    }
     let mut measured: Vec<Measured> = places.iter().map(|_| Measured::default()).collect();
     for round in 0..rounds {
         for (number, (place, measured)) in places.iter().zip(&mut measured).enumerate() {
@@ -133,11 +134,6 @@ fn main() {
                 turns.map_or(String::new(), |turns| format!("{turns:>7} round trips"))
             );
         }
-    }
-    println!("\none item, of an archive of {FEW} items and of one of {files}");
-    for (number, (place, measured)) in places.iter().zip(&measured).enumerate() {
-        let few = one_of_few(world, place, rounds * places.len() + number);
-        one::print(place.name, &few, measured.one.as_ref().unwrap());
     }
 }
 
@@ -163,17 +159,27 @@ fn measure(world: &Path, place: &Place, number: usize, measured: &mut Measured) 
         run("git commit -qm step || true");
     }
     measured.turns = turns;
-    measured.one = Some(one::measure(world, &url, place.link.as_ref()));
 }
 
-/// Measures one item in an archive of few.
-fn one_of_few(world: &Path, place: &Place, number: usize) -> One {
+/// Prints what one item costs in an archive of few items, and in one of `many`.
+fn compare_one(world: &Path, places: &[Place], many: usize) {
+    println!("one item, of an archive of {FEW} items and of one of {many}");
+    for (number, place) in places.iter().enumerate() {
+        let few = one_of(world, place, 2 * number, FEW);
+        let many = one_of(world, place, 2 * number + 1, many);
+        one::print(place.name, &few, &many);
+    }
+}
+
+/// Measures one item in an archive of `items` others.
+fn one_of(world: &Path, place: &Place, number: usize, items: usize) -> One {
     let url = place.create(world, number);
-    let few = format!(
-        "rm -rf copy && cp -a made copy && cd copy && export CODEX_ARCHIVE_URL='{url}' && git archive-tomb init --no-hooks"
+    let folders = (0..items / 100).fold(String::new(), |folders, folder| format!("{folders} old/{folder:03}"));
+    let fill = format!(
+        "rm -rf copy && cp -a made copy && cd copy && export CODEX_ARCHIVE_URL='{url}' &&
+         git archive-tomb init --no-hooks && git archive-tomb store -q {folders}"
     );
-    let folders = (0..FEW / 100).map(|folder| format!("old/{folder:03}")).collect::<Vec<_>>().join(" ");
-    assert!(shell(world, world, &format!("{few} && git archive-tomb store -q {folders}")));
+    assert!(shell(world, world, &fill));
     let one = one::measure(world, &url, place.link.as_ref());
     place.drop(number);
     one

@@ -216,6 +216,7 @@ fn divide<'f>(repository: &Repository, files: &'f [FileChange]) -> Result<Divide
             Standing::Exact => divided.pending.push((file, seen)),
             Standing::Modified | Standing::Staged | Standing::NotInIndex => doubtful.push(file),
             Standing::Missing if file.after == After::Nothing => divided.done.push(file),
+            Standing::Conflicted if matches!(file.after, After::Conflict(_)) => doubtful.push(file),
             Standing::Missing | Standing::Sparse | Standing::Conflicted => divided.left.push(file),
         }
     }

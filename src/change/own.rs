@@ -144,10 +144,7 @@ pub fn check_unaltered(repository: &Repository, source: AttributeSource, path: &
             AttributeValue::Set => "set".to_owned(),
             AttributeValue::Value(value) => value.to_string(),
         };
-        let line = match source {
-            AttributeSource::WorkTree => repository.attribute_line(path, name)?,
-            AttributeSource::Index | AttributeSource::Tree(_) => None,
-        };
+        let line = repository.attribute_line(source, path, name)?;
         return Err(OwnFilesError::Altered { name: (*name).to_owned(), value, line });
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Every match is exhaustive where the answer differs, so a new kind of error has to choose.
 
+use std::convert::Infallible;
 use std::error::Error;
 
 use bstr::ByteSlice;
@@ -15,7 +16,7 @@ use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
 use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
-use git_archive_tomb::git::GitError;
+use git_archive_tomb::git::{Gap, GitError};
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
@@ -27,7 +28,8 @@ use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
-    BranchPlanError, ElsewhereError, InPlaceError, LocateError, PlanError as RestorePlanError, SourceError,
+    Absence, BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError,
+    SourceError,
 };
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::search::SearchError;
@@ -362,6 +364,8 @@ impl From<LocateError> for CommandError {
     }
 }
 
+const NO_ARCHIVE_HERE: &str = "there is no archive here: name it in the configuration, or restore where it is";
+
 impl From<SourceError> for CommandError {
     fn from(error: SourceError) -> Self {
         let (exit, hint) = match &error {
@@ -373,13 +377,24 @@ impl From<SourceError> for CommandError {
             } => objects_consequence(error),
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
-            SourceError::Nowhere { incomplete: true, .. } => (
-                Exit::NotFound,
-                Some("fetch the rest of the history: `git fetch --unshallow`, or `git fetch --refetch`"),
-            ),
-            SourceError::Nowhere { archive_asked: false, .. } => (
-                Exit::Unreachable,
-                Some("there is no archive here: name it in the configuration, or restore where it is"),
+            SourceError::Nowhere { absence: Absence::Gap(gap), archive_asked, .. } => {
+                let what = match gap {
+                    Gap::Depth => "the rest of the history",
+                    Gap::Branches { .. } => "the other branches",
+                };
+                let shown =
+                    Self::from_error(Exit::NotFound, &error).hint(format!("fetch {what}: `{}`", gap.fetch_command()));
+                // The other branches may be gone, or lack it too.
+                let may_fail = matches!(gap, Gap::Branches { .. }) && !archive_asked;
+                return if may_fail { shown.hint(NO_ARCHIVE_HERE) } else { shown };
+            }
+            SourceError::Nowhere { archive_asked: false, .. } => (Exit::Unreachable, Some(NO_ARCHIVE_HERE)),
+            SourceError::History { partial: true, source: GitError::Failed { .. }, .. } => (
+                Exit::Failed,
+                Some(
+                    "restore again when the remote can be reached, or fetch what the filter left out for good: \
+                     `git fetch --refetch --no-filter`",
+                ),
             ),
             SourceError::Nowhere { .. } => (Exit::NotFound, None),
             SourceError::Archive { .. } | SourceError::History { .. } | SourceError::Write { .. } => {
@@ -431,6 +446,21 @@ fn restore_hint(error: &RestorePlanError) -> Option<&'static str> {
     }
 }
 
+impl From<MergeError> for CommandError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Git(error) => error.into(),
+            MergeError::Archive(error) => error.into(),
+            MergeError::Source(error) => error.into(),
+            MergeError::Several { ref branches, .. } => {
+                let first = branches.first().map(|name| shell(name.as_bytes())).unwrap_or_default();
+                Self::from_error(Exit::Failed, &error).hint(format!("name the one that you mean: `--merge={first}`"))
+            }
+            MergeError::Scratch { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
 impl From<BranchPlanError> for CommandError {
     fn from(error: BranchPlanError) -> Self {
         /// More are not listed: the count tells.
@@ -439,6 +469,9 @@ impl From<BranchPlanError> for CommandError {
         match error {
             BranchPlanError::InvalidName { .. } => {
                 shown(Exit::Usage).hint("`git help check-ref-format` says what a name may be")
+            }
+            BranchPlanError::NoIdentity => {
+                shown(Exit::Usage).hint("tell git who you are: `git config user.name` and `git config user.email`")
             }
             BranchPlanError::NoMessage => shown(Exit::Usage).hint("say something with `--message`, or leave it out"),
             BranchPlanError::Exists { ref name, ref existing } => {
@@ -472,6 +505,13 @@ impl From<BranchPlanError> for CommandError {
             BranchPlanError::Own(error) => error.into(),
             BranchPlanError::Git(error) => error.into(),
         }
+    }
+}
+
+/// For what has no part of its own that could fail.
+impl From<Infallible> for CommandError {
+    fn from(error: Infallible) -> Self {
+        match error {}
     }
 }
 
@@ -516,12 +556,12 @@ impl From<ResolveError> for CommandError {
             ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
                 "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
             )),
-            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Change(_) | ResolveError::Git(_) => None,
+            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Git(_) => None,
         };
         match error {
             ResolveError::Locate(error) => error.into(),
             ResolveError::Store(error) => error.into(),
-            ResolveError::Change(ChangeError::Git(error)) | ResolveError::Git(error) => error.into(),
+            ResolveError::Git(error) => error.into(),
             error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }

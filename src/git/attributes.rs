@@ -7,7 +7,7 @@ use bstr::{BString, ByteSlice};
 
 use super::index::next_record;
 use super::pathspec::ScratchIndex;
-use super::{GitError, Repository, Root, command};
+use super::{GitError, ObjectKind, Repository, Root, command};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 use crate::quote::quote_avoiding;
@@ -74,13 +74,17 @@ fn pattern(path: &[u8], end: &[u8]) -> String {
 }
 
 impl Repository {
-    /// Returns the line that decides on attribute `name` of `path` in the working tree; `None` where that is none of the
-    /// attributes files of this repository.
+    /// Returns the line that decides on attribute `name` of `path` in the working tree, or in the tree of `source`; `None`
+    /// where that is none of the attributes files of this repository.
     ///
     /// Git tells values, not where they come from: so the files are looked through from the one that counts most, each
     /// from its end, and git is asked about the pattern of each line that has the attribute, or a macro with it.
-    pub fn attribute_line(&self, path: &RepoPath, name: &str) -> Result<Option<AttributeLine>, GitError> {
-        let root = Root::open(self.require_work_tree()?)?;
+    pub fn attribute_line(
+        &self,
+        source: AttributeSource,
+        path: &RepoPath,
+        name: &str,
+    ) -> Result<Option<AttributeLine>, GitError> {
         let info = self.common_dir().join("info/attributes");
         let mut files = vec![(".git/info/attributes".to_owned(), path.as_bytes(), std::fs::read(info).ok())];
         let mut folder = path.parent();
@@ -88,7 +92,7 @@ impl Repository {
             let separator = if folder.is_empty() { "" } else { "/" };
             let file = RepoPath::try_new([folder, separator.as_bytes(), b".gitattributes"].concat())?;
             let below = &path.as_bytes()[folder.len() + separator.len()..];
-            files.push((file.to_string(), below, root.read(&file, MAX_ATTRIBUTES_LENGTH)?));
+            files.push((file.to_string(), below, self.attributes_file(source, &file)?));
             if folder.is_empty() {
                 break;
             }
@@ -121,6 +125,16 @@ impl Repository {
             }
         }
         Ok(None)
+    }
+
+    /// Reads an attributes file; of the working tree, unless `source` is a tree.
+    fn attributes_file(&self, source: AttributeSource, file: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
+        let AttributeSource::Tree(tree) = source else {
+            return Root::open(self.require_work_tree()?)?.read(file, MAX_ATTRIBUTES_LENGTH);
+        };
+        let objects = self.fetching_objects();
+        let entry = objects.entry(&tree, file)?.filter(|entry| entry.file_mode().is_some());
+        entry.map(|entry| objects.read_kind(&entry.id, ObjectKind::Blob, MAX_ATTRIBUTES_LENGTH)).transpose()
     }
 
     /// Returns whether git takes `pattern` of an attributes file to mean `path`, seen from that file's folder.

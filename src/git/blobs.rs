@@ -90,19 +90,6 @@ impl Objects {
         }
         Ok(())
     }
-
-    /// Syncs all folders that name loose objects or packs, whatever was written to them.
-    pub(super) fn sync_all_folders(&self) -> Result<(), GitError> {
-        let entries = std::fs::read_dir(self.folder()).map_err(not_synced(self.folder()))?;
-        for entry in entries {
-            let path = entry.map_err(not_synced(self.folder()))?.path();
-            let is_loose = path.file_name().is_some_and(|name| name.len() == 2) && path.is_dir();
-            if is_loose {
-                crate::fs::sync_dir(&path).map_err(not_synced(&path))?;
-            }
-        }
-        self.sync_folders(&[])
-    }
 }
 
 fn not_synced(path: &Path) -> impl FnOnce(std::io::Error) -> GitError + use<> {

@@ -1,5 +1,6 @@
 //! A commit on a new branch, made past working tree, index and `HEAD`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -109,7 +110,28 @@ impl Repository {
         }
         let index = ScratchIndex::of_tree_in(self, tree, scratch)?;
         index.update(updates)?;
-        index.write_tree()
+        let changed = index.write_tree()?;
+        let mut folders = BTreeSet::new();
+        for update in updates {
+            let path = update.path.as_bytes();
+            folders.extend(path.find_iter(b"/").map(|end| &path[..end]));
+        }
+        let mut trees = vec![changed];
+        for folder in folders {
+            trees.extend(self.objects().entry(&changed, &RepoPath::try_new(folder)?)?.map(|entry| entry.id));
+        }
+        self.objects().sync_folders(&trees)?;
+        Ok(changed)
+    }
+
+    /// Returns whether git knows who commits here, and who is the author.
+    pub fn knows_committer(&self) -> Result<bool, GitError> {
+        for variable in ["GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"] {
+            if !command::run("var", &mut self.git().read_command(&["var", variable]), b"")?.success {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Checks that a file can stand at `path` in `tree`: in folders, and in place of no folder.

@@ -2,12 +2,13 @@
 //!
 //! The order of writes of `docs/design.md` stands here once. A command says what it does to the archive, which records it
 //! makes and which files change with them ([`Operation`]); running it stands here, finishing it after a stop, undoing it
-//! and what to do where the journal is lost in `recover.rs`.
+//! and what to do where the journal is lost in `recover.rs`. `staging.rs` has what leaves no evidence.
 
 mod error;
 mod heads;
 mod landing;
 mod recover;
+mod staging;
 
 use std::error::Error;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use error::OperationError;
 pub use heads::HeadsError;
 pub use landing::NewBranch;
 pub use recover::{OrphanError, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo};
+pub use staging::{STAGING, StagingPlan, finish_staging, stage_files, undo_staging};
 
 use landing::LandingChange;
 

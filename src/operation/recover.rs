@@ -71,7 +71,7 @@ pub fn undo<O: Operation>(
 }
 
 /// Returns the event that tells of an operation that was finished or undone later.
-fn recovery(facts: &Facts, status: Status, paths: usize) -> Result<Event, RecordError> {
+pub(super) fn recovery(facts: &Facts, status: Status, paths: usize) -> Result<Event, RecordError> {
     let mut record = facts.record(Action::Recover);
     record.ts = Timestamp::now();
     record.status = Some(status);

@@ -2,8 +2,8 @@
 //! deleted or archived it too.
 //!
 //! [`Conflicts`] finds the sides: from the versions in the index, and where a rename took them apart, from the commits that
-//! git was merging. A [`Choice`] then becomes changes of the tree: [`keep`] stages a stub that has its evidence already;
-//! [`restore`] and [`re_archive`] make plans for the operations that leave new evidence. `docs/conflicts.md` has the table.
+//! git was merging. A [`Choice`] then becomes changes of the tree: [`keep`] those for a stub, which has its evidence
+//! already; [`restore`] and [`re_archive`] plans for the operations that leave new evidence. `docs/conflicts.md` has the table.
 
 mod conflict;
 mod plan;
@@ -11,7 +11,6 @@ mod plan;
 pub use conflict::{Conflict, Conflicts, Edited, Home, Side, Tomb};
 pub use plan::{check_own, keep, re_archive, restore};
 
-use crate::change::ChangeError;
 use crate::git::GitError;
 use crate::id::{ObjectId, Tombstone};
 use crate::item::RepoPath;
@@ -106,9 +105,6 @@ pub enum ResolveError {
     /// The edited file cannot be archived.
     #[error(transparent)]
     Store(#[from] store::PlanError),
-    /// The change could not be made.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
     /// Git failed.
     #[error(transparent)]
     Git(#[from] GitError),

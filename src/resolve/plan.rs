@@ -6,10 +6,10 @@ use bstr::{BString, ByteSlice};
 
 use super::{Conflict, Conflicts, Edited, ResolveError, Side, Tomb};
 use crate::archive::AnyArchive;
-use crate::change::{After, Before, ChangeError, FileChange, Versions, change_files};
+use crate::change::{After, Before, FileChange, Versions};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
-use crate::git::{FileKind, GitError, IndexLock, ObjectKind, Repository, Root, Stages, TreeEntry, literal};
+use crate::git::{FileKind, GitError, ObjectKind, Repository, Root, Stages, TreeEntry, literal};
 use crate::id::{ObjectId, Tombstone};
 use crate::item::{FileMode, Reason, RepoPath};
 use crate::operation::Facts;
@@ -26,16 +26,13 @@ const MAX_MARKED: u64 = 64 << 20;
 /// A conflict with the stub that was named, if one was.
 type Named = (Conflict, Option<Tombstone>);
 
-/// Ends conflicts by staging a stub that each has: the one that was named, else ours. Returns paths that were left as
-/// they are, because something else stands there now.
-///
-/// No new evidence, no operation: the stub's own is there, and until the index is replaced the conflict is what tells
-/// that all is to be done.
+/// Returns the changes that end conflicts with a stub that each has: the one that was named, else ours. Stubs have their
+/// evidence, so these leave none.
 pub fn keep(
     repository: &Repository,
     conflicts: &Conflicts<'_>,
     named: &[Named],
-) -> Result<Vec<RepoPath>, ResolveError> {
+) -> Result<Vec<FileChange>, ResolveError> {
     let mut files = Vec::new();
     let mut tombs = Vec::new();
     for (conflict, wanted) in named {
@@ -51,8 +48,7 @@ pub fn keep(
         files.extend(changes.rest());
     }
     files.extend(evidence(repository, conflicts, &tombs)?);
-    let lock = IndexLock::acquire(repository, "resolve")?;
-    Ok(change_files(repository, lock, &files, &[], &mut || Ok::<(), ChangeError>(()))?)
+    Ok(files)
 }
 
 /// Refuses to keep a stub over a file that would be lost, or that the commit to come would hide.

@@ -126,6 +126,9 @@ pub enum BranchPlanError {
         /// The working tree.
         place: PathBuf,
     },
+    /// Git does not know who commits.
+    #[error("git does not know whose commit it is to be")]
+    NoIdentity,
     /// The message says nothing.
     #[error("the message is empty")]
     NoMessage,
@@ -150,6 +153,9 @@ pub fn plan_branch(
     options: &BranchOptions,
 ) -> Result<RestorePlan, BranchPlanError> {
     let name = free_name(repository, options)?;
+    if !repository.knows_committer()? {
+        return Err(BranchPlanError::NoIdentity);
+    }
     check_own_places(repository, &options.base.tree)?;
     let refusals = clashes(&items);
     let mut planned = Vec::with_capacity(items.len());
@@ -314,6 +320,8 @@ mod tests {
     }
 
     fn planned(fixture: &Fixture, items: Vec<BranchItem>, force: bool) -> Result<RestorePlan, BranchPlanError> {
+        let person = ["user.name", "user.email"].map(|key| fixture.git(&["config", key, "somebody"]));
+        assert!(person.iter().all(String::is_empty));
         let repository = fixture.repository();
         let options = BranchOptions {
             op: OperationId::generate(),

@@ -18,6 +18,7 @@ enum Scenario {
     Keep,
     Restore,
     RestoreFolder,
+    ResolveKeep,
     ResolveRestore,
     ResolveReArchive,
 }
@@ -32,6 +33,7 @@ impl Scenario {
             Self::Keep => &["store", "--keep", "docs/old.md", "src/legacy"],
             Self::Restore => &["restore", "docs/old.md"],
             Self::RestoreFolder => &["restore", "src"],
+            Self::ResolveKeep => &["resolve", "docs/new.md", "--keep-tomb"],
             Self::ResolveRestore => &["resolve", "docs/old.md", "--restore"],
             Self::ResolveReArchive => &["resolve", "docs/old.md", "--re-archive"],
         }
@@ -44,21 +46,25 @@ impl Scenario {
             Self::Keep => &[],
             Self::Restore => &STORED[1..2],
             Self::RestoreFolder => &STORED[2..],
-            Self::ResolveRestore | Self::ResolveReArchive => &["docs/new.md", "docs/old.md"],
+            Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive => &["docs/new.md", "docs/old.md"],
         }
     }
 
     /// Those of the paths at which nothing stands then.
     fn removed(self) -> &'static [&'static str] {
-        if self.is_resolve() { &["docs/old.md"] } else { &[] }
+        match self {
+            Self::ResolveKeep => &["docs/new.md"],
+            Self::ResolveRestore | Self::ResolveReArchive => &["docs/old.md"],
+            _ => &[],
+        }
     }
 
     fn is_store(self) -> bool {
-        matches!(self, Self::Store | Self::Keep | Self::ResolveReArchive)
+        matches!(self, Self::Store | Self::Keep | Self::ResolveKeep | Self::ResolveReArchive)
     }
 
     fn is_resolve(self) -> bool {
-        matches!(self, Self::ResolveRestore | Self::ResolveReArchive)
+        matches!(self, Self::ResolveKeep | Self::ResolveRestore | Self::ResolveReArchive)
     }
 
     /// The revision that has what comes back.
@@ -306,6 +312,12 @@ fn a_restore_stopped_anywhere_can_be_finished_and_undone() {
 #[test]
 fn a_restore_of_a_folder_stopped_anywhere_can_be_finished_and_undone() {
     stop_everywhere(Scenario::RestoreFolder);
+}
+
+#[test]
+fn a_stub_that_is_kept_stopped_anywhere_can_be_finished_and_undone() {
+    let reached = stop_everywhere(Scenario::ResolveKeep);
+    assert!(["lock", "copy", "staged", "file", "index-renamed", "closed"].iter().all(|point| reached.contains(point)));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod differential;
 mod docs;
 mod export;
 mod faults;
+mod from_history;
 mod grep;
 mod hammer;
 mod histories;
@@ -37,6 +38,7 @@ mod migrate;
 #[cfg(feature = "net")]
 mod objects;
 mod resolve;
+mod restore_merge;
 mod review;
 mod scale;
 #[cfg(feature = "net")]

@@ -830,6 +830,10 @@ fn help() {
               - archive: The archive
               - history: Git's own history
 
+          --merge[=<REV>]
+              Merge the file with what REV made of it since; by default the commit that is being merged,
+              rebased or picked, else the only branch that changed it
+
           --branch <NAME>
               Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
 

@@ -582,28 +582,3 @@ fn whoever_meets_the_conflict_elsewhere_is_told_of_the_command() {
     repo.git(&["commit", "-q", "--no-edit"]);
     assert_verifies(&repo, &CLEAN);
 }
-
-/// No journal tells of it, but the conflict itself, which is there until all is done.
-#[test]
-fn a_stub_whose_keeping_was_stopped_can_be_kept_again() {
-    let world = World::new();
-    let repo = project(&world);
-    archives(&repo, &["a.py"]);
-    edits(&repo);
-    conflict(&repo, "archives", &["merge", "-q", "edits"], &["a.py"]);
-    for point in ["lock-bare", "copy", "staged", "file", "files", "index-written", "index-renamed"] {
-        let copy = repo.sibling(point);
-        let run = copy.with("GIT_ARCHIVE_TOMB_FAULT", point).tomb(&["resolve", "a.py", "--keep-tomb"]);
-        assert_eq!(run.code, None, "{point}: {run}");
-        std::fs::remove_file(copy.path.join(".git/index.lock")).unwrap();
-        if point != "index-renamed" {
-            assert_eq!(unmerged(&copy), ["a.py"], "{point}");
-            copy.tomb_ok(&["resolve", "a.py", "--keep-tomb"]);
-        }
-        copy.git(&["commit", "-q", "--no-edit"]);
-        assert_verifies(&copy, &CLEAN);
-        let names = std::fs::read_dir(copy.path.join(".git")).unwrap();
-        let left = names.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("tomb-staging"));
-        assert_eq!(left.count(), 0, "{point}");
-    }
-}

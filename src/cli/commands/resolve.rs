@@ -5,17 +5,19 @@ use std::ffi::OsString;
 use bstr::ByteVec;
 use clap::Args;
 use git_archive_tomb::archive::{AnyArchive, Change};
+use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::git::{Unfinished, UnfinishedKind};
 use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, Reason, RepoPath};
-use git_archive_tomb::operation::{OperationContext, execute};
+use git_archive_tomb::operation::{Facts, StagingPlan, execute, stage_files};
 use git_archive_tomb::quote::quote;
 use git_archive_tomb::resolve::{Choice, Conflict, Conflicts, Home, check_own, keep, re_archive, restore};
 use git_archive_tomb::restore::{InPlace, RestoreOptions};
 use git_archive_tomb::store::StoreOptions;
 use serde::Serialize;
 
+use super::doctor::with_context;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -109,7 +111,7 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
     check_own(&conflicts)?;
     let named = named(arguments, &conflicts, session)?;
     let done = match choice {
-        Choice::KeepTomb => keep_tombs(&conflicts, &named, session)?,
+        Choice::KeepTomb => keep_tombs(&conflicts, &named, actor, session)?,
         Choice::Restore => restore_files(&conflicts, &named, actor, session)?,
         Choice::ReArchive => archive_again(&conflicts, &named, arguments, actor, session)?,
     };
@@ -136,8 +138,18 @@ fn named(
     Ok(all)
 }
 
-fn keep_tombs(conflicts: &Conflicts<'_>, named: &[Named], session: &Session<'_>) -> Result<Done, CommandError> {
-    let left = keep(&session.repository, conflicts, named)?;
+fn keep_tombs(
+    conflicts: &Conflicts<'_>,
+    named: &[Named],
+    actor: String,
+    session: &Session<'_>,
+) -> Result<Done, CommandError> {
+    let files = keep(&session.repository, conflicts, named)?;
+    session.places.create()?;
+    session.catch_signals()?;
+    let facts = Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: session.repo_name()? };
+    let plan = StagingPlan { facts, files };
+    let left = with_context(session, None, |context| Ok(stage_files(context, &plan)?))?;
     let mut done = Done { left, ..Done::default() };
     for (conflict, wanted) in named {
         let kept = conflict.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == *wanted).or(conflict.tombs.first());
@@ -177,22 +189,10 @@ fn restore_files(
     session.act(plan.facts.record(Action::Restore));
     session.places.create()?;
     session.places.link(session.is_default_archive()?)?;
-    let (log, origin) = (session.operations_log()?, session.origin()?);
-    let redactor = session.config()?.redactor();
-    let metrics = session.config()?.performance;
-    let scratch = session.places.scratch(op);
+    let (scratch, metrics) = (session.places.scratch(op), session.config()?.performance);
     let mut operation = InPlace { plan: plan.clone(), scratch, metrics, progress: &mut |_| {} };
-    let mut context = OperationContext {
-        repository: &session.repository,
-        archive: archive.as_deref_mut(),
-        places: &session.places,
-        log: &log,
-        origin: &origin,
-        redactor: &redactor,
-        interrupted: &session.interrupted,
-    };
     session.catch_signals()?;
-    let outcome = execute(&mut context, &mut operation)?;
+    let outcome = with_context(session, archive.as_deref_mut(), |context| Ok(execute(context, &mut operation)?))?;
     let mut done = Done { left: outcome.left, ..Done::default() };
     for item in &plan.items {
         let tombstone = item.wanted.tombstone;

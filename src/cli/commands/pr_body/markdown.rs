@@ -76,7 +76,7 @@ fn read(
     totals: &mut BTreeMap<&'static str, Totals>,
 ) -> Result<Operation, ReviewError> {
     let (mut rows, mut used, mut records, mut size) = (Vec::new(), 0, 0, 0_u64);
-    let (mut first, mut alike) = (None::<Record>, 0);
+    let (mut first, mut alike, mut by_others) = (None::<Record>, 0, false);
     let facts = evidence.read(repository, |entry| {
         records += 1;
         size = size.saturating_add(entry.record.size.unwrap_or_default());
@@ -85,6 +85,7 @@ fn read(
             used += row.len();
             rows.push(row);
         }
+        by_others |= first.as_ref().is_some_and(|first| first.actor != entry.record.actor);
         alike += usize::from(first.as_ref().is_none_or(|first| first.tombstone == entry.record.tombstone));
         first.get_or_insert(entry.record);
     })?;
@@ -93,7 +94,9 @@ fn read(
     let total = totals.entry(what).or_default();
     total.records += records;
     total.size = total.size.saturating_add(size);
-    let actor = first.actor.as_ref().map_or_else(String::new, |actor| format!(" by {}", code(actor.as_bytes())));
+    let others = if by_others { " and others" } else { "" };
+    let actor =
+        first.actor.as_ref().map_or_else(String::new, |actor| format!(" by {}{others}", code(actor.as_bytes())));
     let title = format!("{}{actor}, {}", phrase(what, records), first.ts);
     // `grep` shows one line where the item has no other, as in an operation that archives or restores.
     let tombstone = first.tombstone.filter(|_| alike == 1);

@@ -33,7 +33,7 @@ pub(crate) struct BranchArguments {
 }
 
 impl BranchArguments {
-    /// Returns what they ask of a run, where `name` is the branch.
+    /// Returns what they ask of a run, where `name` is the branch, which no unfinished operation may be about to make.
     pub(crate) fn options(
         &self,
         name: &OsStr,
@@ -41,13 +41,15 @@ impl BranchArguments {
         force: bool,
         session: &Session<'_>,
     ) -> Result<BranchOptions, CommandError> {
+        let name = <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default();
+        refuse_unfinished_on(session, &name)?;
         Ok(BranchOptions {
             op: run.op,
             actor: run.actor.clone(),
             repo: session.repo_name()?,
             only: run.only,
             force,
-            name: <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default(),
+            name,
             base: resolve_base(session, self.base.as_deref())?,
             message: message(&self.message),
         })
@@ -89,7 +91,6 @@ impl RestoreRun {
         session: &Session<'_>,
         archive: Option<&mut AnyArchive>,
     ) -> Result<Option<Outcome>, Failure> {
-        refuse_unfinished_on(session, plan)?;
         if plan.items.is_empty() {
             let base = plan.commit.as_ref().map(|commit| short(&commit.branch.base)).unwrap_or_default();
             session
@@ -104,13 +105,12 @@ impl RestoreRun {
 
 /// Refuses a branch that an operation that was stopped half-way is to make, and warns of all other such operations: no
 /// branch is in their way.
-fn refuse_unfinished_on(session: &Session<'_>, plan: &RestorePlan) -> Result<(), CommandError> {
-    let wanted = plan.commit.as_ref().map(|commit| &commit.branch.name);
+fn refuse_unfinished_on(session: &Session<'_>, name: &BString) -> Result<(), CommandError> {
     for unfinished in session.unfinished()? {
         let text = describe_unfinished(&unfinished);
         let mend = session.mend_unfinished(&unfinished);
-        let branch = unfinished.header.as_ref().ok().and_then(|header| header.branch.as_ref());
-        if branch.is_some() && branch == wanted {
+        let branch = unfinished.header.ok().and_then(|header| header.branch);
+        if branch.is_some() && branch == session.repository.branch_name(name.as_bstr())? {
             return Err(CommandError::new(Exit::Failed, text).hint(mend));
         }
         session.output.warn(text);

@@ -1,6 +1,7 @@
 //! `restore`: brings items back.
 
 mod branch;
+mod merge;
 
 use std::ffi::{OsStr, OsString};
 
@@ -53,6 +54,11 @@ pub(crate) struct RestoreArguments {
     /// Take the bytes from here only
     #[arg(long, value_enum, value_name = "SOURCE")]
     from: Option<SourceArgument>,
+    /// Merge the file with what REV made of it since; by default the commit that is being merged, rebased or picked,
+    /// else the only branch that changed it
+    #[arg(long, value_name = "REV", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(conflicts_with_all = ["output", "branch", "raw"])]
+    merge: Option<String>,
     #[command(flatten)]
     commit: BranchArguments,
 }
@@ -176,16 +182,20 @@ impl RestoreRun {
             force: arguments.force,
             raw: arguments.raw,
         };
-        let plan = plan(&session.repository, &located, &options)?;
+        let mut plan = plan(&session.repository, &located, &options)?;
         if plan.items.is_empty() {
             session.output.say("everything is in its place already; nothing to restore");
             return Ok(Exit::Done);
         }
+        let merged = match &arguments.merge {
+            Some(revision) => self.merge(revision, &mut plan, session, archive.as_deref_mut())?,
+            None => Vec::new(),
+        };
         session.places.create()?;
         session.places.link(session.is_default_archive()?)?;
         let outcome = self.carry_out(plan.clone(), session, archive.as_deref_mut())?;
         print_restored(&plan, &outcome, session)?;
-        Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
+        Ok(merge::report(&merged, &outcome, session))
     }
 
     /// Carries a plan out that says where the items come back.
