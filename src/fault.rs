@@ -115,10 +115,10 @@ pub const BATCH_POINTS: &[&str] = &[
     "batch-log",
     // The results file says so; passed each time that it is written.
     "batch-told",
-    // All events are in the archive.
-    "batch-events",
     // The end is in the operations log.
     "batch-end",
+    // All events are in the archive.
+    "batch-events",
 ];
 
 /// Kills the process, as `kill -9` would, if the environment asks for a stop at `name`.

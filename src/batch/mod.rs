@@ -4,6 +4,8 @@
 //! the [`Results`] whole at every moment. A batch that was stopped goes on from there and from the operations log
 //! ([`done_before`]). The formats and the order of writes are specified in `docs/batch.md`.
 
+#[cfg(test)]
+mod fixtures;
 mod lock;
 mod log;
 mod outputs;

@@ -16,7 +16,7 @@ use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
 use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
-use git_archive_tomb::git::GitError;
+use git_archive_tomb::git::{Gap, GitError};
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
@@ -28,7 +28,8 @@ use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
-    BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError, SourceError,
+    Absence, BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError,
+    SourceError,
 };
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::search::SearchError;
@@ -363,6 +364,8 @@ impl From<LocateError> for CommandError {
     }
 }
 
+const NO_ARCHIVE_HERE: &str = "there is no archive here: name it in the configuration, or restore where it is";
+
 impl From<SourceError> for CommandError {
     fn from(error: SourceError) -> Self {
         let (exit, hint) = match &error {
@@ -374,13 +377,24 @@ impl From<SourceError> for CommandError {
             } => objects_consequence(error),
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
-            SourceError::Nowhere { incomplete: true, .. } => (
-                Exit::NotFound,
-                Some("fetch the rest of the history: `git fetch --unshallow`, or `git fetch --refetch`"),
-            ),
-            SourceError::Nowhere { archive_asked: false, .. } => (
-                Exit::Unreachable,
-                Some("there is no archive here: name it in the configuration, or restore where it is"),
+            SourceError::Nowhere { absence: Absence::Gap(gap), archive_asked, .. } => {
+                let what = match gap {
+                    Gap::Depth => "the rest of the history",
+                    Gap::Branches { .. } => "the other branches",
+                };
+                let shown =
+                    Self::from_error(Exit::NotFound, &error).hint(format!("fetch {what}: `{}`", gap.fetch_command()));
+                // The other branches may be gone, or lack it too.
+                let may_fail = matches!(gap, Gap::Branches { .. }) && !archive_asked;
+                return if may_fail { shown.hint(NO_ARCHIVE_HERE) } else { shown };
+            }
+            SourceError::Nowhere { archive_asked: false, .. } => (Exit::Unreachable, Some(NO_ARCHIVE_HERE)),
+            SourceError::History { partial: true, source: GitError::Failed { .. }, .. } => (
+                Exit::Failed,
+                Some(
+                    "restore again when the remote can be reached, or fetch what the filter left out for good: \
+                     `git fetch --refetch --no-filter`",
+                ),
             ),
             SourceError::Nowhere { .. } => (Exit::NotFound, None),
             SourceError::Archive { .. } | SourceError::History { .. } | SourceError::Write { .. } => {

@@ -42,6 +42,11 @@ impl CommandError {
         shown
     }
 
+    /// Returns the cause that lies deepest, or the message if there is none.
+    pub(crate) fn deepest(&self) -> &str {
+        self.causes.last().unwrap_or(&self.message)
+    }
+
     /// Returns message and causes in a line, for a record.
     pub(crate) fn summary(&self) -> String {
         std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")

@@ -313,6 +313,7 @@ impl Objects {
             }
             Err(error) => match child.fail(error) {
                 error if !self.fetch && is_refused_fetch(&error) => Ok(None),
+                error if is_unknown_to_remote(&error) => Ok(None),
                 error => Err(error),
             },
         }
@@ -349,6 +350,11 @@ fn forbid_fetching(command: &mut std::process::Command) {
 /// Returns whether a child died because it could not fetch an object that a filter left out.
 fn is_refused_fetch(error: &GitError) -> bool {
     matches!(error, GitError::Failed { detail, .. } if detail.contains("from promisor remote"))
+}
+
+/// Returns whether a child died because the remote does not have an object that it was asked for either.
+fn is_unknown_to_remote(error: &GitError) -> bool {
+    matches!(error, GitError::Failed { detail, .. } if detail.contains("not our ref"))
 }
 
 /// Locks a pool. A panicking thread leaves it whole: handles are taken out while they are used.

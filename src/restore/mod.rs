@@ -1,6 +1,6 @@
 //! `restore`: gives items back.
 //!
-//! A [`Target`] is what the user names; [`locate`] finds the items it means, from stubs, the archive and evidence;
+//! A [`Target`] is what the user names; [`locate_in`] finds the items it means, from stubs, the archive and evidence;
 //! [`Sources`] delivers their bytes; [`InPlace`] puts them back into the tree, the working one or that of a new branch, as an
 //! [operation](crate::operation), [merged](merge()) with what was made of their files elsewhere if that is wanted, and
 //! [`to_file`] anywhere else.
@@ -20,4 +20,4 @@ pub use in_place::{InPlace, InPlaceError, Instead, PlanError, PlannedRestore, Re
 pub(crate) use locate::confirm;
 pub use locate::{LocateError, Located, StubPlace, Target, locate_in, locate_tombstones, path_below_top};
 pub use merge::{MergeError, MergedItem, merge};
-pub use source::{Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};
+pub use source::{Absence, Delivered, SourceError, Sources, Wanted, find_in_history, find_recorded};

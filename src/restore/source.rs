@@ -1,12 +1,13 @@
 //! Where the bytes of an item come from: the archive, or git's own history. Only bytes with the right digest count.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use crate::archive::{AnyArchive, Archive, ContentReader, ReadError, StoredItem};
 use crate::clock::{Stopwatch, Timestamp};
 use crate::config::Performance;
 use crate::evidence::record::{Record, Source};
-use crate::git::{GitError, ObjectKind, Objects, Repository};
+use crate::git::{Gap, GitError, ObjectKind, Objects, Repository};
 use crate::id::{ObjectId, Sha256, Sha256Hasher, Tombstone};
 use crate::item::{FileMode, RepoPath};
 use crate::stub::Stub;
@@ -119,20 +120,22 @@ pub enum SourceError {
         purged_at: Timestamp,
     },
     /// Neither the archive nor git's history has the bytes.
-    #[error("the bytes of item {tombstone} are {}", if *.incomplete { "not in the part of git's history that is here" } else { "not in git's history" })]
+    #[error("the bytes of item {tombstone} {absence}")]
     Nowhere {
         /// The item.
         tombstone: Tombstone,
         /// Whether an archive was asked as well.
         archive_asked: bool,
-        /// Whether the history here is known to lack a part (a shallow clone or one with a filter).
-        incomplete: bool,
+        /// What is known of why history lacks them.
+        absence: Absence,
     },
     /// Git failed.
     #[error("cannot read item {tombstone} from git's history")]
     History {
         /// The item.
         tombstone: Tombstone,
+        /// Whether a filter leaves objects to be fetched when they are asked for.
+        partial: bool,
         /// Why not.
         source: GitError,
     },
@@ -144,6 +147,27 @@ pub enum SourceError {
         /// Why not.
         source: io::Error,
     },
+}
+
+/// Why git's history, as far as it is here, lacks an item's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absence {
+    /// This clone leaves out a part that may have them.
+    Gap(Gap),
+    /// The commit that the file was archived from is here, and has other bytes: they were a local change.
+    NeverCommitted,
+    /// Nothing is known.
+    Unknown,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Gap(_) => "are not in the part of git's history that is here",
+            Self::NeverCommitted => "are not in git's history: they were never committed",
+            Self::Unknown => "are not in git's history",
+        })
+    }
 }
 
 /// Gives back bytes, from the archive where there is one, else from history.
@@ -199,17 +223,15 @@ impl<'a> Sources<'a> {
                 write_ms: timings.write_ms,
             });
         }
-        let nowhere = SourceError::Nowhere {
-            tombstone,
-            archive_asked: self.archive.is_some(),
-            incomplete: self.repository.is_shallow() || self.repository.is_partial(),
-        };
+        let archive_asked = self.archive.is_some();
+        let nowhere = |absence| SourceError::Nowhere { tombstone, archive_asked, absence };
         if self.only == Some(Source::Archive) {
-            return Err(nowhere);
+            return Err(nowhere(Absence::Unknown));
         }
-        let object = find_in_history(self.repository, wanted)
-            .map_err(|source| SourceError::History { tombstone, source })?
-            .ok_or(nowhere)?;
+        let failed = |source| SourceError::History { tombstone, partial: self.repository.is_partial(), source };
+        let Some(object) = find_in_history(self.repository, wanted).map_err(failed)? else {
+            return Err(nowhere(absence(self.repository, wanted).map_err(failed)?));
+        };
         let watch = Stopwatch::start();
         self.copy_blob(wanted, &object, out)?;
         Ok(Delivered { source: Source::History, decompression_ms: 0.0, write_ms: watch.elapsed_ms() })
@@ -222,7 +244,7 @@ impl<'a> Sources<'a> {
             .repository
             .fetching_objects()
             .open_blob(object)
-            .map_err(|source| SourceError::History { tombstone, source })?;
+            .map_err(|source| SourceError::History { tombstone, partial: self.repository.is_partial(), source })?;
         let mut tee = HashingWriter { out, hasher: Sha256Hasher::new() };
         io::copy(&mut reader, &mut tee).map_err(|source| SourceError::Write { tombstone, source })?;
         if tee.hasher.finish() == wanted.sha256 {
@@ -285,6 +307,25 @@ pub fn find_recorded(objects: &Objects, wanted: &Wanted) -> Result<Option<Object
         return Ok(Some(entry.id));
     }
     Ok(None)
+}
+
+/// Returns what is known of why bytes that were not found in history are not there.
+fn absence(repository: &Repository, wanted: &Wanted) -> Result<Absence, GitError> {
+    let objects = repository.fetching_objects();
+    let commit = unless_missing(objects.commit(&wanted.commit))?;
+    let entry = match commit {
+        Some(commit) => unless_missing(objects.entry(&commit.tree, &wanted.path))?.flatten(),
+        None => None,
+    };
+    // What stands there was looked at already.
+    let other_is_here = match entry {
+        Some(entry) => unless_missing(objects.header(&entry.id))?.is_some(),
+        None => false,
+    };
+    if other_is_here {
+        return Ok(Absence::NeverCommitted);
+    }
+    Ok(repository.gap()?.map_or(Absence::Unknown, Absence::Gap))
 }
 
 /// Returns whether `object` is a blob of the wanted bytes.

@@ -424,6 +424,22 @@ fn clones_that_lack_a_part_fetch_it_or_say_what_to_fetch() {
         assert!(run.stderr_text().contains("from git's history"), "{run}");
         clone.tomb_ok(&["verify", "--range", "origin/other..back", "--strict"]);
     }
+    // Many are better fetched at once; and what cannot be fetched is told.
+    repo.git(&["switch", "-q", "other"]);
+    for number in 0..20 {
+        repo.write(format!("many/{number}.txt"), format!("{number}\n"));
+    }
+    repo.commit_all("many");
+    repo.tomb_ok(&["store", "-q", "many"]);
+    repo.commit("archive many");
+    repo.git(&["switch", "-q", "main"]);
+    world.at("home").git(&["clone", "-q", "--filter=blob:none", &url, "../cut-off"]);
+    let clone = world.at("cut-off");
+    let at = |target| ["restore", target, "--branch", "back", "--base", "origin/other"];
+    refused(&clone, &at("many"), 1, "git fetch --refetch --no-filter");
+    clone.git(&["remote", "set-url", "origin", "file:///nowhere"]);
+    refused(&clone, &at("docs"), 1, "could not fetch");
+
     world.at("home").git(&["clone", "-q", "--depth=1", "--no-single-branch", &url, "../shallow"]);
     let shallow = world.at("shallow");
     let run = shallow.tomb(&["restore", "docs", "--branch", "back", "--base", "origin/other~1"]).exits(2);
@@ -515,7 +531,7 @@ fn stopped_anywhere_it_can_be_finished_or_undone_and_done_again() {
             let commit = made.then(|| killed.git(&["rev-parse", "back"]));
             if unfinished {
                 let said = killed.tomb(&RESTORE).exits(1).stderr_text();
-                assert!(said.contains(if made { "exists" } else { "doctor --continue" }), "{point}: {said}");
+                assert!(said.contains("doctor --continue"), "{point}: {said}");
                 // It is in nobody's way.
                 let said = killed.tomb_ok(&["store", "--dry-run", "README.md"]).stderr_text();
                 assert!(said.contains("half-way"), "{point}: {said}");
@@ -609,8 +625,44 @@ fn what_became_of_the_branch_since_the_stop_is_respected() {
     repo.git(&["branch", "late"]);
     let run = repo.tomb(&["doctor", "--continue"]).exits(1);
     assert!(run.stderr_text().contains("another one took its name"), "{run}");
+    assert!(run.stderr_text().contains("doctor --abort"), "{run}");
     repo.tomb_ok(&["doctor", "--abort"]);
     assert_eq!(repo.git(&["rev-parse", "late"]), repo.git(&["rev-parse", "main"]));
+    assert_eq!(journals(&repo), Vec::<String>::new());
+}
+
+#[test]
+fn what_git_dropped_since_the_stop_is_made_again() {
+    let world = World::new();
+    let base = archived(&world, &[]);
+    assert!(kill_at(&base, "commit", &RESTORE));
+    for (name, remedy) in [("pruned", "--continue"), ("undone", "--abort")] {
+        let repo = base.copy_to(name);
+        repo.git(&["prune", "--expire=now"]);
+        repo.tomb_ok(&["doctor", remedy]);
+        if remedy == "--continue" {
+            assert_done(&repo, name);
+        } else {
+            assert!(!is_made(&repo) && journals(&repo).is_empty());
+        }
+    }
+
+    // Without the base there is nothing to make a commit on; undoing needs none.
+    let repo = base.copy_to("baseless");
+    repo.git(&["switch", "-q", "--orphan", "lost"]);
+    repo.git(&["commit", "-q", "--no-verify", "--allow-empty", "-m", "lost"]);
+    repo.write("x", "x\n");
+    assert!(kill_at(
+        &repo,
+        "log",
+        &["restore", &base.tombstone_at("docs/old.md"), "--branch", "of-lost", "--base", "lost"]
+    ));
+    repo.git(&["switch", "-q", "main"]);
+    repo.git(&["branch", "-q", "-D", "lost"]);
+    repo.git(&["reflog", "expire", "--expire=now", "--all"]);
+    repo.git(&["prune", "--expire=now"]);
+    repo.tomb(&["doctor", "--continue"]).exits(1);
+    repo.tomb_ok(&["doctor", "--abort"]);
     assert_eq!(journals(&repo), Vec::<String>::new());
 }
 

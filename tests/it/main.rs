@@ -25,6 +25,7 @@ mod differential;
 mod docs;
 mod export;
 mod faults;
+mod from_history;
 mod grep;
 mod hammer;
 mod histories;

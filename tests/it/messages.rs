@@ -659,29 +659,30 @@ fn help() {
     Usage: git archive-tomb [OPTIONS] <COMMAND>
 
     Commands:
-      init          Prepare a repository: archive, `.codex` folder and hooks
-      store         Archive files or folders and leave a stub at each path
-      batch-store   Archive what a manifest names, each path as its row says
-      restore       Bring an item back, bit for bit
-      resolve       End the conflict of a side that archived a file with one that changed it
-      status        Show the stubs here, where their bytes are, and what needs attention
-      list          List archived items, newest first
-      show          Show an item and everything that happened to it
-      cat           Print an item's bytes
-      diff          Show how an item differs from a file or a revision
-      grep          Search archived contents for a pattern
-      verify        Check stubs and evidence
-      evidence      Show records and their digests, or check that they are whole
-      pr-body       Print what a pull request should say, and how to check it
-      hooks         Install, remove or describe the git hooks
-      doctor        Find what is wrong and name the command that mends it
-      health-check  Reach the archive and count what can be restored
-      export        Write everything in the archive as plain files
-      migrate       Copy the archive to another database, and mark the old one as superseded
-      config-show   Show the configuration in force, and where each value is from
-      trust         Trust the configuration file as it is now
-      schema        Print the SQL that makes an archive; connects to nothing
-      textconv      Print what a stub stands for, or any other file as it is
+      init           Prepare a repository: archive, `.codex` folder and hooks
+      store          Archive files or folders and leave a stub at each path
+      batch-store    Archive what a manifest names, each path as its row says
+      restore        Bring an item back, bit for bit
+      resolve        End the conflict of a side that archived a file with one that changed it
+      batch-restore  Bring many items back, each to the output that a manifest names
+      status         Show the stubs here, where their bytes are, and what needs attention
+      list           List archived items, newest first
+      show           Show an item and everything that happened to it
+      cat            Print an item's bytes
+      diff           Show how an item differs from a file or a revision
+      grep           Search archived contents for a pattern
+      verify         Check stubs and evidence
+      evidence       Show records and their digests, or check that they are whole
+      pr-body        Print what a pull request should say, and how to check it
+      hooks          Install, remove or describe the git hooks
+      doctor         Find what is wrong and name the command that mends it
+      health-check   Reach the archive and count what can be restored
+      export         Write everything in the archive as plain files
+      migrate        Copy the archive to another database, and mark the old one as superseded
+      config-show    Show the configuration in force, and where each value is from
+      trust          Trust the configuration file as it is now
+      schema         Print the SQL that makes an archive; connects to nothing
+      textconv       Print what a stub stands for, or any other file as it is
 
     Options:
       -h, --help

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use git_archive_tomb::archive::{AnyArchive, OpenMode, StoreContentsOptions};
+use git_archive_tomb::change::ChangeError;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal, JournalError};
 use git_archive_tomb::operation::{
-    Operation, OperationContext, STAGING, Settled, abandon, finish, finish_staging, orphans, set_aside, settle_orphan,
-    undo, undo_staging,
+    Operation, OperationContext, OperationError, STAGING, Settled, abandon, finish, finish_staging, orphans, set_aside,
+    settle_orphan, undo, undo_staging,
 };
 use git_archive_tomb::restore::{InPlace, RestorePlan};
 use git_archive_tomb::store::{Store, StorePlan};
@@ -258,10 +259,27 @@ where
 {
     with_context(session, archive, |context| {
         Ok(match remedy {
-            Remedy::Finish => finish(context, operation, active)?.left,
+            Remedy::Finish => finish(context, operation, active).map_err(unfinished)?.left,
             Remedy::Undo => undo(context, operation, active)?,
         })
     })
+}
+
+/// Returns the error of an operation that could not be finished.
+fn unfinished<E: std::error::Error + 'static>(error: OperationError<E>) -> CommandError
+where
+    CommandError: From<E>,
+{
+    let is_taken = matches!(error, OperationError::Change(ChangeError::BranchTaken { .. }));
+    let mut shown = <CommandError as From<OperationError<E>>>::from(error);
+    if is_taken {
+        shown.hints = vec![
+            "rename the branch that is there (`git branch -m`) and try again, or undo the operation with \
+             `git archive-tomb doctor --abort`"
+                .to_owned(),
+        ];
+    }
+    shown
 }
 
 /// Calls `work` with what operations work with.

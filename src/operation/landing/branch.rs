@@ -34,7 +34,7 @@ pub(super) struct OnBranch<'a> {
     active: &'a ActiveOperation,
     scratch: PathBuf,
     resumed: bool,
-    /// The tree of the base.
+    /// The tree of the base, once that was looked at: undoing works without, whatever became of it.
     base: ObjectId,
     /// The same with the program's own files.
     tree: ObjectId,
@@ -46,10 +46,10 @@ impl<'a> OnBranch<'a> {
         branch: NewBranch,
         active: &'a ActiveOperation,
         resumed: bool,
-    ) -> Result<Self, GitError> {
-        let base = context.repository.fetching_objects().commit(&branch.base)?.tree;
+    ) -> Self {
         let scratch = context.places.scratch(active.id());
-        Ok(Self { repository: context.repository, branch, active, scratch, resumed, base, tree: base })
+        let nothing = context.repository.object_format().empty_tree();
+        Self { repository: context.repository, branch, active, scratch, resumed, base: nothing, tree: nothing }
     }
 
     /// Returns the commit that an earlier try made, if it is still here: nobody holds it, so git may drop it one day.
@@ -102,6 +102,7 @@ impl<'a> OnBranch<'a> {
 
 impl Landing for OnBranch<'_> {
     fn prepare(&mut self, _evidence: Option<&NewEvidenceFile>) -> Result<(), OwnFilesError> {
+        self.base = self.repository.fetching_objects().commit(&self.branch.base)?.tree;
         let own = prepare_own_files_in(self.repository, &self.base)?;
         let updates: Vec<_> = own.iter().map(|(path, id)| update(path, regular(*id))).collect();
         self.tree = self.repository.changed_tree(&self.base, &updates, &self.scratch)?;
@@ -121,16 +122,18 @@ impl Landing for OnBranch<'_> {
     }
 
     fn apply(self: Box<Self>, change: LandingChange<'_>) -> Result<Landed, ChangeError> {
+        let is_visible = self.resumed && self.is_visible(change.evidence)?;
         let commit = match self.made_before()? {
-            Some(commit) => commit,
-            None => self.make_commit(&change)?,
+            None if is_visible => None,
+            None => Some(self.make_commit(&change)?),
+            made => made,
         };
         fault::point("commit");
-        if !(self.resumed && self.is_visible(change.evidence)?) {
+        if let (Some(commit), false) = (commit, is_visible) {
             check_interrupted(&change)?;
             self.make_branch(&commit, change.touching)?;
         }
-        Ok(Landed { left: Vec::new(), commit: Some(commit) })
+        Ok(Landed { left: Vec::new(), commit })
     }
 
     fn revert(&self, _evidence: &NewEvidenceFile, _files: &[FileChange]) -> Result<Vec<RepoPath>, ChangeError> {

@@ -79,7 +79,7 @@ pub(super) fn open<'a>(
     resumed: bool,
 ) -> Result<Box<dyn Landing + 'a>, GitError> {
     Ok(match branch {
-        Some(branch) => Box::new(OnBranch::open(context, branch.clone(), active, resumed)?),
+        Some(branch) => Box::new(OnBranch::open(context, branch.clone(), active, resumed)),
         None => Box::new(InWorkTree::open(context, active.id(), resumed)?),
     })
 }

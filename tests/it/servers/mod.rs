@@ -1,5 +1,6 @@
 //! Archives on real servers: every command as on SQLite, and what goes wrong on the way to a server.
 
+mod batch;
 mod binlog;
 mod faults;
 mod hostile;

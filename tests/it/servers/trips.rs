@@ -10,13 +10,13 @@ use super::{Database, KINDS, Login};
 use crate::common::{Repo, World};
 
 /// A way to a server, on which the client's words after the server's are counted. It is there until the test ends.
-struct Way {
-    port: u16,
+pub(super) struct Way {
+    pub(super) port: u16,
     trips: Arc<AtomicU64>,
 }
 
 impl Way {
-    fn to(login: &Login) -> Self {
+    pub(super) fn to(login: &Login) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let trips = Arc::new(AtomicU64::new(0));
@@ -38,7 +38,7 @@ impl Way {
     }
 
     /// Runs the program, which must succeed, and returns how many round trips that took.
-    fn trips_of(&self, repo: &Repo<'_>, arguments: &[&str]) -> u64 {
+    pub(super) fn trips_of(&self, repo: &Repo<'_>, arguments: &[&str]) -> u64 {
         self.trips.store(0, Ordering::SeqCst);
         repo.tomb_ok(arguments);
         self.trips.load(Ordering::SeqCst)

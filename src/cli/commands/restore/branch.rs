@@ -23,13 +23,37 @@ use crate::cli::session::{Session, describe_unfinished};
 pub(crate) struct BranchArguments {
     /// Commit the files on a new branch NAME, and leave working tree, index and HEAD alone
     #[arg(long, value_name = "NAME")]
-    pub(super) branch: Option<OsString>,
+    pub(crate) branch: Option<OsString>,
     /// Where the new branch begins [default: HEAD]
     #[arg(long, value_name = "REV", requires = "branch")]
     base: Option<String>,
     /// The commit's message, without the trailers; several are paragraphs
     #[arg(short, long, value_name = "TEXT", requires = "branch")]
     message: Vec<OsString>,
+}
+
+impl BranchArguments {
+    /// Returns what they ask of a run, where `name` is the branch, which no unfinished operation may be about to make.
+    pub(crate) fn options(
+        &self,
+        name: &OsStr,
+        run: &RestoreRun,
+        force: bool,
+        session: &Session<'_>,
+    ) -> Result<BranchOptions, CommandError> {
+        let name = <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default();
+        refuse_unfinished_on(session, &name)?;
+        Ok(BranchOptions {
+            op: run.op,
+            actor: run.actor.clone(),
+            repo: session.repo_name()?,
+            only: run.only,
+            force,
+            name,
+            base: resolve_base(session, self.base.as_deref())?,
+            message: message(&self.message),
+        })
+    }
 }
 
 impl RestoreRun {
@@ -42,7 +66,8 @@ impl RestoreRun {
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
         session.refuse_without_approvals()?;
-        let base = resolve_base(session, arguments.commit.base.as_deref())?;
+        let options = arguments.commit.options(name, self, arguments.force, session)?;
+        let base = options.base;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
         *archive = self.open(session)?;
         let located = match output {
@@ -52,42 +77,40 @@ impl RestoreRun {
             None => session.locate_in(Tracked::Tree(base.tree), archive.as_deref_mut(), &arguments.target)?,
         };
         warn_of_retention(&located, session);
-        let options = BranchOptions {
-            op: self.op,
-            actor: self.actor.clone(),
-            repo: session.repo_name()?,
-            only: self.only,
-            force: arguments.force,
-            name: <[u8]>::from_os_str(name).map(BString::from).unwrap_or_default(),
-            base,
-            message: message(&arguments.commit.message),
-        };
         let items = located.into_iter().map(|located| BranchItem::new(located, output.clone())).collect();
         let plan = plan_branch(&session.repository, items, &options)?;
-        refuse_unfinished_on(session, &plan)?;
-        if plan.items.is_empty() {
-            session.output.say(format_args!(
-                "commit {} has everything already; nothing to restore, and no branch was made",
-                short(&base.commit)
-            ));
-            return Ok(Exit::Done);
-        }
-        session.places.create()?;
-        let outcome = self.carry_out(plan.clone(), session, archive.as_deref_mut())?;
+        let Some(outcome) = self.commit(&plan, session, archive.as_deref_mut())? else { return Ok(Exit::Done) };
         print_on_branch(&plan, &outcome, session)?;
         Ok(Exit::Done)
+    }
+
+    /// Makes the commit that is planned; `None` if nothing has to come back.
+    pub(crate) fn commit(
+        &self,
+        plan: &RestorePlan,
+        session: &Session<'_>,
+        archive: Option<&mut AnyArchive>,
+    ) -> Result<Option<Outcome>, Failure> {
+        if plan.items.is_empty() {
+            let base = plan.commit.as_ref().map(|commit| short(&commit.branch.base)).unwrap_or_default();
+            session
+                .output
+                .say(format_args!("commit {base} has everything already; nothing to restore, and no branch was made"));
+            return Ok(None);
+        }
+        session.places.create()?;
+        self.carry_out(plan.clone(), session, archive).map(Some)
     }
 }
 
 /// Refuses a branch that an operation that was stopped half-way is to make, and warns of all other such operations: no
 /// branch is in their way.
-fn refuse_unfinished_on(session: &Session<'_>, plan: &RestorePlan) -> Result<(), CommandError> {
-    let wanted = plan.commit.as_ref().map(|commit| &commit.branch.name);
+fn refuse_unfinished_on(session: &Session<'_>, name: &BString) -> Result<(), CommandError> {
     for unfinished in session.unfinished()? {
         let text = describe_unfinished(&unfinished);
         let mend = session.mend_unfinished(&unfinished);
-        let branch = unfinished.header.as_ref().ok().and_then(|header| header.branch.as_ref());
-        if branch.is_some() && branch == wanted {
+        let branch = unfinished.header.ok().and_then(|header| header.branch);
+        if branch.is_some() && branch == session.repository.branch_name(name.as_bstr())? {
             return Err(CommandError::new(Exit::Failed, text).hint(mend));
         }
         session.output.warn(text);
@@ -105,7 +128,7 @@ fn resolve_base(session: &Session<'_>, revision: Option<&str>) -> Result<Base, C
 }
 
 /// Returns the path in the repository that `output`, as given where the user stands, means.
-fn path_in_repository(session: &Session<'_>, output: &OsStr) -> Result<RepoPath, CommandError> {
+pub(crate) fn path_in_repository(session: &Session<'_>, output: &OsStr) -> Result<RepoPath, CommandError> {
     let named = <[u8]>::from_os_str(output).unwrap_or_default();
     let refused = || {
         let text = format!("`{}` is not a path for a file in the repository", quote(named));
@@ -145,6 +168,12 @@ fn print_on_branch(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<
             session.output.line(&item.path)?;
         }
     }
+    say_where(plan, outcome, session)
+}
+
+/// Says on which branch the files are, and what comes next.
+pub(crate) fn say_where(plan: &RestorePlan, outcome: &Outcome, session: &Session<'_>) -> Result<(), CommandError> {
+    let branch = plan.commit.as_ref().map(|commit| &commit.branch);
     let (Some(branch), Some(commit)) = (branch, outcome.commit) else { return Ok(()) };
     session.output.say(format_args!(
         "restored {}{} on the new branch `{}`, in commit {} on top of {}",

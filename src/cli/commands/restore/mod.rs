@@ -21,7 +21,7 @@ use git_archive_tomb::restore::{
 use serde::Serialize;
 use tracing::{error, info};
 
-use branch::BranchArguments;
+pub(crate) use branch::{BranchArguments, path_in_repository, say_where};
 
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
@@ -97,16 +97,16 @@ pub(crate) fn run(arguments: &RestoreArguments, session: &mut Session<'_>) -> Re
 }
 
 /// One run of the command.
-struct RestoreRun {
-    op: OperationId,
-    actor: String,
-    only: Option<Source>,
-    metrics: Performance,
-    watch: Stopwatch,
+pub(crate) struct RestoreRun {
+    pub(crate) op: OperationId,
+    pub(crate) actor: String,
+    pub(crate) only: Option<Source>,
+    pub(crate) metrics: Performance,
+    pub(crate) watch: Stopwatch,
 }
 
 /// Why a run ended, and whether that is on record.
-enum Failure {
+pub(crate) enum Failure {
     Recorded(CommandError),
     New(CommandError, Option<Box<Wanted>>),
 }
@@ -311,7 +311,7 @@ impl RestoreRun {
     }
 
     /// Returns a record of this run.
-    fn record(&self, action: Action) -> Record {
+    pub(crate) fn record(&self, action: Action) -> Record {
         let mut record = Record::new(action, self.op, Timestamp::now());
         record.actor = Some(self.actor.clone());
         record

@@ -1,5 +1,7 @@
 //! `batch-restore`: brings the items of a manifest back.
 
+mod branch;
+
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -15,12 +17,13 @@ use git_archive_tomb::batch::{
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
-use git_archive_tomb::id::{OperationId, Tombstone};
+use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
 use git_archive_tomb::manifest::{self, ManifestError, Mistakes, Row};
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
 
+use super::restore::BranchArguments;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -47,16 +50,16 @@ pub(crate) struct BatchRestoreArguments {
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Carry on after an item that failed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "branch")]
     continue_on_error: bool,
     /// Start at row N; the rows before it are skipped
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "branch")]
     resume_from: Option<u32>,
     /// Go on with the batch whose results are in this file: nothing is done twice, nothing left out
-    #[arg(long, value_name = "RESULTS", conflicts_with_all = ["resume_from", "results"])]
+    #[arg(long, value_name = "RESULTS", conflicts_with_all = ["resume_from", "results", "branch"])]
     resume: Option<PathBuf>,
     /// Work on so many items at the same time, 1 to 32
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with = "branch")]
     max_concurrent: Option<u32>,
     /// Put relative outputs below this folder instead of the current one
     #[arg(long, value_name = "DIR")]
@@ -64,12 +67,16 @@ pub(crate) struct BatchRestoreArguments {
     /// Replace what stands at the outputs
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    commit: BranchArguments,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let (manifest, mistakes) = manifest::read_all(open_manifest(&arguments.manifest, session)?)?;
+    if let Some(name) = &arguments.commit.branch {
+        return branch::run(arguments, name, &manifest, mistakes, session);
+    }
     let first_row = first_row(arguments, manifest.rows.len())?;
     if arguments.dry_run {
         let root = root(arguments, None, session);
@@ -108,7 +115,12 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     record.actor = Some(actor.clone());
     session.act(record);
     let mut archive = open(session)?;
-    let located = locate_all(&manifest.rows, archive.as_deref_mut(), continue_on_error, session)?;
+    let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
+    let located =
+        locate_rows(&manifest.rows, (Tracked::here(&session.repository)?, false), archive.as_deref_mut(), session)?;
+    if !continue_on_error {
+        refuse_what_is_not_there(&manifest.rows, &located)?;
+    }
 
     session.places.create()?;
     let file = match file {
@@ -214,23 +226,25 @@ fn open(session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> 
     }
 }
 
-/// Looks all items up at once. One that is unknown, or purged, ends the batch before anything is written, unless it is to carry
-/// on: then its row fails.
-fn locate_all(
+/// Looks all items up at once; where they may replace their stubs, those too.
+fn locate_rows(
     rows: &[Row<RestoreRow>],
+    (tracked, with_stubs): (Tracked, bool),
     archive: Option<&mut AnyArchive>,
-    continue_on_error: bool,
     session: &Session<'_>,
 ) -> Result<HashMap<Tombstone, Located>, CommandError> {
     let mut tombstones: Vec<Tombstone> = rows.iter().map(|row| row.value.tombstone).collect();
     tombstones.sort_unstable();
     tombstones.dedup();
-    let tracked = Tracked::here(&session.repository)?;
     let origin = session.known_origin()?;
-    let located = locate_tombstones(&session.repository, tracked, archive, &origin, &tombstones, false)?;
-    if continue_on_error {
-        return Ok(located);
-    }
+    Ok(locate_tombstones(&session.repository, tracked, archive, &origin, &tombstones, with_stubs)?)
+}
+
+/// Ends the batch before anything is written if an item is unknown, or purged.
+fn refuse_what_is_not_there(
+    rows: &[Row<RestoreRow>],
+    located: &HashMap<Tombstone, Located>,
+) -> Result<(), CommandError> {
     let (mut unknown, mut purged) = (Mistakes::default(), Mistakes::default());
     for row in rows {
         let tombstone = row.value.tombstone;
@@ -251,7 +265,7 @@ fn locate_all(
             return Err(CommandError::new(exit, text).listing(&mistakes).hint(hint));
         }
     }
-    Ok(located)
+    Ok(())
 }
 
 fn lock(op: OperationId, session: &Session<'_>) -> Result<BatchLock, CommandError> {
@@ -326,6 +340,28 @@ struct BatchView {
     #[serde(flatten)]
     summary: Summary,
     results: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<ObjectId>,
+}
+
+/// Prints what came of the batch.
+fn print_summary(title: &str, view: BatchView, session: &mut Session<'_>) -> Result<(), CommandError> {
+    if session.output.json {
+        return session.output.object(&view);
+    }
+    let summary = view.summary;
+    session.output.line(title)?;
+    let good = session.output.styled(Style::Good, "✓");
+    session.output.line(format_args!("  {good} Succeeded: {}", summary.succeeded))?;
+    let bad = session.output.styled(if summary.failed > 0 { Style::Error } else { Style::Dim }, "✗");
+    session.output.line(format_args!("  {bad} Failed: {}", summary.failed))?;
+    if summary.skipped > 0 {
+        session.output.line(format_args!("  - Skipped: {}", summary.skipped))?;
+    }
+    session.output.line(format_args!("  Total Time: {}", for_people(summary.total_duration_ms)))?;
+    session.output.line(format_args!("Results saved to: {}", view.results))
 }
 
 /// Prints what came of the batch, and what to do next.
@@ -336,23 +372,10 @@ fn report(
     file: &ResultsFile,
     session: &mut Session<'_>,
 ) -> Result<Exit, CommandError> {
-    let summary = results.summary();
     let path = file.path().strip_prefix(session.directory()).unwrap_or(file.path());
-    if session.output.json {
-        session.output.object(&BatchView { summary, results: shown(path) })?;
-    } else {
-        let title = if outcome.interrupted { "Batch Restore Interrupted:" } else { "Batch Restore Complete:" };
-        session.output.line(title)?;
-        let good = session.output.styled(Style::Good, "✓");
-        session.output.line(format_args!("  {good} Succeeded: {}", summary.succeeded))?;
-        let bad = session.output.styled(if summary.failed > 0 { Style::Error } else { Style::Dim }, "✗");
-        session.output.line(format_args!("  {bad} Failed: {}", summary.failed))?;
-        if summary.skipped > 0 {
-            session.output.line(format_args!("  - Skipped: {}", summary.skipped))?;
-        }
-        session.output.line(format_args!("  Total Time: {}", for_people(summary.total_duration_ms)))?;
-        session.output.line(format_args!("Results saved to: {}", shown(path)))?;
-    }
+    let title = if outcome.interrupted { "Batch Restore Interrupted:" } else { "Batch Restore Complete:" };
+    let view = BatchView { summary: results.summary(), results: shown(path), branch: None, commit: None };
+    print_summary(title, view, session)?;
     if let Some(why) = &outcome.unrecorded {
         session.output.warn(format_args!("the archive's events lack what the operations log has: {why}"));
     }
