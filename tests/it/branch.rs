@@ -312,7 +312,7 @@ fn what_is_in_the_way_is_refused_with_a_way_out() {
         ("taken.md", "`taken.md` is in the way"),
         ("src/legacy/old.py", "`src/legacy/old.py` is in the way"),
         ("folder", "a folder is in the way"),
-        ("taken.md/below", "a file or link above it is in the way"),
+        ("taken.md/below", "a file above it is in the way"),
         (".codex/evidence/ops/x", "is in `.codex`"),
         (".CODEX/x", "is in `.codex`"),
         (".git/config", "it leads into `.git`"),
@@ -708,10 +708,10 @@ fn what_is_said() {
         src/legacy/old.py
         src/legacy/run.sh
         ----- stderr -----
-        restored 3 files on the new branch `back`, in commit [commit] on top of [commit]
+        restored 3 files on the new branch `back`, in commit [short] on top of [short]
         hint: look at it: `git switch back`
         hint: publish it: `git push -u origin back`
-        hint: the text of its pull request: `git archive-tomb pr-body --range [commit]..back`
+        hint: the text of its pull request: `git archive-tomb pr-body --range [short]..back`
         ");
         insta::assert_snapshot!(shown(&["restore", "src", "--branch", "back"]), @r"
         exit: 1
