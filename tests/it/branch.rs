@@ -312,7 +312,7 @@ fn what_is_in_the_way_is_refused_with_a_way_out() {
         ("taken.md", "`taken.md` is in the way"),
         ("src/legacy/old.py", "`src/legacy/old.py` is in the way"),
         ("folder", "a folder is in the way"),
-        ("taken.md/below", "a file or link above it is in the way"),
+        ("taken.md/below", "a file above it is in the way"),
         (".codex/evidence/ops/x", "is in `.codex`"),
         (".CODEX/x", "is in `.codex`"),
         (".git/config", "it leads into `.git`"),
