@@ -79,18 +79,18 @@ impl Repository {
         let paths: Vec<RepoPath> = everything.iter().map(|entry| entry.path.clone()).collect();
         let (mut matches, mut refused) = (Vec::with_capacity(pathspecs.len()), Vec::new());
         for (position, pathspec) in pathspecs.iter().enumerate() {
-            let mut matched: Vec<usize> = self.named(pathspec, &paths).collect();
-            if matched.is_empty() {
+            let mut found: Vec<usize> = self.named(pathspec, &paths).collect();
+            if found.is_empty() {
                 match index.list(std::slice::from_ref(pathspec)) {
                     Ok(entries) => {
-                        matched.extend(entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()));
+                        found.extend(entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()));
                     }
                     // It leads out of the repository, or its magic is unknown.
                     Err(GitError::Failed { detail, .. }) => refused.push((position, detail)),
                     Err(error) => return Err(error),
                 }
             }
-            matches.push(matched);
+            matches.push(found);
         }
         // What nothing matches goes, and the others move up.
         let mut places: Vec<Option<usize>> = vec![None; everything.len()];
