@@ -1,6 +1,6 @@
 //! Decides what a store would do, and changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bstr::{BString, ByteSlice};
 use rayon::prelude::*;
@@ -22,7 +22,7 @@ use crate::manifest::{Mistakes, Row};
 use crate::operation::Facts;
 use crate::restore::Wanted;
 use crate::stub::{self, FileType, Parsed, Style, classify};
-use crate::survey::{StubContent, blob_stub, stubs_among};
+use crate::survey::{StubContent, stubs_among, stubs_in_conflict};
 
 /// Attributes under which a stub would not reach the working tree, or the index, as it is.
 const ALTERING_ATTRIBUTES: [&str; 2] = ["filter", "working-tree-encoding"];
@@ -109,7 +109,7 @@ pub struct PlannedItem {
     pub label: usize,
     /// The conflict that its stub ends, if it is in one.
     #[serde(default)]
-    pub conflict: Option<Versions>,
+    pub conflict: Option<Box<Versions>>,
     /// What its name and bytes say of it; looked up again after a stop.
     #[serde(skip)]
     pub file_type: Option<FileType>,
@@ -128,8 +128,8 @@ impl PlannedItem {
 
     /// Returns the same for a change of the tree.
     pub fn before(&self) -> Before {
-        match self.conflict {
-            Some(versions) => Before::Conflict(versions),
+        match &self.conflict {
+            Some(versions) => Before::Conflict(versions.clone()),
             None => Before::Exactly { staged: self.staged, working: self.archived() },
         }
     }
@@ -334,7 +334,14 @@ fn standing_as_committed(
         .map(|(candidate, _)| &candidate.path)
         .collect();
     let entries = index_entries_of(repository, &staged)?.into_iter().flatten().collect();
-    let stubs_in_conflict = stubs_in_conflict(repository, &candidates, &standings)?;
+    let in_conflict: Vec<_> = candidates
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| **standing == Standing::Conflicted)
+        .map(|(candidate, _)| &candidate.path)
+        .collect();
+    let versions: Vec<_> = index_entries_of(repository, &in_conflict)?.into_iter().flatten().collect();
+    let with_stub = stubs_in_conflict(repository, &versions)?;
     let mut stubs: HashMap<RepoPath, Tombstone> = stubs_among(repository, entries)?
         .into_iter()
         .filter_map(|found| match found.content {
@@ -368,36 +375,13 @@ fn standing_as_committed(
             Standing::Modified => RefusalReason::Modified,
             Standing::Missing => RefusalReason::Missing,
             Standing::Staged => RefusalReason::Staged,
-            Standing::Conflicted => {
-                RefusalReason::Conflicted { with_stub: stubs_in_conflict.contains(&candidate.path) }
-            }
+            Standing::Conflicted => RefusalReason::Conflicted { with_stub: with_stub.contains(&candidate.path) },
             Standing::Sparse => RefusalReason::Sparse,
             Standing::NotInIndex => RefusalReason::NotInIndex,
         };
         refusals.push(candidate.refused(reason));
     }
     Ok(kept)
-}
-
-/// Returns the candidates in conflict that have a stub on a side.
-fn stubs_in_conflict(
-    repository: &Repository,
-    candidates: &[Candidate],
-    standings: &[Standing],
-) -> Result<HashSet<RepoPath>, GitError> {
-    let in_conflict: Vec<_> = candidates
-        .iter()
-        .zip(standings)
-        .filter(|(_, standing)| **standing == Standing::Conflicted)
-        .map(|(candidate, _)| &candidate.path)
-        .collect();
-    let mut found = HashSet::new();
-    for entry in index_entries_of(repository, &in_conflict)?.into_iter().flatten() {
-        if blob_stub(repository, &entry.entry)?.is_some() {
-            found.insert(entry.path);
-        }
-    }
-    Ok(found)
 }
 
 /// Finds out what a candidate's blob is. A locally modified file's bytes become a blob first, unless nothing is to change.
