@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::log::{self, Before};
 use super::results::{ItemResult, Results, ResultsError, ResultsFile, RowStatus, rounded};
@@ -206,14 +206,6 @@ pub fn run(
     foreman.events.extend(before.events);
     foreman.record(vec![log::of_batch(options, Status::Intent, todo.len())])?;
     fault::point("batch-intent");
-    info!(
-        action = "BATCH_RESTORE",
-        actor = options.actor,
-        backend,
-        "Batch restore of {} of {} items started",
-        todo.len(),
-        foreman.results.items.len()
-    );
     if options.resumed {
         for job in &todo {
             // Left by a run that was killed. Where it cannot be removed now, writing there says why.
@@ -524,16 +516,6 @@ impl Foreman<'_> {
             log::of_batch(self.options, if is_whole { Status::Done } else { Status::Failed }, summary.succeeded);
         last.duration_ms = self.options.metrics.total(self.watch.elapsed_ms());
         last.error = interrupted.then(|| "interrupted".to_owned());
-        info!(
-            action = "BATCH_RESTORE",
-            actor = self.options.actor,
-            duration_ms = self.watch.elapsed_ms(),
-            backend = self.backend,
-            "Batch restore ended: {} succeeded, {} failed, {} skipped",
-            summary.succeeded,
-            summary.failed,
-            summary.skipped
-        );
         let recorded = worked.and_then(|()| self.record(vec![last]));
         fault::point("batch-end");
         self.hand_over();

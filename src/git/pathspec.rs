@@ -25,6 +25,8 @@ pub struct Expansion {
     pub unmatched: Vec<usize>,
     /// For each argument the positions of what it matches, in order; empty where nobody asked.
     pub matches: Vec<Vec<usize>>,
+    /// The positions of arguments that git does not take, and what it says of them. Where nobody asked, one of them fails all.
+    pub refused: Vec<(usize, String)>,
 }
 
 /// Why a path argument matches nothing that is committed.
@@ -75,15 +77,20 @@ impl Repository {
         let index = ScratchIndex::of_tree(self, tree)?;
         let everything = index.list(&[":/".into()])?;
         let paths: Vec<RepoPath> = everything.iter().map(|entry| entry.path.clone()).collect();
-        let mut matches = Vec::with_capacity(pathspecs.len());
-        for pathspec in pathspecs {
-            let named = self.named(pathspec, &paths);
-            matches.push(if named.is_empty() {
-                let entries = index.list(std::slice::from_ref(pathspec))?;
-                entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()).collect()
-            } else {
-                named.collect::<Vec<_>>()
-            });
+        let (mut matches, mut refused) = (Vec::with_capacity(pathspecs.len()), Vec::new());
+        for (position, pathspec) in pathspecs.iter().enumerate() {
+            let mut found: Vec<usize> = self.named(pathspec, &paths).collect();
+            if found.is_empty() {
+                match index.list(std::slice::from_ref(pathspec)) {
+                    Ok(entries) => {
+                        found.extend(entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()));
+                    }
+                    // It leads out of the repository, or its magic is unknown.
+                    Err(GitError::Failed { detail, .. }) => refused.push((position, detail)),
+                    Err(error) => return Err(error),
+                }
+            }
+            matches.push(found);
         }
         // What nothing matches goes, and the others move up.
         let mut places: Vec<Option<usize>> = vec![None; everything.len()];
@@ -94,8 +101,10 @@ impl Repository {
             entries.push((entry.path, entry.entry));
         }
         matches.iter_mut().flatten().for_each(|position| *position = places[*position].unwrap_or_default());
-        let unmatched = (0..matches.len()).filter(|position| matches[*position].is_empty()).collect();
-        Ok(Expansion { entries, unmatched, matches })
+        let is_refused = |position: usize| refused.binary_search_by_key(&position, |(refused, _)| *refused).is_ok();
+        let unmatched =
+            (0..matches.len()).filter(|position| matches[*position].is_empty() && !is_refused(*position)).collect();
+        Ok(Expansion { entries, unmatched, matches, refused })
     }
 
     /// Returns why a path argument that [`Repository::expand`] could not match is not committed.

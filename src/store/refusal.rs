@@ -88,6 +88,12 @@ pub enum RefusalReason {
     /// It is the program's own.
     #[error("is in `.codex`, which belongs to git-archive-tomb")]
     Own,
+    /// Git does not take it for a path or pathspec.
+    #[error("is not a path here: {detail}")]
+    Pathspec {
+        /// What git says.
+        detail: String,
+    },
     /// Its mode is none that this program handles.
     #[error("has mode {0:o}, which is not a file or symbolic link")]
     Mode(u32),
@@ -117,7 +123,7 @@ impl RefusalReason {
             Self::Attribute { name, pattern, .. } => {
                 format!("allow a stub there with this line in `.gitattributes` at the top: `{pattern} -{name}`")
             }
-            Self::NoMatch | Self::Own | Self::Mode(_) => return None,
+            Self::NoMatch | Self::Own | Self::Pathspec { .. } | Self::Mode(_) => return None,
         })
     }
 }

@@ -60,6 +60,11 @@ pub(super) fn select(
     let by_rows = requests.iter().any(|request| request.row.is_some());
     let expansion =
         if by_rows { repository.expand_each(commit, &pathspecs)? } else { repository.expand(commit, &pathspecs)? };
+    for (position, detail) in expansion.refused {
+        let request = &requests[position];
+        let reason = RefusalReason::Pathspec { detail };
+        refusals.push(Refusal::new(request.pathspec.as_slice(), reason, request.row()));
+    }
     for (number, position) in expansion.unmatched.into_iter().enumerate() {
         let request = &requests[position];
         let reason = if number < MAX_REASONS { why_unmatched(repository, request)? } else { RefusalReason::NoMatch };

@@ -135,6 +135,8 @@ fn one_refused_path_refuses_all_unless_it_may_carry_on() {
     repo.write("new.txt", "not tracked\n");
     repo.write("src/legacy/run.sh", "#!/bin/sh\necho changed\n");
     repo.write("rows", "path\ndocs\nnew.txt\nsrc/legacy\nnowhere\n.codex\n");
+    let outside = repo.tomb_with_input(&["batch-store", "-"], b"path\ndocs\n../else\n").exits(1).stderr_text();
+    assert!(outside.contains("caused by: row 2: ../else: is not a path here: "), "{outside}");
     let before = repo.look();
     assert_shown!(&world, repo.tomb(&["batch-store", "rows"]), @r"
     exit: 1

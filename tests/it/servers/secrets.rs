@@ -152,6 +152,8 @@ fn no_form_of_a_password_is_told_whether_it_is_right_or_wrong() {
             };
             run(&acting, &["-vv", "init", "--no-hooks"], 0);
             run(&acting, &["-vv", "store", "docs"], 0);
+            repo.write("rows.csv", format!("tombstone,output\n{},back.md\n", repo.tombstone_at("docs/old.md")));
+            run(&acting, &["-vv", "batch-restore", "rows.csv", "--results", "results.json"], 0);
             run(&acting, &["config-show"], 0);
             run(&acting.with(VARIABLE, "panic"), &["list"], 1);
             if number == 0 {
@@ -167,6 +169,7 @@ fn no_form_of_a_password_is_told_whether_it_is_right_or_wrong() {
             run(&acting, &["-vv", "health-check"], 6);
             run(&acting, &["--json", "health-check"], 6);
             run(&acting, &["store", "README.md"], 6);
+            run(&acting, &["batch-restore", "rows.csv", "--results", "results.json"], 6);
             let configuration = [repo.path.join(".git/config"), repo.path.join(".git/secret.toml")];
             assert_no_file_tells(&repo.world.at("").path, password, &|path| {
                 configuration.iter().any(|ours| ours == path)

@@ -18,7 +18,7 @@ use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, plan_branch};
 use super::super::restore::{Failure, RestoreRun, path_in_repository, say_where};
 use super::{
     BatchRestoreArguments, BatchView, chosen_results, dry_run, locate_rows, open, print_summary,
-    refuse_what_is_not_there,
+    refuse_what_is_not_there, warn_of_retention,
 };
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -52,6 +52,7 @@ pub(super) fn run(
     let tracked = Tracked::Tree(options.base.tree);
     let located = locate_rows(&manifest.rows, (tracked, true), archive.as_deref_mut(), session)?;
     refuse_what_is_not_there(&manifest.rows, &located)?;
+    warn_of_retention(located.values(), session);
     let (items, places) = items(&manifest.rows, outputs, &located);
     let plan = plan_branch(&session.repository, items, &options)?;
     let committed = run.commit(&plan, session, archive.as_deref_mut()).map_err(|failure| match failure {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bstr::ByteVec as _;
 use clap::Args;
-use git_archive_tomb::archive::{AnyArchive, ArchiveError, Change, OpenMode};
+use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenMode};
 use git_archive_tomb::batch::{
     BatchContext, BatchLock, Before, Ground, Job, Outcome, RestoreRow, Results, ResultsFile, RunOptions, Summary, Told,
     check_outputs, done_before, run as run_batch,
 };
-use git_archive_tomb::clock::Timestamp;
+use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
@@ -22,6 +22,7 @@ use git_archive_tomb::manifest::{self, ManifestError, Mistakes, Row};
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
+use tracing::info;
 
 use super::restore::BranchArguments;
 use crate::cli::arguments::ActorArguments;
@@ -122,6 +123,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         refuse_what_is_not_there(&manifest.rows, &located)?;
     }
 
+    warn_of_retention(located.values(), session);
     session.places.create()?;
     let file = match file {
         Some(file) => file,
@@ -145,7 +147,8 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         resumed: arguments.resume.is_some(),
     };
     session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
-    let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)?;
+    let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)
+        .map_err(|error| error.hint(how_to_go_on(arguments, &file, session)))?;
     report(arguments, &outcome, &results, &file, session)
 }
 
@@ -268,6 +271,16 @@ fn refuse_what_is_not_there(
     Ok(())
 }
 
+/// Warns where items may be destroyed soon.
+fn warn_of_retention<'a>(located: impl Iterator<Item = &'a Located>, session: &Session<'_>) {
+    let today = Timestamp::now().date();
+    let dates = located.filter_map(|located| located.stored.as_ref()?.item.delete_after);
+    let due = dates.filter(|date| date.0 <= today).count();
+    if due > 0 {
+        session.output.warn(format_args!("{} of the manifest may be destroyed by now", counted(due, "item")));
+    }
+}
+
 fn lock(op: OperationId, session: &Session<'_>) -> Result<BatchLock, CommandError> {
     let failed = |error: std::io::Error| CommandError::from_error(Exit::Failed, &error);
     BatchLock::take(session.places.folder(), op).map_err(failed)?.ok_or_else(|| {
@@ -301,6 +314,8 @@ fn carry_out(
     session: &Session<'_>,
 ) -> Result<Outcome, CommandError> {
     let (total, interval) = (results.items.len(), session.config()?.batch.progress_interval);
+    let (actor, backend) = (options.actor.as_str(), archive.as_deref().map(Archive::backend));
+    info!(action = "BATCH_RESTORE", actor, backend, "Batch restore of {} started", counted(total, "item"));
     let bar = Progress::count("restoring", total as u64, session.output.quiet);
     let output: &Output = session.output;
     let is_terminal = std::io::stderr().is_terminal();
@@ -313,12 +328,9 @@ fn carry_out(
             }
         }
     };
-    let pool = match archive {
-        Some(archive) => {
-            let backend = archive.backend();
-            Some((session.pool_with(archive, options.threads + 1)?, backend))
-        }
-        None => None,
+    let pool = match (archive, backend) {
+        (Some(archive), Some(backend)) => Some((session.pool_with(archive, options.threads + 1)?, backend)),
+        _ => None,
     };
     let redactor = session.redactor()?;
     let log = session.operations_log()?;
@@ -331,7 +343,19 @@ fn carry_out(
         interrupted: &session.interrupted,
         tell: &mut tell,
     };
-    Ok(run_batch(context, options, jobs, results, file, before)?)
+    let watch = Stopwatch::start();
+    let outcome = run_batch(context, options, jobs, results, file, before);
+    // Where people read, the log's lines and the bar share a screen.
+    drop(bar);
+    let Summary { succeeded, failed, skipped, .. } = results.summary();
+    info!(
+        action = "BATCH_RESTORE",
+        actor,
+        duration_ms = watch.elapsed_ms(),
+        backend,
+        "Batch restore ended: {succeeded} succeeded, {failed} failed, {skipped} skipped"
+    );
+    Ok(outcome?)
 }
 
 /// What is printed of a batch in JSON.
@@ -380,18 +404,38 @@ fn report(
         session.output.warn(format_args!("the archive's events lack what the operations log has: {why}"));
     }
     let is_done = results.first_undone().is_none();
-    if !is_done && arguments.manifest.as_os_str() != "-" {
-        let manifest = shell(&<Vec<u8>>::from_path_lossy(&arguments.manifest));
-        let results = shell(&<Vec<u8>>::from_path_lossy(path));
-        session.output.hint(format_args!(
-            "bring back the rest with `git archive-tomb batch-restore {manifest} --resume {results}`"
-        ));
+    if !is_done {
+        session.output.hint(how_to_go_on(arguments, file, session));
     }
     Ok(match (outcome.interrupted, is_done) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,
         (false, false) => Exit::Failed,
     })
+}
+
+/// Returns the command that goes on with a batch that did not come to its end.
+fn how_to_go_on(arguments: &BatchRestoreArguments, file: &ResultsFile, session: &Session<'_>) -> String {
+    // With `-C`, paths are not those of whoever reads this.
+    let is_here = session.global.directories.is_empty();
+    let word = |path: &Path| {
+        let path = if is_here { path.to_owned() } else { session.directory().join(path) };
+        shell(&<Vec<u8>>::from_path_lossy(&path))
+    };
+    let results = word(file.path().strip_prefix(session.directory()).unwrap_or(file.path()));
+    if arguments.manifest.as_os_str() == "-" {
+        return format!("bring back the rest with the same manifest and `--resume {results}`");
+    }
+    let mut command = format!("git archive-tomb batch-restore {} --resume {results}", word(&arguments.manifest));
+    if let Some(by) = &arguments.actor.by {
+        command += &format!(" --by {}", shell(by.as_bytes()));
+    }
+    for (flag, is_set) in [("--continue-on-error", arguments.continue_on_error), ("--force", arguments.force)] {
+        if is_set {
+            command = format!("{command} {flag}");
+        }
+    }
+    format!("bring back the rest with `{command}`")
 }
 
 fn quoted(path: &Path) -> String {
