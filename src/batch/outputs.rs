@@ -219,22 +219,20 @@ mod tests {
     use crate::manifest;
 
     fn check(root: &Path, outputs: &[&str]) -> Vec<String> {
-        let lines: String = outputs
-            .iter()
-            .map(|output| {
-                let tombstone = "8e3531b9-c839-5a07-9dec-507c36136eb1";
-                format!("{}\n", serde_json::json!({"tombstone": tombstone, "output": output}))
-            })
-            .collect();
+        let row =
+            |output: &&str| serde_json::json!({"tombstone": "8e3531b9-c839-5a07-9dec-507c36136eb1", "output": output});
+        let lines = serde_json::Value::from(outputs.iter().map(row).collect::<Vec<_>>()).to_string();
         let rows = manifest::read::<RestoreRow>(lines.as_bytes()).expect("are rows").rows;
         let closed = [root.join("git")];
         let taken = [(root.join("results.json"), "the results file")];
         let ground = Ground { root, closed: &closed, taken: &taken };
         let mut mistakes = Mistakes::default();
         let paths = check_outputs(&rows, &ground, &mut mistakes);
-        match mistakes.is_empty() {
-            true => paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect(),
-            false => mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect(),
+        if mistakes.is_empty() {
+            let shown = |path: &PathBuf| path.strip_prefix(root).unwrap_or(path).display().to_string();
+            paths.iter().map(shown).collect()
+        } else {
+            mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect()
         }
     }
 

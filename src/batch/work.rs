@@ -240,14 +240,8 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
     let coming = next.iter().map(|begun| begun.job).chain(lock(run).iter().copied()).collect::<Vec<_>>();
     sources.expect(coming.iter().filter_map(|job| Some(located(&work.jobs[*job])?.wanted.sha256)));
     loop {
-        let begun = match next.take() {
-            Some(begun) => begun,
-            None => {
-                let Some(job) = work.next_of(run) else { return true };
-                let Some(begun) = Begun::new(worker, job, run, sender) else { return false };
-                begun
-            }
-        };
+        let begun = next.take().or_else(|| Begun::new(worker, work.next_of(run)?, run, sender));
+        let Some(begun) = begun else { return true };
         let retries = sources.retries();
         let outcome = deliver(work, &work.jobs[begun.job], &begun.ticket, &mut sources);
         let attempts = 1 + sources.retries() - retries;

@@ -43,7 +43,7 @@ fn default_results(repo: &Repo<'_>) -> String {
     let names = repo.tree().into_keys().filter(|name| name.starts_with("batch_restore_"));
     let names: Vec<_> = names.collect();
     let [name] = &names[..] else { panic!("{names:?}") };
-    assert!(name.len() == "batch_restore_20251017_132236.json".len() && name.ends_with(".json"), "{name}");
+    assert_eq!((name.len(), &name[name.len() - 5..]), ("batch_restore_20251017_132236.json".len(), ".json"));
     name.clone()
 }
 
@@ -180,8 +180,8 @@ fn everything_that_is_wrong_is_told_at_once_before_anything_is_written() {
       caused by: row 4 (line 5): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
     ");
     let rows = ["a", "../b", "./a", "a/b", ".git/hooks/pre-commit", ".codex/archive.toml", "/etc", "x/"];
-    let outputs: String =
-        rows.iter().map(|output| format!("{}\n", json!({"tombstone": item, "output": output}))).collect();
+    let row = |output: &&str| json!({"tombstone": item, "output": output}).to_string();
+    let outputs = rows.iter().map(row).collect::<Vec<_>>().join("\n");
     assert_shown!(&world, refused(&outputs), @"
     exit: 2
     ----- stderr -----
