@@ -90,7 +90,9 @@ fn make_repository(world: &Path, files: usize) {
     prepare(world);
     let top = world.join("made");
     write_files(&top, files);
-    let script = "git init -q && git add -A && git commit -qm first && git gc -q";
+    // The copies are named after the remote, which need not be there: an item comes back from history where it went from.
+    let script =
+        "git init -q && git remote add origin ../project.git && git add -A && git commit -qm first && git gc -q";
     assert!(shell(world, &top, script), "makes the repository");
     // What was archived, and its equal in a `tar` file, for the way back.
     let script = "cp -a ../made ../stored && tar --zstd -cf ../old.tar.zst old; cd ../stored && \

@@ -1,5 +1,7 @@
 //! Finds the stubs of an index, or of a tree.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
 use crate::git::{AttributeSource, AttributeValue, GitError, IndexEntry, ObjectKind, Repository, Tracked, TreeEntry};
@@ -48,6 +50,18 @@ pub fn stubs_of(
     let paths: Vec<_> = found.iter().map(|found| found.entry.path.clone()).collect();
     let exempt = exempt(repository, tracked.attributes(), &paths)?;
     Ok(found.into_iter().zip(exempt).filter_map(|(found, exempt)| (!exempt).then_some(found)).collect())
+}
+
+/// Returns the paths in conflict among `entries` in which one side, at least, is a stub.
+pub fn stubs_in_conflict(repository: &Repository, entries: &[IndexEntry]) -> Result<BTreeSet<RepoPath>, GitError> {
+    let mut found = BTreeSet::new();
+    // Stage 1 is no side, but what both come from.
+    for entry in entries.iter().filter(|entry| entry.stage > 1) {
+        if blob_stub(repository, &entry.entry)?.is_some() {
+            found.insert(entry.path.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Returns for each path whether the attribute `-archive-tomb` is set on it: what is there is then no stub.

@@ -40,7 +40,7 @@ pub struct FileChange {
 }
 
 /// What has to stand at a path for it to change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Before {
     /// Just this.
     Exactly {
@@ -49,8 +49,8 @@ pub enum Before {
         /// What the working file would be.
         working: TreeEntry,
     },
-    /// A conflict.
-    Conflict(Versions),
+    /// A conflict; boxed, as changes are many and conflicts few.
+    Conflict(Box<Versions>),
     /// Nothing.
     Nothing,
     /// Whatever it is, it may go.
@@ -58,12 +58,12 @@ pub enum Before {
 }
 
 /// What will stand at a path after it changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum After {
     /// A file, staged.
     File(TreeEntry),
     /// A conflict.
-    Conflict(Versions),
+    Conflict(Box<Versions>),
     /// Nothing.
     Nothing,
 }
@@ -195,14 +195,14 @@ fn divide<'f>(repository: &Repository, files: &'f [FileChange]) -> Result<Divide
     for file in files {
         // Seen before its content is read: what changes later is another file.
         let seen = || root.identity(&file.path).map(|seen| (file, Replacing::Seen(seen)));
-        match file.before {
+        match &file.before {
             Before::Exactly { staged, working } => {
                 known.push(seen()?);
-                expected.push(Expected { path: file.path.clone(), staged, working });
+                expected.push(Expected { path: file.path.clone(), staged: *staged, working: *working });
             }
             Before::Conflict(versions) => {
                 in_conflict.push(seen()?);
-                conflicts.push((&file.path, versions));
+                conflicts.push((&file.path, **versions));
             }
             Before::Anything => divided.pending.push((file, Replacing::Anything)),
             Before::Nothing if root.kind(&file.path)?.is_none() => {
@@ -268,20 +268,20 @@ pub fn revert(
     let (mut unchanged, mut conflicts) = (Vec::new(), Vec::new());
     for ((file, seen), is_changed) in files.iter().zip(seen).zip(changed) {
         let path = &file.path;
-        let working = match file.before {
-            Before::Exactly { working, .. } => Some(working),
+        let working = match &file.before {
+            Before::Exactly { working, .. } => Some(*working),
             Before::Conflict(versions) => versions.working,
             Before::Nothing | Before::Anything => None,
         };
-        match (file.before, working) {
+        match (&file.before, working) {
             (_, Some(working)) if is_changed => {
                 let original = FileChange { after: After::File(working), raw: false, ..file.clone() };
                 originals.push((original, Replacing::Seen(seen)));
             }
             (Before::Exactly { staged, working }, _) => {
-                unchanged.push(Expected { path: path.clone(), staged, working });
+                unchanged.push(Expected { path: path.clone(), staged: *staged, working: *working });
             }
-            (Before::Conflict(versions), Some(_)) => conflicts.push((path, versions)),
+            (Before::Conflict(versions), Some(_)) => conflicts.push((path, **versions)),
             (Before::Nothing | Before::Conflict(_), None) if is_changed && seen.is_some() => {
                 root.remove(path)?;
                 root.remove_empty_parents(path)?;

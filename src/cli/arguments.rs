@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    batch_restore, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init, list, migrate,
-    pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
+    batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init,
+    list, migrate, pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -80,6 +80,7 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     Init(init::InitArguments),
     Store(store::StoreArguments),
+    BatchStore(batch_store::BatchStoreArguments),
     Restore(restore::RestoreArguments),
     Resolve(resolve::ResolveArguments),
     BatchRestore(batch_restore::BatchRestoreArguments),

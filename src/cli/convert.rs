@@ -523,6 +523,12 @@ impl From<ResolveError> for CommandError {
                 let path = path.to_pathspec();
                 Some(format!("resolve it as any other: edit the file, then `git add -- {path}`, or `git rm -- {path}`"))
             }
+            ResolveError::Submodule { path } => {
+                let path = path.to_pathspec();
+                Some(format!(
+                    "restore the stub's item elsewhere if it is needed, then `git add -- {path}` or `git rm -- {path}`"
+                ))
+            }
             // Evidence is never changed, so whichever side has a file has it right.
             ResolveError::Own { path } => Some(format!(
                 "take either side first: `git checkout --theirs -- {0} && git add -- {0}`",
@@ -573,6 +579,11 @@ impl From<StorePlanError> for CommandError {
             StorePlanError::Git(error) => return error.into(),
             StorePlanError::Record { .. } => {
                 return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
+            }
+            StorePlanError::Contradictions(ref mistakes) => {
+                return Self::from_error(Exit::Usage, &error)
+                    .listing(mistakes)
+                    .hint("leave one of the rows out, or let them say the same");
             }
             StorePlanError::Refused { ref refusals } => refusals,
         };

@@ -6,6 +6,7 @@ mod convert;
 mod error;
 mod exit;
 mod filter;
+mod manifest;
 mod output;
 mod progress;
 mod session;
@@ -94,12 +95,18 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
     }
     match &command {
         // These refuse to begin before it is brought to an end, or are what does that.
-        Command::Init(_) | Command::Store(_) | Command::Restore(_) | Command::Resolve(_) | Command::Doctor(_) => {}
+        Command::Init(_)
+        | Command::Store(_)
+        | Command::BatchStore(_)
+        | Command::Restore(_)
+        | Command::Resolve(_)
+        | Command::Doctor(_) => {}
         _ => session.report_unfinished()?,
     }
     let result = match command {
         Command::Init(arguments) => commands::init::run(&arguments, &mut session),
         Command::Store(arguments) => commands::store::run(&arguments, &mut session),
+        Command::BatchStore(arguments) => commands::batch_store::run(&arguments, &mut session),
         Command::Restore(arguments) => commands::restore::run(&arguments, &mut session),
         Command::Resolve(arguments) => commands::resolve::run(&arguments, &mut session),
         Command::BatchRestore(arguments) => commands::batch_restore::run(&arguments, &mut session),

@@ -307,7 +307,7 @@ impl<'a> Session<'a> {
     }
 
     /// Refuses to hand out archived bytes where that takes approvals, of which there are none yet.
-    pub(crate) fn refuse_for_approvals(&self) -> Result<(), CommandError> {
+    pub(crate) fn refuse_without_approvals(&self) -> Result<(), CommandError> {
         if self.config()?.governance.restore_approvals > 0 {
             return Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
                 .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"));

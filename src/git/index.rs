@@ -232,6 +232,15 @@ impl Repository {
     /// Writes the working file at `path`, whose entry in the index has mode `staged`, as a blob, and returns the entry
     /// that adding it would make; `None` if nothing is there that git tracks as a file. Durable on return.
     pub fn write_work_file(&self, path: &RepoPath, staged: FileMode) -> Result<Option<TreeEntry>, GitError> {
+        self.add_work_file(path, staged, true)
+    }
+
+    /// Returns what [`write_work_file`](Self::write_work_file) would, and writes nothing.
+    pub fn hash_work_file(&self, path: &RepoPath, staged: FileMode) -> Result<Option<TreeEntry>, GitError> {
+        self.add_work_file(path, staged, false)
+    }
+
+    fn add_work_file(&self, path: &RepoPath, staged: FileMode, write: bool) -> Result<Option<TreeEntry>, GitError> {
         let root = Root::open(self.require_work_tree()?)?;
         let kind = match root.kind(path) {
             Err(GitError::BlockedPath { .. }) => None,
@@ -240,8 +249,12 @@ impl Repository {
         let Some(found) = kind.as_ref().and_then(FileKind::mode) else { return Ok(None) };
         if found == FileMode::Symlink {
             let target = root.read(path, MAX_LINK_LENGTH)?.unwrap_or_default();
-            let ids = self.objects().write_blobs(&[&target])?;
-            let id = ids.first().copied().ok_or(unexpected("fast-import"))?;
+            let id = if write {
+                let ids = self.objects().write_blobs(&[&target])?;
+                ids.first().copied().ok_or(unexpected("fast-import"))?
+            } else {
+                self.objects().hash_blob(&target)
+            };
             return Ok(Some(TreeEntry { mode: found.bits(), id }));
         }
         let trusted = WorkFacts::of(&self.config()?);
@@ -251,7 +264,8 @@ impl Repository {
             _ => found,
         };
         let configuration = ["core.bigFileThreshold=8m", "core.safecrlf=false", "core.fsync=all"];
-        let mut command = self.git().command(&configuration, &["hash-object", "-w", "--stdin-paths"]);
+        let arguments = [&["hash-object", "--stdin-paths"][..], if write { &["-w"] } else { &[] }].concat();
+        let mut command = self.git().command(&configuration, &arguments);
         let line = [quote::quote(path.as_bytes()).as_bytes(), b"\n"].concat();
         let answer = command::run("hash-object", &mut command, &line)?.ok("hash-object")?;
         let id = parse_id(answer.trim_end()).ok_or(unexpected("hash-object"))?;

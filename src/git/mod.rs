@@ -41,6 +41,7 @@ pub use index::{IndexChanges, IndexEntry, Stages, WorkState};
 pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_lock_note};
 pub use merge::{Merged, Unfinished, UnfinishedKind};
 pub use objects::{Object, ObjectKind, Objects};
+pub(crate) use pathspec::excludes;
 pub use pathspec::{Expansion, Untracked};
 pub use repository::{Head, ObjectFormat, Reference, Repository};
 pub use tracked::Tracked;

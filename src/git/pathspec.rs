@@ -1,6 +1,7 @@
 //! What the user's path arguments mean: git's pathspecs, matched by git against the tree of a commit.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
@@ -22,6 +23,10 @@ pub struct Expansion {
     pub entries: Vec<(RepoPath, TreeEntry)>,
     /// The positions of the arguments that match nothing in the tree.
     pub unmatched: Vec<usize>,
+    /// For each argument the positions of what it matches, in order; empty where nobody asked.
+    pub matches: Vec<Vec<usize>>,
+    /// The positions of arguments that git does not take, and what it says of them. Where nobody asked, one of them fails all.
+    pub refused: Vec<(usize, String)>,
 }
 
 /// Why a path argument matches nothing that is committed.
@@ -58,11 +63,48 @@ impl Repository {
         paths.sort();
         for position in including {
             // A child for each argument would be slow for thousands; nearly all are plain names of what was found.
-            if !self.names(&pathspecs[position], &paths) && index.list(&pathspecs[position..=position])?.is_empty() {
+            if self.named(&pathspecs[position], &paths).is_empty()
+                && index.list(&pathspecs[position..=position])?.is_empty()
+            {
                 expansion.unmatched.push(position);
             }
         }
         Ok(expansion)
+    }
+
+    /// Returns the same, and what each of `pathspecs` matches. None of them may exclude anything.
+    pub fn expand_each(&self, tree: &ObjectId, pathspecs: &[BString]) -> Result<Expansion, GitError> {
+        let index = ScratchIndex::of_tree(self, tree)?;
+        let everything = index.list(&[":/".into()])?;
+        let paths: Vec<RepoPath> = everything.iter().map(|entry| entry.path.clone()).collect();
+        let (mut matches, mut refused) = (Vec::with_capacity(pathspecs.len()), Vec::new());
+        for (position, pathspec) in pathspecs.iter().enumerate() {
+            let mut found: Vec<usize> = self.named(pathspec, &paths).collect();
+            if found.is_empty() {
+                match index.list(std::slice::from_ref(pathspec)) {
+                    Ok(entries) => {
+                        found.extend(entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()));
+                    }
+                    // It leads out of the repository, or its magic is unknown.
+                    Err(GitError::Failed { detail, .. }) => refused.push((position, detail)),
+                    Err(error) => return Err(error),
+                }
+            }
+            matches.push(found);
+        }
+        // What nothing matches goes, and the others move up.
+        let mut places: Vec<Option<usize>> = vec![None; everything.len()];
+        matches.iter().flatten().for_each(|position| places[*position] = Some(0));
+        let mut entries = Vec::new();
+        for (entry, place) in everything.into_iter().zip(&mut places).filter(|(_, place)| place.is_some()) {
+            *place = Some(entries.len());
+            entries.push((entry.path, entry.entry));
+        }
+        matches.iter_mut().flatten().for_each(|position| *position = places[*position].unwrap_or_default());
+        let is_refused = |position: usize| refused.binary_search_by_key(&position, |(refused, _)| *refused).is_ok();
+        let unmatched =
+            (0..matches.len()).filter(|position| matches[*position].is_empty() && !is_refused(*position)).collect();
+        Ok(Expansion { entries, unmatched, matches, refused })
     }
 
     /// Returns why a path argument that [`Repository::expand`] could not match is not committed.
@@ -84,18 +126,22 @@ impl Repository {
         })
     }
 
-    /// Returns whether `pathspec` is the plain name of one of the sorted `paths` or of a folder above one.
-    fn names(&self, pathspec: &[u8], paths: &[RepoPath]) -> bool {
+    /// Returns the positions of that of the sorted `paths` whose plain name `pathspec` is, or of those below it; none where it
+    /// is no plain name.
+    fn named(&self, pathspec: &[u8], paths: &[RepoPath]) -> Range<usize> {
         if pathspec.is_empty() || pathspec[0] == b':' || pathspec.find_byteset(b"*?[\\").is_some() {
-            return false;
+            return 0..0;
         }
         let name = [self.prefix().as_bytes(), pathspec].concat();
         let name = name.strip_suffix(b"/").unwrap_or(&name);
         let start = paths.partition_point(|path| path.as_bytes() < name);
-        // What is below a folder follows its name, after siblings such as `name-2`.
-        let with_slash = [name, b"/"].concat();
-        let below = paths.partition_point(|path| path.as_bytes() < with_slash.as_slice());
-        [start, below].iter().any(|position| paths.get(*position).is_some_and(|path| path.is_within(name)))
+        if paths.get(start).is_some_and(|path| path.as_bytes() == name) {
+            return start..start + 1;
+        }
+        // What is below a folder follows its name, after siblings such as `name-2`, and before those such as `name0`.
+        let with = |end: u8| [name, &[end]].concat();
+        let below = |end: &[u8]| paths.partition_point(|path| path.as_bytes() < end);
+        below(&with(b'/'))..below(&with(b'/' + 1))
     }
 
     /// Returns a reading command that runs where the caller stands.
@@ -171,7 +217,7 @@ impl<'a> ScratchIndex<'a> {
 }
 
 /// Returns whether a pathspec takes away from the others.
-fn excludes(pathspec: &[u8]) -> bool {
+pub(crate) fn excludes(pathspec: &[u8]) -> bool {
     let long = pathspec.strip_prefix(b":(").and_then(|magic| magic.split_once_str(")"));
     pathspec.starts_with(b":!")
         || pathspec.starts_with(b":^")

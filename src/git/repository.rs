@@ -376,8 +376,20 @@ impl Repository {
 
     /// Returns all references below `prefix` (such as `refs/`), sorted by name, tags peeled.
     pub fn references(&self, prefix: &str) -> Result<Vec<Reference>, GitError> {
+        self.list_references(&["--", prefix])
+    }
+
+    /// Returns the references below `prefix` with commits that `HEAD` does not reach, as [`Repository::references`] does.
+    pub fn references_not_in_head(&self, prefix: &str) -> Result<Vec<Reference>, GitError> {
+        match self.head()? {
+            Head::Unborn { .. } => self.references(prefix),
+            _ => self.list_references(&["--no-merged=HEAD", "--", prefix]),
+        }
+    }
+
+    fn list_references(&self, arguments: &[&str]) -> Result<Vec<Reference>, GitError> {
         let format = "--format=%(objectname)%00%(*objectname)%00%(refname)";
-        let mut command = self.git.read_command(&["for-each-ref", format, "--", prefix]);
+        let mut command = self.git.read_command(&[&["for-each-ref", format], arguments].concat());
         let listing = command::run("for-each-ref", &mut command, b"")?.ok("for-each-ref")?;
         let parsed = listing.lines().map(|line| {
             let mut fields = line.splitn(3, |byte| *byte == 0);

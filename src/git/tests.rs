@@ -395,6 +395,17 @@ fn path_arguments_mean_what_they_mean_to_git() {
     assert_eq!(names(&expand(&["\\[x]"]).entries), ["[x]"]);
     assert_eq!(expand(&[]).entries.len(), 5);
     assert_eq!(expand(&["src", "nothing", "*.c", "./src/a.py", "sr"]).unmatched, [1, 2, 4]);
+    // Each by itself, it is what that one alone matches.
+    let texts = ["src", "src/", "sr", "src/a.py", "./src//b.rs", "*.py", ":/src-2", "\\[x]", ".", "nothing"];
+    let outside = repository.expand_each(&commit, &specs(["src", "../outside", "nothing"])).expect("expands");
+    assert_eq!((outside.entries.len(), outside.refused[0].0, outside.unmatched), (2, 1, vec![2]));
+    let each = repository.expand_each(&commit, &specs(texts)).expect("expands");
+    for (text, matched) in texts.iter().zip(&each.matches) {
+        let matched: Vec<_> = matched.iter().map(|position| each.entries[*position].clone()).collect();
+        assert_eq!(matched, expand(&[text]).entries, "{text}");
+    }
+    assert_eq!(each.entries, expand(&texts).entries);
+    assert_eq!(each.unmatched, [2, 9]);
     assert!(repository.expand(&commit, &specs(["../outside"])).is_err());
 
     let many: Vec<BString> = (0..20_000).map(|number| format!("src/{number}/../a.py").into()).collect();

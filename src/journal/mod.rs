@@ -116,12 +116,14 @@ pub struct Unfinished {
     pub header: Result<Header, JournalError>,
 }
 
-/// The version of the journal's format: a program finishes and undoes only operations of its own version.
+/// The version of the journal's format: a program finishes and undoes operations of its own version and of those before.
+///
+/// Since version 2 the plan of a `store` says of each path what it is archived as, and an operation may be one on a branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormatVersion;
 
 impl FormatVersion {
-    const NUMBER: u32 = 1;
+    const NUMBER: u32 = 2;
 }
 
 impl Serialize for FormatVersion {
@@ -133,7 +135,7 @@ impl Serialize for FormatVersion {
 impl<'de> serde::Deserialize<'de> for FormatVersion {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u32::deserialize(deserializer)? {
-            Self::NUMBER => Ok(Self),
+            1..=Self::NUMBER => Ok(Self),
             other => Err(serde::de::Error::custom(format!("the version is {other}"))),
         }
     }
@@ -498,7 +500,7 @@ mod tests {
         }
         let plan = |id: OperationId| folder.join(id.to_string()).join(PLAN);
         let text = std::fs::read_to_string(plan(newer.id)).expect("reads");
-        std::fs::write(plan(newer.id), text.replace("\"version\":1", "\"version\":2")).expect("writes");
+        std::fs::write(plan(newer.id), text.replace("\"version\":2", "\"version\":3")).expect("writes");
         std::fs::write(plan(damaged.id), &text[..text.len() / 2]).expect("writes");
         std::fs::remove_file(folder.join(sound.id.to_string()).join(LOCK)).expect("removes");
 
@@ -507,7 +509,7 @@ mod tests {
         for Unfinished { id, header } in found {
             match header {
                 Ok(header) => assert_eq!(header, sound),
-                Err(JournalError::Newer { version: 2, .. }) => assert_eq!(id, newer.id),
+                Err(JournalError::Newer { version: 3, .. }) => assert_eq!(id, newer.id),
                 Err(JournalError::Malformed { .. }) => assert_eq!(id, damaged.id),
                 Err(other) => panic!("{other}"),
             }

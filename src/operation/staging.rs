@@ -74,12 +74,12 @@ pub fn undo_staging(context: &OperationContext<'_>, active: ActiveOperation) -> 
     let (op, files) = (plan.facts.op, &plan.files);
     remove_stale_lock(context.repository, &lock_note(op))?;
     let lock = IndexLock::acquire(context.repository, &lock_note(op))?;
-    let in_conflict = |file: &'_ FileChange| match file.before {
-        Before::Conflict(versions) => Some((file.path.clone(), versions)),
-        _ => None,
-    };
-    let conflicts: Vec<_> = files.iter().filter_map(in_conflict).collect();
-    let conflicts: Vec<_> = conflicts.iter().map(|(path, versions)| (path, *versions)).collect();
+    let mut conflicts = Vec::new();
+    for file in files {
+        if let Before::Conflict(versions) = &file.before {
+            conflicts.push((&file.path, **versions));
+        }
+    }
     if conflict_standings(context.repository, &conflicts)?.contains(&ConflictStanding::Staged) {
         return Err(OperationError::Published { op, holder: "the index".to_owned() });
     }

@@ -225,6 +225,9 @@ impl<'a> Conflicts<'a> {
         if tombs.is_empty() {
             return Ok(None);
         }
+        if let Some(file) = file.as_ref().filter(|file| file.entry.file_mode().is_none()) {
+            return Err(ResolveError::Submodule { path: file.stands.clone() });
+        }
         if let Some(file) = &mut file {
             file.home = self.home(file, &path)?;
         }

@@ -43,6 +43,12 @@ pub enum ResolveError {
         /// The path.
         path: RepoPath,
     },
+    /// A side has a submodule there.
+    #[error("a side of `{path}` is a submodule")]
+    Submodule {
+        /// The path.
+        path: RepoPath,
+    },
     /// The program's own files are in conflict.
     #[error("`{path}` is in conflict, which belongs to git-archive-tomb")]
     Own {

@@ -119,26 +119,28 @@ pub fn re_archive(
     reason: Option<Reason>,
     options: &StoreOptions,
 ) -> Result<Vec<StorePlan>, ResolveError> {
-    let mut groups: BTreeMap<(ObjectId, &'static str), (Reason, Vec<(&Conflict, &Edited)>)> = BTreeMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     let mut tombs = Vec::new();
     for (conflict, _) in named {
         let path = conflict.path.clone();
         let twice = conflict.tombs.len() > 1;
         let file = conflict.file.as_ref().ok_or_else(|| ResolveError::NothingEdited { path: path.clone(), twice })?;
         let home = file.home.as_ref().filter(|home| home.path == *conflict.place(&file.stands));
-        let home = home.ok_or(ResolveError::Uncommitted { path })?;
+        let commit = home.ok_or(ResolveError::Uncommitted { path })?.commit;
         let reason = reason.or(conflict.tombs.first().map(|tomb| tomb.stub.reason)).unwrap_or(options.reason);
-        let (_, group) = groups.entry((home.commit, reason.as_str())).or_insert((reason, Vec::new()));
-        group.push((conflict, file));
+        match groups.iter_mut().find(|group| (group.commit, group.reason) == (commit, reason)) {
+            Some(group) => group.files.push((conflict, file)),
+            None => groups.push(Group { commit, reason, files: vec![(conflict, file)] }),
+        }
         tombs.extend(&conflict.tombs);
     }
     let mut plans = Vec::new();
-    for ((commit, _), (reason, group)) in groups {
+    for Group { commit, reason, files } in groups {
         let options = StoreOptions { commit: commit.to_string(), reason, in_conflict: true, ..options.clone() };
         let pathspecs: Vec<BString> =
-            group.iter().map(|(conflict, file)| literal(conflict.place(&file.stands))).collect();
+            files.iter().map(|(conflict, file)| literal(conflict.place(&file.stands))).collect();
         let mut plan = store::plan(repository, &pathspecs, &options)?;
-        for (conflict, file) in group {
+        for (conflict, file) in files {
             let place = conflict.place(&file.stands);
             let mut changes = Changes::of(repository, conflict)?;
             let item = plan.items.iter_mut().find(|item| item.path == *place && item.object == file.entry.id);
@@ -157,6 +159,13 @@ pub fn re_archive(
         first.also.extend(evidence(repository, conflicts, &tombs)?);
     }
     Ok(plans)
+}
+
+/// Conflicts whose files are archived together.
+struct Group<'c> {
+    commit: ObjectId,
+    reason: Reason,
+    files: Vec<(&'c Conflict, &'c Edited)>,
 }
 
 /// Returns the stub that was named, else the first: ours where both sides have one.
@@ -180,7 +189,7 @@ impl Changes {
     fn of(repository: &Repository, conflict: &Conflict) -> Result<Self, ResolveError> {
         let mut paths = BTreeMap::new();
         for (path, stages) in &conflict.unmerged {
-            paths.insert(path.clone(), Before::Conflict(versions(repository, path, *stages)?));
+            paths.insert(path.clone(), Before::Conflict(Box::new(versions(repository, path, *stages)?)));
         }
         let tombs = conflict.tombs.iter().map(|tomb| (&tomb.stands, tomb.entry));
         let sides = tombs.chain(conflict.file.iter().map(|file| (&file.stands, file.entry)));

@@ -328,14 +328,13 @@ impl Operation for InPlace<'_> {
     ) -> Result<Vec<FileChange>, InPlaceError> {
         let change = |(item, record): (&PlannedRestore, &Record)| {
             let incomplete = || InPlaceError::IncompleteRecord { path: item.path.clone() };
-            let after = match &item.instead {
-                Some(instead) => instead.after,
-                None => {
-                    let id = record.object.ok_or_else(incomplete)?;
-                    After::File(TreeEntry { mode: item.wanted.mode.bits(), id })
-                }
+            let after = if let Some(instead) = &item.instead {
+                instead.after.clone()
+            } else {
+                let id = record.object.ok_or_else(incomplete)?;
+                After::File(TreeEntry { mode: item.wanted.mode.bits(), id })
             };
-            Ok(FileChange { path: item.path.clone(), before: item.before, after, raw: self.plan.raw })
+            Ok(FileChange { path: item.path.clone(), before: item.before.clone(), after, raw: self.plan.raw })
         };
         let also = self.plan.also.iter().cloned().map(Ok);
         self.plan.items.iter().zip(records).map(change).chain(also).collect()

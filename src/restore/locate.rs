@@ -14,7 +14,7 @@ use crate::item::{FileMode, RepoPath, RepoPathError};
 use crate::places;
 use crate::quote::quote;
 use crate::stub::Stub;
-use crate::survey::{FoundStub, StubContent, blob_stub, stubs_of};
+use crate::survey::{FoundStub, StubContent, stubs_in_conflict, stubs_of};
 
 /// How many items a prefix may mean before it is enough to say that it means several.
 const MAX_AMBIGUOUS: usize = 8;
@@ -295,10 +295,8 @@ fn by_path(
             return Err(LocateError::OtherRepository { path, repo, tombstone });
         }
         let entries = place.tracked.entries(place.repository, path)?;
-        for entry in entries.into_iter().filter(|entry| entry.stage > 0) {
-            if blob_stub(place.repository, &entry.entry)?.is_some() {
-                return Err(LocateError::Conflicted { path: entry.path });
-            }
+        if let Some(path) = stubs_in_conflict(place.repository, &entries)?.pop_first() {
+            return Err(LocateError::Conflicted { path });
         }
         let path = path.map_or_else(|| ".".to_owned(), ToString::to_string);
         return Err(LocateError::NoStub { path });

@@ -131,15 +131,12 @@ fn elsewhere(repository: &Repository, revision: Option<&str>) -> Result<Vec<Else
     let mut found: BTreeMap<ObjectId, Elsewhere> = BTreeMap::new();
     // Of the names of one commit the local one is kept, which comes first.
     for prefix in ["refs/heads/", "refs/remotes/"] {
-        for reference in repository.references(prefix)? {
+        for reference in repository.references_not_in_head(prefix)? {
             let name = reference.name.to_string();
-            let short = name.strip_prefix("refs/heads/").or(name.strip_prefix("refs/remotes/")).unwrap_or(&name);
-            let is_merged = match &unfinished.ours {
-                Some(head) => repository.merge_base(head, &reference.id)? == Some(reference.id),
-                None => false,
-            };
-            if !is_merged {
-                found.entry(reference.id).or_insert(Elsewhere { name: short.to_owned(), commit: reference.id });
+            let name = name.strip_prefix(prefix).unwrap_or(&name).to_owned();
+            // It only says which of the others is the remote's own choice.
+            if !name.ends_with("/HEAD") {
+                found.entry(reference.id).or_insert(Elsewhere { name, commit: reference.id });
             }
         }
     }
@@ -178,6 +175,13 @@ fn changed_in(
         let entry = objects.entry(&objects.commit(commit)?.tree, path)?;
         Ok::<_, GitError>(entry.filter(|entry| entry.file_mode().is_some()))
     };
+    let archived = TreeEntry { mode: wanted.mode.bits(), id: wanted.object };
+    // What nearly all branches have is known without looking for where they part.
+    if let Some(there) = at(commit, &wanted.path)?
+        && (there == archived || blob_stub(repository, &there)?.is_some())
+    {
+        return Ok(None);
+    }
     // The commit may be gone, as after a squash; what is here stands on something like it.
     let archived_from = match objects.commit(&wanted.commit) {
         Ok(_) => Some(wanted.commit),
@@ -204,7 +208,6 @@ fn changed_in(
     {
         theirs = at(commit, &new)?;
     }
-    let archived = TreeEntry { mode: wanted.mode.bits(), id: wanted.object };
     let Some(theirs) = theirs.filter(|theirs| Some(*theirs) != base && *theirs != archived) else { return Ok(None) };
     // Where it was archived too, there is nothing to be merged.
     Ok(blob_stub(repository, &theirs)?.is_none().then_some((base, theirs)))
@@ -219,8 +222,9 @@ fn merge_versions(
     scratch: &Scratch,
 ) -> Result<After, MergeError> {
     let Edit { base, theirs, elsewhere } = edit;
-    let versions =
-        |working| After::Conflict(Versions { stages: [*base, Some(ours), Some(*theirs)], working: Some(working) });
+    let versions = |working| {
+        After::Conflict(Box::new(Versions { stages: [*base, Some(ours), Some(*theirs)], working: Some(working) }))
+    };
     let sides = [Some(ours), Some(*theirs), *base];
     let mut is_text = sides.iter().flatten().all(|entry| entry.file_mode() != Some(FileMode::Symlink));
     for (name, entry) in [("base", *base), ("theirs", Some(*theirs))] {

@@ -219,7 +219,7 @@ fn check_unchanged(repository: &Repository, items: &[PlannedItem]) -> Result<(),
     if let Some((item, _)) = expected.iter().zip(standings).find(|(_, standing)| *standing != Standing::Exact) {
         return changed(&item.path);
     }
-    let conflicts: Vec<_> = items.iter().filter_map(|item| Some((&item.path, item.conflict?))).collect();
+    let conflicts: Vec<_> = items.iter().filter_map(|item| Some((&item.path, **item.conflict.as_ref()?))).collect();
     let standings = conflict_standings(repository, &conflicts)?;
     match conflicts.iter().zip(standings).find(|(_, standing)| *standing != ConflictStanding::Exact) {
         Some(((path, _), _)) => changed(path),

@@ -1,24 +1,30 @@
 //! `store`: takes paths out of the tree and into the archive.
 //!
 //! [`plan`](plan()) decides what would be archived and what is refused, and changes nothing; [`Store`] carries a plan
-//! out as an [operation](crate::operation).
+//! out as an [operation](crate::operation). A [`StoreRow`] is what a manifest says of some paths; `select` finds out which
+//! paths those are.
 
 mod execute;
 mod plan;
 mod records;
 mod refusal;
-
-use std::collections::BTreeMap;
+mod row;
+mod select;
+mod written;
 
 pub use execute::{Store, StoreError};
-pub use plan::{PlanError, PlannedItem, SkippedPath, StorePlan, plan};
+pub use plan::{PlanError, Planned, PlannedItem, SkippedPath, StorePlan, plan, plan_rows};
 pub use refusal::{Refusal, RefusalReason};
+pub use row::{Label, StoreRow};
+
+use std::collections::BTreeMap;
 
 use crate::item::{Date, Kind, Reason, Referent};
 use crate::stub::Style;
 
 /// What the user asked to be recorded with the items, and how.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices, each with a name of its own")]
 pub struct StoreOptions {
     /// The revision whose tree is read.
     pub commit: String,
@@ -52,4 +58,6 @@ pub struct StoreOptions {
     pub allow_dirty: bool,
     /// Whether files in conflict are archived as the commit has them: the caller sees to the conflict.
     pub in_conflict: bool,
+    /// Whether the plan is only to be looked at: not even the bytes of a locally modified file are written to git.
+    pub dry_run: bool,
 }

@@ -1,26 +1,28 @@
 //! Decides what a store would do, and changes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use bstr::{BString, ByteSlice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, RefusalReason, StoreOptions, records};
+use super::row::requests;
+use super::select::{Request, select};
+use super::written::WrittenPlan;
+use super::{Label, Refusal, RefusalReason, StoreOptions, StoreRow, records};
 use crate::change::{Before, Expected, FileChange, Standing, Versions, index_entries_of, standings};
 use crate::clock::Timestamp;
 use crate::evidence::record::RecordError;
 use crate::git::{
-    AttributeSource, AttributeValue, GitError, MODE_SUBMODULE, ObjectKind, Repository, TreeEntry, Untracked,
-    attribute_pattern,
+    AttributeSource, AttributeValue, FileKind, GitError, ObjectKind, Repository, Root, TreeEntry, attribute_pattern,
 };
 use crate::id::{ObjectId, OperationId, Tombstone};
-use crate::item::{Date, FileMode, Kind, Reason, Referent, RepoPath};
+use crate::item::{Date, FileMode, Kind, Referent, RepoPath};
+use crate::manifest::{Mistakes, Row};
 use crate::operation::Facts;
-use crate::places;
 use crate::restore::Wanted;
 use crate::stub::{self, FileType, Parsed, Style, classify};
-use crate::survey::{StubContent, blob_stub, stubs_among};
+use crate::survey::{StubContent, stubs_among, stubs_in_conflict};
 
 /// Attributes under which a stub would not reach the working tree, or the index, as it is.
 const ALTERING_ATTRIBUTES: [&str; 2] = ["filter", "working-tree-encoding"];
@@ -30,17 +32,14 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// What a store is going to do: enough to do it, and to do it again after a stop.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "WrittenPlan")]
 pub struct StorePlan {
     /// The operation: who archives from which repository, and since when.
     pub facts: Facts,
     /// The commit whose tree is read.
     pub commit: ObjectId,
-    /// Why the paths go.
-    pub reason: Reason,
-    /// Labels, sorted and without repeats.
-    pub tags: Vec<String>,
-    /// Free facts by name.
-    pub metadata: BTreeMap<String, String>,
+    /// What items are archived as: those of one request share one.
+    pub labels: Vec<Label>,
     /// Pointers elsewhere.
     pub refs: Vec<Referent>,
     /// The day before which the bytes should not be destroyed.
@@ -63,6 +62,29 @@ pub struct StorePlan {
     pub also: Vec<FileChange>,
 }
 
+impl StorePlan {
+    /// Returns what an item is archived as.
+    pub fn label(&self, item: &PlannedItem) -> &Label {
+        &self.labels[item.label]
+    }
+}
+
+/// A plan, and what does not belong to it.
+#[derive(Debug)]
+pub struct Planned {
+    /// What can be archived.
+    pub plan: StorePlan,
+    /// What cannot, in the order of the paths.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Planned {
+    /// Returns the plan, if nothing is refused.
+    pub fn whole(self) -> Result<StorePlan, PlanError> {
+        if self.refusals.is_empty() { Ok(self.plan) } else { Err(PlanError::Refused { refusals: self.refusals }) }
+    }
+}
+
 /// One path that is going to be archived.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlannedItem {
@@ -82,9 +104,12 @@ pub struct PlannedItem {
     pub language: Option<String>,
     /// Its media type, where known, as recorded.
     pub mime: Option<String>,
+    /// What it is archived as: its place among the plan's labels.
+    #[serde(default)]
+    pub label: usize,
     /// The conflict that its stub ends, if it is in one.
     #[serde(default)]
-    pub conflict: Option<Versions>,
+    pub conflict: Option<Box<Versions>>,
     /// What its name and bytes say of it; looked up again after a stop.
     #[serde(skip)]
     pub file_type: Option<FileType>,
@@ -103,8 +128,8 @@ impl PlannedItem {
 
     /// Returns the same for a change of the tree.
     pub fn before(&self) -> Before {
-        match self.conflict {
-            Some(versions) => Before::Conflict(versions),
+        match &self.conflict {
+            Some(versions) => Before::Conflict(versions.clone()),
             None => Before::Exactly { staged: self.staged, working: self.archived() },
         }
     }
@@ -121,6 +146,9 @@ pub struct SkippedPath {
     pub path: RepoPath,
     /// The item that its stub names.
     pub tombstone: Tombstone,
+    /// What it would have been archived as.
+    #[serde(default)]
+    pub label: usize,
 }
 
 /// Why there is no plan.
@@ -132,6 +160,9 @@ pub enum PlanError {
         /// All of them, in the order of their paths.
         refusals: Vec<Refusal>,
     },
+    /// Rows of a manifest contradict each other.
+    #[error("rows of the manifest contradict each other")]
+    Contradictions(Mistakes),
     /// A path's record would not fit its limit.
     #[error("`{path}` cannot be recorded")]
     Record {
@@ -146,32 +177,63 @@ pub enum PlanError {
 }
 
 /// A path under consideration.
-struct Candidate {
-    path: RepoPath,
-    mode: FileMode,
-    object: ObjectId,
-    dirty: bool,
+pub(super) struct Candidate {
+    pub(super) path: RepoPath,
+    pub(super) mode: FileMode,
+    pub(super) object: ObjectId,
+    pub(super) dirty: bool,
+    pub(super) label: usize,
+    pub(super) row: Option<usize>,
 }
 
 impl Candidate {
     fn entry(&self) -> TreeEntry {
         TreeEntry { mode: self.mode.bits(), id: self.object }
     }
+
+    fn refused(&self, reason: RefusalReason) -> Refusal {
+        Refusal::new(self.path.as_bytes(), reason, self.row)
+    }
 }
 
 /// What the blob of a candidate is.
 enum Content {
-    Ordinary(PlannedItem),
-    Stub(Tombstone),
-    LfsPointer,
-    NoFile,
+    Ordinary(Box<PlannedItem>),
+    Stub(SkippedPath),
+    Refused(Refusal),
 }
 
-/// Plans to archive what `pathspecs` (git's, relative to where the caller stands) match.
+/// Plans to archive what `pathspecs` (git's, relative to where the caller stands) match, all of it as the options say.
 pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptions) -> Result<StorePlan, PlanError> {
+    let requests: Vec<_> = pathspecs.iter().map(|pathspec| Request::new(pathspec.clone())).collect();
+    plan_requests(repository, &requests, vec![common_label(options)], options)?.whole()
+}
+
+/// Plans to archive what the rows of a manifest name, each as it says.
+///
+/// A row's reason counts for its paths in place of the options'; tags are those of both; a fact that both give is the row's.
+pub fn plan_rows(
+    repository: &Repository,
+    rows: Vec<Row<StoreRow>>,
+    options: &StoreOptions,
+) -> Result<Planned, PlanError> {
+    let (requests, labels) = requests(rows, &common_label(options));
+    plan_requests(repository, &requests, labels, options)
+}
+
+fn common_label(options: &StoreOptions) -> Label {
+    Label::new(options.reason, options.tags.clone(), options.metadata.clone())
+}
+
+fn plan_requests(
+    repository: &Repository,
+    requests: &[Request],
+    labels: Vec<Label>,
+    options: &StoreOptions,
+) -> Result<Planned, PlanError> {
     let commit = repository.resolve_commit(&options.commit)?;
     let mut refusals = Vec::new();
-    let mut candidates = select(repository, &commit, pathspecs, &mut refusals)?;
+    let mut candidates = select(repository, &commit, requests, &labels, &mut refusals)?;
     let mut skipped = Vec::new();
     // Whatever the tree looks like, what is in the commit can be archived; what stands in the tree has to be known.
     if !options.keep || options.allow_dirty {
@@ -184,21 +246,14 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
         .map(|candidate| look_at(repository, candidate, options))
         .collect::<Result<Vec<_>, GitError>>()?;
     let mut items = Vec::new();
-    for (path, content) in contents {
+    for content in contents {
         match content {
-            Content::Ordinary(item) => items.push(item),
-            Content::Stub(tombstone) => skipped.push(SkippedPath { path, tombstone }),
-            Content::NoFile => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Missing)),
-            Content::LfsPointer => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::LfsPointer)),
+            Content::Ordinary(item) => items.push(*item),
+            Content::Stub(path) => skipped.push(path),
+            Content::Refused(refusal) => refusals.push(refusal),
         }
     }
-    if !refusals.is_empty() {
-        refusals.sort_by(|a, b| a.path.cmp(&b.path));
-        return Err(PlanError::Refused { refusals });
-    }
-    let mut tags = options.tags.clone();
-    tags.sort();
-    tags.dedup();
+    refusals.sort_by(|a, b| a.path.cmp(&b.path));
     let plan = StorePlan {
         facts: Facts {
             op: OperationId::generate(),
@@ -207,9 +262,7 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
             repo: options.repo.clone(),
         },
         commit,
-        reason: options.reason,
-        tags,
-        metadata: options.metadata.clone(),
+        labels,
         refs: options.refs.clone(),
         delete_after: options.delete_after,
         legal_hold: options.legal_hold,
@@ -225,56 +278,7 @@ pub fn plan(repository: &Repository, pathspecs: &[BString], options: &StoreOptio
             .to_line()
             .map_err(|source| PlanError::Record { path: item.path.clone(), source })?;
     }
-    Ok(plan)
-}
-
-/// Returns what the pathspecs match in the tree of `commit`, sorted by path; what else they name is refused.
-fn select(
-    repository: &Repository,
-    commit: &ObjectId,
-    pathspecs: &[BString],
-    refusals: &mut Vec<Refusal>,
-) -> Result<Vec<Candidate>, GitError> {
-    if pathspecs.is_empty() {
-        // To git, none would mean everything.
-        return Ok(Vec::new());
-    }
-    let expansion = repository.expand(commit, pathspecs)?;
-    for position in expansion.unmatched {
-        let pathspec = &pathspecs[position];
-        let reason = match repository.why_unmatched(pathspec)? {
-            Untracked::Staged => RefusalReason::NotInCommit,
-            Untracked::Untracked => RefusalReason::Untracked,
-            Untracked::Ignored => RefusalReason::Ignored,
-            Untracked::Nothing => RefusalReason::NoMatch,
-        };
-        refusals.push(Refusal::new(pathspec.as_slice(), reason));
-    }
-    let mut candidates = Vec::new();
-    for (path, entry) in expansion.entries {
-        if path.is_within(places::CODEX.as_bytes()) {
-            // A folder means its files without ours; whoever names ours means them.
-            if pathspecs.iter().any(|pathspec| names(repository, pathspec, &path)) {
-                refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Own));
-            }
-            continue;
-        }
-        match FileMode::from_bits(entry.mode) {
-            Some(mode) => candidates.push(Candidate { path, mode, object: entry.id, dirty: false }),
-            None if entry.mode == MODE_SUBMODULE => {
-                refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Submodule));
-            }
-            None => refusals.push(Refusal::new(path.as_bytes(), RefusalReason::Mode(entry.mode))),
-        }
-    }
-    Ok(candidates)
-}
-
-/// Returns whether `pathspec` names something in `.codex` that `path` is, or is in.
-fn names(repository: &Repository, pathspec: &BString, path: &RepoPath) -> bool {
-    let mut full = repository.prefix().to_vec();
-    full.extend_from_slice(pathspec.trim_end_with(|end| end == '/').strip_prefix(b"./").unwrap_or(pathspec));
-    full.starts_with(places::CODEX.as_bytes()) && path.is_within(full.trim_end_with(|end| end == '/'))
+    Ok(Planned { plan, refusals })
 }
 
 /// Keeps the candidates whose attributes leave a stub alone, and refuses the others.
@@ -297,7 +301,7 @@ fn without_altering_attributes(
             Some((name, value)) => {
                 let pattern = attribute_pattern(&candidate.path);
                 let reason = RefusalReason::Attribute { name: name.to_owned(), value, pattern };
-                refusals.push(Refusal::new(candidate.path.as_bytes(), reason));
+                refusals.push(candidate.refused(reason));
             }
         }
     }
@@ -330,7 +334,14 @@ fn standing_as_committed(
         .map(|(candidate, _)| &candidate.path)
         .collect();
     let entries = index_entries_of(repository, &staged)?.into_iter().flatten().collect();
-    let stubs_in_conflict = stubs_in_conflict(repository, &candidates, &standings)?;
+    let in_conflict: Vec<_> = candidates
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| **standing == Standing::Conflicted)
+        .map(|(candidate, _)| &candidate.path)
+        .collect();
+    let versions: Vec<_> = index_entries_of(repository, &in_conflict)?.into_iter().flatten().collect();
+    let with_stub = stubs_in_conflict(repository, &versions)?;
     let mut stubs: HashMap<RepoPath, Tombstone> = stubs_among(repository, entries)?
         .into_iter()
         .filter_map(|found| match found.content {
@@ -341,7 +352,7 @@ fn standing_as_committed(
     let mut kept = Vec::with_capacity(candidates.len());
     for (candidate, standing) in candidates.into_iter().zip(standings) {
         if let Some(tombstone) = stubs.remove(&candidate.path) {
-            skipped.push(SkippedPath { path: candidate.path, tombstone });
+            skipped.push(SkippedPath { path: candidate.path, tombstone, label: candidate.label });
             continue;
         }
         let reason = match standing {
@@ -364,76 +375,59 @@ fn standing_as_committed(
             Standing::Modified => RefusalReason::Modified,
             Standing::Missing => RefusalReason::Missing,
             Standing::Staged => RefusalReason::Staged,
-            Standing::Conflicted => {
-                RefusalReason::Conflicted { with_stub: stubs_in_conflict.contains(&candidate.path) }
-            }
+            Standing::Conflicted => RefusalReason::Conflicted { with_stub: with_stub.contains(&candidate.path) },
             Standing::Sparse => RefusalReason::Sparse,
             Standing::NotInIndex => RefusalReason::NotInIndex,
         };
-        refusals.push(Refusal::new(candidate.path.as_bytes(), reason));
+        refusals.push(candidate.refused(reason));
     }
     Ok(kept)
 }
 
-/// Returns the candidates in conflict that have a stub on a side.
-fn stubs_in_conflict(
-    repository: &Repository,
-    candidates: &[Candidate],
-    standings: &[Standing],
-) -> Result<HashSet<RepoPath>, GitError> {
-    let in_conflict: Vec<_> = candidates
-        .iter()
-        .zip(standings)
-        .filter(|(_, standing)| **standing == Standing::Conflicted)
-        .map(|(candidate, _)| &candidate.path)
-        .collect();
-    let mut found = HashSet::new();
-    for entry in index_entries_of(repository, &in_conflict)?.into_iter().flatten() {
-        if blob_stub(repository, &entry.entry)?.is_some() {
-            found.insert(entry.path);
-        }
+/// Finds out what a candidate's blob is. A locally modified file's bytes become a blob first, unless nothing is to change.
+fn look_at(repository: &Repository, candidate: Candidate, options: &StoreOptions) -> Result<Content, GitError> {
+    if !candidate.dirty {
+        let (size, head) = head_of(repository, &candidate.object)?;
+        let found = candidate.entry();
+        return Ok(judge(candidate, found, size, &head, options));
     }
-    Ok(found)
+    let found = if options.dry_run {
+        repository.hash_work_file(&candidate.path, candidate.mode)?
+    } else {
+        repository.write_work_file(&candidate.path, candidate.mode)?
+    };
+    let Some(found) = found else { return Ok(Content::Refused(candidate.refused(RefusalReason::Missing))) };
+    let (size, head) =
+        if options.dry_run { head_of_file(repository, &candidate.path)? } else { head_of(repository, &found.id)? };
+    Ok(judge(candidate, found, size, &head, options))
 }
 
-/// Finds out what a candidate's blob is. A locally modified file's bytes become a blob first.
-fn look_at(
-    repository: &Repository,
-    candidate: Candidate,
-    options: &StoreOptions,
-) -> Result<(RepoPath, Content), GitError> {
-    let staged = candidate.entry();
-    let Candidate { path, mut mode, mut object, dirty } = candidate;
-    if dirty {
-        let found = repository.write_work_file(&path, mode)?;
-        let Some((entry, found)) = found.and_then(|entry| Some((entry, entry.file_mode()?))) else {
-            return Ok((path, Content::NoFile));
-        };
-        (mode, object) = (found, entry.id);
-    }
-    let (size, head) = head_of(repository, &object)?;
+/// Says what becomes of a candidate whose bytes are found in a blob, given its size and, if it is short, its bytes.
+fn judge(candidate: Candidate, found: TreeEntry, size: u64, head: &[u8], options: &StoreOptions) -> Content {
+    let Some(mode) = found.file_mode() else { return Content::Refused(candidate.refused(RefusalReason::Missing)) };
     if mode != FileMode::Symlink {
-        if let Parsed::Stub(parsed) = stub::parse(&head) {
-            return Ok((path, Content::Stub(parsed.stub.tombstone)));
+        if let Parsed::Stub(parsed) = stub::parse(head) {
+            let (tombstone, label) = (parsed.stub.tombstone, candidate.label);
+            return Content::Stub(SkippedPath { path: candidate.path, tombstone, label });
         }
         if head.starts_with_str(LFS_POINTER) {
-            return Ok((path, Content::LfsPointer));
+            return Content::Refused(candidate.refused(RefusalReason::LfsPointer));
         }
     }
-    let file_type = classify(&path, &head);
-    let item = PlannedItem {
-        path: path.clone(),
-        object,
+    let file_type = classify(&candidate.path, head);
+    Content::Ordinary(Box::new(PlannedItem {
+        staged: candidate.entry(),
+        path: candidate.path,
+        object: found.id,
         mode,
-        staged,
         size,
         kind: options.kind.unwrap_or(file_type.kind),
         language: options.language.clone().or_else(|| file_type.language.map(str::to_owned)),
         mime: options.mime.clone().or_else(|| file_type.mime.map(str::to_owned)),
+        label: candidate.label,
         conflict: None,
         file_type: Some(file_type),
-    };
-    Ok((path, Content::Ordinary(item)))
+    }))
 }
 
 /// Returns what a blob's name and bytes say of it.
@@ -441,11 +435,25 @@ pub(super) fn type_of(repository: &Repository, path: &RepoPath, object: &ObjectI
     Ok(classify(path, &head_of(repository, object)?.1))
 }
 
+/// The longest blob whose bytes are looked at: no stub is longer.
+const MAX_HEAD: u64 = stub::MAX_RAW_LENGTH as u64;
+
 /// Returns the size of a blob and, unless it is larger than any stub, its bytes.
 fn head_of(repository: &Repository, object: &ObjectId) -> Result<(u64, Vec<u8>), GitError> {
-    const LIMIT: u64 = stub::MAX_RAW_LENGTH as u64;
     let objects = repository.fetching_objects();
     let (_, size) = objects.header(object)?;
-    let head = if size <= LIMIT { objects.read_kind(object, ObjectKind::Blob, LIMIT)? } else { Vec::new() };
+    let head = if size <= MAX_HEAD { objects.read_kind(object, ObjectKind::Blob, MAX_HEAD)? } else { Vec::new() };
     Ok((size, head))
+}
+
+/// Returns the same of a working file, as it stands.
+fn head_of_file(repository: &Repository, path: &RepoPath) -> Result<(u64, Vec<u8>), GitError> {
+    let root = Root::open(repository.require_work_tree()?)?;
+    match root.kind(path)? {
+        Some(FileKind::File { size, .. }) if size > MAX_HEAD => Ok((size, Vec::new())),
+        _ => {
+            let head = root.read(path, MAX_HEAD)?.unwrap_or_default();
+            Ok((head.len() as u64, head))
+        }
+    }
 }

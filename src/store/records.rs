@@ -11,6 +11,7 @@ use super::plan::{PlannedItem, StorePlan};
 
 /// Returns the item of a planned path whose bytes have digest `sha256`.
 pub(super) fn item(plan: &StorePlan, planned: &PlannedItem, sha256: Sha256) -> Item {
+    let label = plan.label(planned);
     Item {
         tombstone: Tombstone::derive(&plan.facts.repo, planned.path.as_bytes(), &plan.commit, &sha256),
         repo: plan.facts.repo.clone(),
@@ -23,9 +24,9 @@ pub(super) fn item(plan: &StorePlan, planned: &PlannedItem, sha256: Sha256) -> I
         kind: planned.kind,
         language: planned.language.clone(),
         mime: planned.mime.clone(),
-        reason: plan.reason,
-        tags: plan.tags.clone(),
-        metadata: plan.metadata.clone(),
+        reason: label.reason,
+        tags: label.tags.clone(),
+        metadata: label.metadata.clone(),
         refs: plan.refs.clone(),
         dirty: planned.is_dirty(),
         delete_after: plan.delete_after,

@@ -13,17 +13,22 @@ pub struct Refusal {
     pub path: BString,
     /// Why it is refused.
     pub reason: RefusalReason,
+    /// The row of the manifest that names it, if one does.
+    pub row: Option<usize>,
 }
 
 impl Refusal {
-    /// Returns a refusal of `path`.
-    pub(crate) fn new(path: impl Into<Vec<u8>>, reason: RefusalReason) -> Self {
-        Self { path: BString::from(path.into()), reason }
+    /// Returns a refusal of `path`, which row `row` names.
+    pub(crate) fn new(path: impl Into<Vec<u8>>, reason: RefusalReason, row: Option<usize>) -> Self {
+        Self { path: BString::from(path.into()), reason, row }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = self.row {
+            write!(formatter, "row {row}: ")?;
+        }
         write!(formatter, "{}: {}", quote(&self.path), self.reason)
     }
 }
@@ -83,6 +88,12 @@ pub enum RefusalReason {
     /// It is the program's own.
     #[error("is in `.codex`, which belongs to git-archive-tomb")]
     Own,
+    /// Git does not take it for a path or pathspec.
+    #[error("is not a path here: {detail}")]
+    Pathspec {
+        /// What git says.
+        detail: String,
+    },
     /// Its mode is none that this program handles.
     #[error("has mode {0:o}, which is not a file or symbolic link")]
     Mode(u32),
@@ -112,7 +123,7 @@ impl RefusalReason {
             Self::Attribute { name, pattern, .. } => {
                 format!("allow a stub there with this line in `.gitattributes` at the top: `{pattern} -{name}`")
             }
-            Self::NoMatch | Self::Own | Self::Mode(_) => return None,
+            Self::NoMatch | Self::Own | Self::Pathspec { .. } | Self::Mode(_) => return None,
         })
     }
 }

@@ -482,7 +482,8 @@ fn the_page_has_every_command_option_and_exit_code() {
         let text = &text[..text.find("\n### ").unwrap_or(text.len())];
         let own = help.split("\nGlobal options:").next().unwrap();
         let options = own.split_whitespace().filter_map(|word| {
-            let option = word.trim_end_matches([',', '.']);
+            // A value that may be left out is joined to its option.
+            let option = word.split('[').next().unwrap().trim_end_matches([',', '.']);
             (option.starts_with("--") && option.len() > 2).then_some(option)
         });
         for option in options.filter(|option| *option != "--help") {

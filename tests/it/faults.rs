@@ -548,9 +548,9 @@ fn a_journal_that_cannot_be_read_is_told_and_set_aside() {
     let plan = format!(".git/archive-tomb/operations/{}/plan.json", journals(&repo)[0]);
     let text = repo.read_text(&plan);
 
-    repo.write(&plan, text.replace("\"version\":1", "\"version\":2"));
+    repo.write(&plan, text.replace("\"version\":2", "\"version\":3"));
     for command in [&["status"][..], &["list"]] {
-        assert!(repo.tomb_ok(command).stderr_text().contains("has version 2"));
+        assert!(repo.tomb_ok(command).stderr_text().contains("has version 3"));
     }
     for command in [&["store", "docs"][..], &["doctor", "--abort"], &["doctor", "--continue"], &["doctor"]] {
         let run = repo.tomb(command).exits(1);

@@ -212,6 +212,39 @@ impl Repo<'_> {
 }
 
 #[test]
+fn a_content_that_many_items_have_is_found_in_all_of_them_in_order_whatever_the_threads_do() {
+    // More contents than one thread looks up at a time.
+    const FILES: usize = 520;
+    let world = World::new();
+    let repo = world.init("project");
+    let of_first: Vec<usize> = (0..FILES).step_by(40).collect();
+    let of_second: Vec<usize> = (0..FILES).collect();
+    for (folder, numbers) in [("first", &of_first), ("second", &of_second)] {
+        for number in numbers {
+            repo.write(format!("{folder}/{number:03}"), format!("number {number}\n"));
+        }
+    }
+    repo.commit_all("twice");
+    repo.tomb_ok(&["store", "-q", "first"]);
+    repo.tomb_ok(&["store", "-q", "second"]);
+    let lines = |folder: &str, numbers: &[usize]| {
+        numbers.iter().map(|n| format!("{folder}/{n:03}:number {n}")).collect::<Vec<_>>()
+    };
+    let expected = [lines("second", &of_second), lines("first", &of_first)].concat();
+    for threads in ["1", "2", "7"] {
+        let run = repo.with("CODEX_ARCHIVE_BATCH_CONCURRENT", threads).tomb_ok(&["grep", "number"]).stdout_text();
+        let found: Vec<_> = run.lines().map(|line| line.split_once(':').unwrap().1).collect();
+        assert!(found == expected, "{threads} threads: {run}");
+    }
+    damage(&repo);
+    // The first block has what was archived first.
+    let run = repo.tomb(&["grep", "number"]).exits(5);
+    let named = run.stderr_text().lines().filter(|line| line.starts_with("warning: ")).count();
+    assert_eq!(named, 2 * of_first.len(), "{run}");
+    assert_eq!(run.stdout_text().lines().count(), FILES - of_first.len(), "{run}");
+}
+
+#[test]
 fn every_archive_gives_the_same() {
     let world = World::new();
     let mut results: Vec<Vec<serde_json::Value>> = Vec::new();

@@ -11,6 +11,7 @@ mod awkward_names;
 mod awkward_property;
 mod awkward_restore;
 mod batch_restore;
+mod batch_store;
 mod branch;
 mod checkpoints;
 mod ci;

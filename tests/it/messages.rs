@@ -661,6 +661,7 @@ fn help() {
     Commands:
       init           Prepare a repository: archive, `.codex` folder and hooks
       store          Archive files or folders and leave a stub at each path
+      batch-store    Archive what a manifest names, each path as its row says
       restore        Bring an item back, bit for bit
       resolve        End the conflict of a side that archived a file with one that changed it
       batch-restore  Bring many items back, each to the output that a manifest names
@@ -789,6 +790,56 @@ fn help() {
               Read pathspecs from a file, one per line; `-` is standard input
           --pathspec-file-nul
               The pathspecs in the file end with NUL, not with a newline
+      -h, --help
+              Print help (see more with '--help')
+    ");
+    assert_shown!(&world, own_help(&home, &["batch-store", "-h"]), @r"
+    exit: 0
+    ----- stdout -----
+    Archive what a manifest names, each path as its row says
+
+    Usage: git archive-tomb batch-store [OPTIONS] <MANIFEST>
+
+    Arguments:
+      <MANIFEST>  The manifest; `-` is standard input
+
+    Options:
+          --by <ACTOR>
+              Who does this; by default `CODEX_ACTOR`, else git's `user.name <user.email>`
+          --reason <dead|pruned|legacy|replaced>
+              Why the paths go [default: dead]
+          --commit <REV>
+              The revision whose tree is read [default: HEAD]
+          --repo <NAME>
+              The repository's name in the records; by default the last part of `remote.origin.url`,
+              else the folder's name
+          --kind <code|doc|asset>
+              What sort of file it is; by default guessed from the path
+          --language <LANGUAGE>
+              The programming or markup language; by default guessed from the path
+          --mime <MIME>
+              The media type; by default guessed from the path
+          --tag <TAG>
+              A label; may be repeated
+          --metadata <KEY=VALUE>
+              A fact to keep with the items; may be repeated
+          --ref <TYPE=VALUE>
+              A pointer to something elsewhere, such as `pr=123`; may be repeated
+          --delete-after <DATE|DAYS>
+              The day before which the bytes are not to be destroyed: a date, or days from today such as
+              `90d`
+          --legal-hold
+              Put the items under a legal hold
+          --stub <auto|loud|comment>
+              What stubs are like: `loud` ones fail with the restore command when they are used
+          --keep
+              Archive only, and leave the paths as they are
+          --allow-dirty
+              Archive locally modified files as they stand
+      -n, --dry-run
+              Print what would be archived, and change nothing
+          --continue-on-error
+              Archive what can be archived, and name the rest; otherwise one refused path refuses all
       -h, --help
               Print help (see more with '--help')
     ");

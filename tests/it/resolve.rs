@@ -530,6 +530,58 @@ fn an_edit_that_no_commit_holds_is_kept() {
     assert_verifies(&repo, &CLEAN);
 }
 
+/// Puts versions of a path into the index: ours and theirs, each a mode and an object.
+fn put_in_conflict(repo: &Repo<'_>, path: &str, ours: &str, theirs: &str) {
+    let input = format!("0 {}\t{path}\n{ours} 2\t{path}\n{theirs} 3\t{path}\n", "0".repeat(40));
+    repo.write("../index-info", input);
+    let run =
+        Run::from(repo.command("sh").args(["-c", "git update-index --index-info < ../index-info"]).output().unwrap());
+    assert_eq!(run.code, Some(0), "{run}");
+}
+
+#[test]
+fn what_is_no_conflict_of_a_stub_and_a_file_is_refused() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    let entry = |path: &str| format!("100644 {}", repo.git(&["rev-parse", &format!("HEAD:{path}")]));
+    let head = format!("160000 {}", repo.git(&["rev-parse", "HEAD"]));
+    put_in_conflict(&repo, "a.py", &entry("a.py"), &head);
+    let refused = repo.tomb(&["resolve", "a.py", "--restore"]).exits(1).stderr_text();
+    assert!(refused.contains("a side of `a.py` is a submodule"), "{refused}");
+    // A stub that somebody broke on his side.
+    repo.write("broken", repo.git(&["show", "HEAD:a.py"]).replace("sha256: ", "sha256: x"));
+    let broken = format!("100644 {}", repo.git(&["hash-object", "-w", "broken"]));
+    put_in_conflict(&repo, "a.py", &broken, &entry("b.py"));
+    let refused = repo.tomb(&["resolve", "a.py", "--keep-tomb"]).exits(1).stderr_text();
+    assert!(refused.contains("a side of `a.py` is a stub that does not parse"), "{refused}");
+    // And one that says something else than its evidence.
+    repo.write("forged", repo.git(&["show", "HEAD:a.py"]).replace("mode: 100644", "mode: 100755"));
+    let forged = format!("100644 {}", repo.git(&["hash-object", "-w", "forged"]));
+    put_in_conflict(&repo, "a.py", &forged, &entry("b.py"));
+    repo.git(&["checkout", "-q", "--ours", "--", "a.py"]);
+    repo.tomb(&["resolve", "a.py", "--restore"]).exits(5);
+    put_in_conflict(&repo, ".codex/.gitignore", &entry("b.py"), &entry("c.py"));
+    let refused = repo.tomb(&["resolve", "a.py", "--restore"]).exits(1).stderr_text();
+    assert!(refused.contains("`.codex/.gitignore` is in conflict"), "{refused}");
+    assert!(refused.contains("git checkout --theirs -- :/.codex/.gitignore"), "{refused}");
+}
+
+#[test]
+fn where_restoring_needs_approvals_only_the_stub_can_be_kept() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    conflict(&repo, "archives", &["merge", "-q", "edits"], &["a.py"]);
+    repo.write("approvals.toml", "[governance]\nrestore_approvals = 1\n");
+    for arguments in [&["resolve", "a.py", "--restore"][..], &["resolve", "a.py", "--re-archive"]] {
+        repo.tomb(&[&["--config-file", "approvals.toml"], arguments].concat()).exits(4);
+    }
+    repo.tomb_ok(&["--config-file", "approvals.toml", "resolve", "a.py", "--keep-tomb"]);
+    repo.tomb(&["--config-file", "approvals.toml", "restore", "a.py", "--merge"]).exits(4);
+}
+
 #[test]
 fn exactly_one_choice_is_made() {
     let world = World::new();

@@ -86,7 +86,9 @@ fn changes_of_the_same_line_are_a_conflict_as_git_marks_them() {
         assert_eq!(repo.status().lines().filter(|line| line.starts_with("UU")).collect::<Vec<_>>(), ["UU a.py"]);
         repo.git(&["reset", "-q", "--hard"]);
     }
-    repo.tomb(&["restore", ".", "--merge"]).exits(1);
+    let run = repo.tomb(&["restore", ".", "--merge", "--json"]).exits(1);
+    let told: Vec<_> = run.json().iter().map(|view| format!("{} {}", view["path"], view["status"])).collect();
+    assert_eq!(told, [r#""a.py" "conflict""#, r#""b.py" "restored""#]);
     assert_eq!(repo.read_text("b.py"), lines("b.py"));
     repo.write("a.py", changed("a.py", "line_1", "both"));
     repo.git(&["add", "a.py"]);

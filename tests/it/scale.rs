@@ -144,7 +144,7 @@ fn a_file_larger_than_memory_goes_in_and_comes_out_by_every_way() {
     let clone = world.at("clone");
 
     let out = world.at("out.bin").path;
-    let mut peaks = vec![("store", stored)];
+    let mut peaks = vec![("store", stored), ("grep", repo.peak_memory_of(&["grep", "-c", "^"], None))];
     for (from, repo) in [("archive", &repo), ("history", &clone)] {
         for (name, arguments, stdout) in [
             ("restore to a file", &["restore", "-q", "large.bin", "../out.bin"][..], None),

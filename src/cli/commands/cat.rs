@@ -21,7 +21,7 @@ pub(crate) struct CatArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &CatArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);

@@ -52,7 +52,7 @@ struct Side {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &DiffArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     if located.wanted.size > MAX_LENGTH {

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &ExportArguments, session: &mut Session<'_>) -> Res
 }
 
 fn write(place: &std::path::Path, session: &Session<'_>) -> Result<Exported, CommandError> {
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let mut archive = session.archive()?;
     let bar = Progress::bytes("exporting", archive.counts()?.artifact_bytes, session.output.quiet);
     Ok(export(&mut *archive, place, session.config()?.storage.level, &mut |bytes| bar.set(bytes))?)

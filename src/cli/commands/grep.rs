@@ -108,7 +108,7 @@ struct FoundView<'a> {
 /// Runs the command.
 pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let (pattern, detail) = (arguments.pattern()?, arguments.detail());
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let (line_number, nul) = (arguments.line_number, arguments.null);
     let query = arguments.filter.into_query(session)?;
     let pool = session.pool()?;

@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, the call into the library, and what is printed.
 
 pub(crate) mod batch_restore;
+pub(crate) mod batch_store;
 pub(crate) mod cat;
 pub(crate) mod config_show;
 pub(crate) mod diff;

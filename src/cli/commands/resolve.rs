@@ -45,7 +45,6 @@ pub(crate) struct ResolveArguments {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct ChoiceArguments {
     /// The stub stays; the edited version is in the other side's history only
     #[arg(long)]
@@ -99,12 +98,8 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
     session.refuse_unfinished()?;
     session.check_places()?;
     let choice = arguments.choice.choice();
-    if choice != Choice::KeepTomb && session.config()?.governance.restore_approvals > 0 {
-        return Err(CommandError::new(
-            Exit::Governance,
-            "restoring needs approvals here, which this version cannot check",
-        )
-        .hint("keep the stub: `git archive-tomb resolve <path> --keep-tomb`"));
+    if choice != Choice::KeepTomb {
+        session.refuse_without_approvals()?;
     }
     let actor = session.actor(arguments.actor.by.as_deref())?;
     let conflicts = Conflicts::of(&session.repository)?;
@@ -234,6 +229,7 @@ fn archive_again(
         keep: false,
         allow_dirty: false,
         in_conflict: true,
+        dry_run: false,
     };
     let mut known = archive(Change::Store, session)?;
     let origin = session.known_origin()?;

@@ -10,12 +10,12 @@ use git_archive_tomb::git::Repository;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::restore::{Wanted, find_in_history};
-use git_archive_tomb::survey::{StubContent, blob_stub, stubs_among};
+use git_archive_tomb::survey::{StubContent, stubs_among, stubs_in_conflict};
 use jiff::ToSpan;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Style, counted, human_size};
+use crate::cli::output::{Output, Style, counted, human_size};
 use crate::cli::session::Session;
 
 /// How many stubs are listed one by one.
@@ -104,12 +104,7 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
     let on_server = !matches!(session.archive_location()?, Location::File(_));
     let origin = session.known_origin()?;
     let entries = session.repository.tracked_entries(&[])?;
-    let mut in_conflict = BTreeSet::new();
-    for entry in entries.iter().filter(|entry| entry.stage > 0) {
-        if blob_stub(&session.repository, &entry.entry)?.is_some() {
-            in_conflict.insert(entry.path.clone());
-        }
-    }
+    let in_conflict = stubs_in_conflict(&session.repository, &entries)?;
     let (mut stubs, mut broken) = (Vec::new(), Vec::new());
     for found in stubs_among(&session.repository, entries)? {
         match found.content {
@@ -189,26 +184,32 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
         let text = output.styled(Style::Error, "not a valid stub");
         output.line(format_args!("  {path}: {text}"))?;
     }
-    for path in &in_conflict {
-        let text = output.styled(Style::Error, "in conflict");
-        output.line(format_args!("  {path}: {text}"))?;
-    }
+    print_conflicts(&in_conflict, output)?;
     if !held.is_empty() {
         output.line(format_args!("{} under a legal hold", counted(held.len(), "item")))?;
     }
     for (date, path) in due.iter().take(MAX_LISTED) {
         output.line(format_args!("{path} may be destroyed from {date} on"))?;
     }
-    if let Some(path) = in_conflict.first() {
+    if archive.is_none() && !stubs.is_empty() {
+        output.hint("there is no archive in this clone; restoring takes the bytes from git's history");
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints which paths are in conflict, and how to end that.
+fn print_conflicts(paths: &BTreeSet<RepoPath>, output: &mut Output) -> Result<(), CommandError> {
+    for path in paths {
+        let text = output.styled(Style::Error, "in conflict");
+        output.line(format_args!("  {path}: {text}"))?;
+    }
+    if let Some(path) = paths.first() {
         output.hint(format_args!(
             "end a conflict with `git archive-tomb resolve {} --keep-tomb`, or `--restore`, or `--re-archive`",
             path.to_pathspec()
         ));
     }
-    if archive.is_none() && !stubs.is_empty() {
-        output.hint("there is no archive in this clone; restoring takes the bytes from git's history");
-    }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Returns those of `commits`, and of what they come from, that no remote-tracking branch has.

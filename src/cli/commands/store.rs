@@ -13,7 +13,9 @@ use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::id::{ObjectId, Sha256, Tombstone};
 use git_archive_tomb::item::{Date, JsonPath, Kind, Reason, Referent, RepoPath};
 use git_archive_tomb::operation::{OperationContext, Outcome, execute};
-use git_archive_tomb::store::{PlanError, Refusal, RefusalReason, Store, StoreOptions, StorePlan, plan};
+use git_archive_tomb::store::{
+    PlanError, PlannedItem, Refusal, RefusalReason, SkippedPath, Store, StoreOptions, StorePlan, plan,
+};
 use git_archive_tomb::stub::Style;
 use git_archive_tomb::textconv::setup;
 use serde::Serialize;
@@ -38,11 +40,24 @@ const MAX_PATHSPEC_FILE: u64 = 256 << 20;
 /// Reads the paths at a commit, puts their bytes into the archive, leaves a tombstone stub at each path and stages
 /// stubs and evidence. Committing is up to you. Prints one JSON object per item.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct StoreArguments {
     /// Files, folders or git pathspecs
     #[arg(value_name = "PATH", required_unless_present = "pathspec_from_file")]
     paths: Vec<OsString>,
+    #[command(flatten)]
+    items: ItemArguments,
+    /// Read pathspecs from a file, one per line; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    pathspec_from_file: Option<PathBuf>,
+    /// The pathspecs in the file end with NUL, not with a newline
+    #[arg(long, requires = "pathspec_from_file")]
+    pathspec_file_nul: bool,
+}
+
+/// What is archived as what, and how: for all paths of a command.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct ItemArguments {
     #[command(flatten)]
     actor: ActorArguments,
     /// Why the paths go
@@ -89,13 +104,7 @@ pub(crate) struct StoreArguments {
     allow_dirty: bool,
     /// Print what would be archived, and change nothing
     #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Read pathspecs from a file, one per line; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
-    pathspec_from_file: Option<PathBuf>,
-    /// The pathspecs in the file end with NUL, not with a newline
-    #[arg(long, requires = "pathspec_from_file")]
-    pathspec_file_nul: bool,
+    pub(super) dry_run: bool,
 }
 
 /// One line of the results.
@@ -123,15 +132,13 @@ struct StoredView<'a> {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &StoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    session.repository.require_work_tree()?;
-    session.refuse_unfinished()?;
-    session.check_places()?;
+    prepare(session)?;
     let pathspecs = pathspecs(arguments, session)?;
     // To git, no pathspec means everything; an empty list was hardly meant so.
     if pathspecs.is_empty() {
         return Err(CommandError::new(Exit::Usage, "the list of paths is empty"));
     }
-    let options = options(arguments, session)?;
+    let options = arguments.items.options(session)?;
     let plan = plan(&session.repository, &pathspecs, &options).map_err(|error| {
         let hint = repository_name_hint(arguments, &error);
         let error = CommandError::from(error);
@@ -140,16 +147,28 @@ pub(crate) fn run(arguments: &StoreArguments, session: &mut Session<'_>) -> Resu
             None => error,
         }
     })?;
-    if arguments.dry_run {
-        return print_plan(&plan, session);
+    archive(&plan, arguments.items.dry_run, session)
+}
+
+/// Checks that an operation may begin here.
+pub(super) fn prepare(session: &Session<'_>) -> Result<(), CommandError> {
+    session.repository.require_work_tree()?;
+    session.refuse_unfinished()?;
+    session.check_places()
+}
+
+/// Archives what is planned, or prints it.
+pub(super) fn archive(plan: &StorePlan, dry_run: bool, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    if dry_run {
+        return print_plan(plan, session);
     }
     if plan.items.is_empty() {
-        report(&plan, None, session)?;
+        report(plan, None, session)?;
         return Ok(Exit::Done);
     }
     let outcome = carry_out(plan.clone(), session)?;
-    see_through(&plan, session);
-    report(&plan, Some(&outcome), session)?;
+    see_through(plan, session);
+    report(plan, Some(&outcome), session)?;
     Ok(if outcome.left.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
@@ -198,39 +217,39 @@ fn pathspecs(arguments: &StoreArguments, session: &Session<'_>) -> Result<Vec<BS
         .collect()
 }
 
-fn options(arguments: &StoreArguments, session: &Session<'_>) -> Result<StoreOptions, CommandError> {
-    let today = Date(Timestamp::now().date());
-    let delete_after = arguments.delete_after.as_deref().map(|text| parse_day("--delete-after", text, today));
-    let metadata: BTreeMap<String, String> = arguments.metadata.iter().cloned().collect();
-    if metadata.len() < arguments.metadata.len() {
-        return Err(CommandError::new(Exit::Usage, "`--metadata` gives one key several values"));
+impl ItemArguments {
+    /// Returns what they mean here.
+    pub(super) fn options(&self, session: &Session<'_>) -> Result<StoreOptions, CommandError> {
+        let today = Date(Timestamp::now().date());
+        let delete_after = self.delete_after.as_deref().map(|text| parse_day("--delete-after", text, today));
+        let metadata: BTreeMap<String, String> = self.metadata.iter().cloned().collect();
+        if metadata.len() < self.metadata.len() {
+            return Err(CommandError::new(Exit::Usage, "`--metadata` gives one key several values"));
+        }
+        let repo = self.repo.clone().map_or_else(|| session.repo_name(), Ok)?;
+        if repo.trim().is_empty() || repo.len() > MAX_REPO {
+            return Err(CommandError::new(Exit::Usage, "the repository's name is empty or longer than 1,024 bytes"));
+        }
+        Ok(StoreOptions {
+            commit: self.commit.clone(),
+            repo,
+            actor: session.actor(self.actor.by.as_deref())?,
+            reason: self.reason,
+            kind: self.kind,
+            language: self.language.clone(),
+            mime: self.mime.clone(),
+            tags: self.tags.clone(),
+            metadata,
+            refs: self.refs.iter().map(|(kind, value)| Referent { kind: kind.clone(), value: value.clone() }).collect(),
+            delete_after: delete_after.transpose()?,
+            legal_hold: self.legal_hold,
+            style: self.stub.map_or_else(|| Ok(session.config()?.stub.style), Ok::<_, CommandError>)?,
+            keep: self.keep,
+            allow_dirty: self.allow_dirty,
+            in_conflict: false,
+            dry_run: self.dry_run,
+        })
     }
-    let repo = arguments.repo.clone().map_or_else(|| session.repo_name(), Ok)?;
-    if repo.trim().is_empty() || repo.len() > MAX_REPO {
-        return Err(CommandError::new(Exit::Usage, "the repository's name is empty or longer than 1,024 bytes"));
-    }
-    Ok(StoreOptions {
-        commit: arguments.commit.clone(),
-        repo,
-        actor: session.actor(arguments.actor.by.as_deref())?,
-        reason: arguments.reason,
-        kind: arguments.kind,
-        language: arguments.language.clone(),
-        mime: arguments.mime.clone(),
-        tags: arguments.tags.clone(),
-        metadata,
-        refs: arguments
-            .refs
-            .iter()
-            .map(|(kind, value)| Referent { kind: kind.clone(), value: value.clone() })
-            .collect(),
-        delete_after: delete_after.transpose()?,
-        legal_hold: arguments.legal_hold,
-        style: arguments.stub.map_or_else(|| Ok(session.config()?.stub.style), Ok::<_, CommandError>)?,
-        keep: arguments.keep,
-        allow_dirty: arguments.allow_dirty,
-        in_conflict: false,
-    })
 }
 
 /// The Python tool's command took the repository's name first: whoever still types that gets a hint.
@@ -279,24 +298,15 @@ pub(super) fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcom
 
 /// Prints what became of every path, in order, and a summary.
 fn report(plan: &StorePlan, outcome: Option<&Outcome>, session: &mut Session<'_>) -> Result<(), CommandError> {
-    let mut lines: Vec<(RepoPath, StoredView<'_>)> = Vec::new();
+    let mut lines: Vec<(&RepoPath, StoredView<'_>)> = Vec::new();
     if let Some(outcome) = outcome {
         for (item, record) in plan.items.iter().zip(&outcome.records) {
-            lines.push((item.path.clone(), stored_view(plan, &item.path, record, &outcome.evidence)));
+            lines.push((&item.path, stored_view(plan, item, record, &outcome.evidence)));
         }
     }
-    for skipped in &plan.skipped {
-        let view = StoredView { tombstone: Some(skipped.tombstone), ..empty_view(plan, &skipped.path, "skipped") };
-        lines.push((skipped.path.clone(), view));
-    }
-    lines.sort_by(|a, b| a.0.cmp(&b.0));
-    for (_, line) in &lines {
-        session.output.object(line)?;
-    }
-    if !plan.skipped.is_empty() {
-        let verb = if plan.skipped.len() == 1 { "is a stub" } else { "are stubs" };
-        session.output.say(format_args!("skipped {} that {verb} already", counted(plan.skipped.len(), "path")));
-    }
+    lines.extend(plan.skipped.iter().map(|skipped| (&skipped.path, skipped_view(plan, skipped))));
+    print_lines(lines, session)?;
+    say_skipped(plan, session);
     let Some(outcome) = outcome else {
         session.output.say("nothing to archive");
         return Ok(());
@@ -317,16 +327,21 @@ fn report(plan: &StorePlan, outcome: Option<&Outcome>, session: &mut Session<'_>
     Ok(())
 }
 
-/// Prints what would be archived.
+/// Prints what would be archived, in the order and the shape of what is.
 fn print_plan(plan: &StorePlan, session: &mut Session<'_>) -> Result<Exit, CommandError> {
+    let mut lines: Vec<(&RepoPath, StoredView<'_>)> = Vec::new();
     for item in &plan.items {
-        let view = StoredView {
-            size_bytes: Some(item.size),
-            object: Some(item.object),
-            ..empty_view(plan, &item.path, "planned")
-        };
-        session.output.object(&view)?;
+        let (size_bytes, object) = (Some(item.size), Some(item.object));
+        lines.push((
+            &item.path,
+            StoredView { size_bytes, object, ..empty_view(plan, &item.path, item.label, "planned") },
+        ));
     }
+    for skipped in &plan.skipped {
+        lines.push((&skipped.path, skipped_view(plan, skipped)));
+    }
+    print_lines(lines, session)?;
+    say_skipped(plan, session);
     let bytes = plan.items.iter().map(|item| item.size).sum();
     session.output.say(format_args!(
         "would archive {} ({}); nothing was changed",
@@ -336,7 +351,23 @@ fn print_plan(plan: &StorePlan, session: &mut Session<'_>) -> Result<Exit, Comma
     Ok(Exit::Done)
 }
 
-fn stored_view<'a>(plan: &'a StorePlan, path: &RepoPath, record: &Record, evidence: &Sha256) -> StoredView<'a> {
+fn print_lines(mut lines: Vec<(&RepoPath, StoredView<'_>)>, session: &mut Session<'_>) -> Result<(), CommandError> {
+    lines.sort_by(|a, b| a.0.cmp(b.0));
+    lines.iter().try_for_each(|(_, line)| session.output.object(line))
+}
+
+fn say_skipped(plan: &StorePlan, session: &Session<'_>) {
+    if !plan.skipped.is_empty() {
+        let verb = if plan.skipped.len() == 1 { "is a stub" } else { "are stubs" };
+        session.output.say(format_args!("skipped {} that {verb} already", counted(plan.skipped.len(), "path")));
+    }
+}
+
+fn skipped_view<'a>(plan: &'a StorePlan, skipped: &SkippedPath) -> StoredView<'a> {
+    StoredView { tombstone: Some(skipped.tombstone), ..empty_view(plan, &skipped.path, skipped.label, "skipped") }
+}
+
+fn stored_view<'a>(plan: &'a StorePlan, item: &PlannedItem, record: &Record, evidence: &Sha256) -> StoredView<'a> {
     StoredView {
         tombstone: record.tombstone,
         sha256: record.sha256,
@@ -344,11 +375,11 @@ fn stored_view<'a>(plan: &'a StorePlan, path: &RepoPath, record: &Record, eviden
         compressed_size: record.compressed_size,
         object: record.object,
         evidence: Some(*evidence),
-        ..empty_view(plan, path, record.status.map_or("stored", Status::as_str))
+        ..empty_view(plan, &item.path, item.label, record.status.map_or("stored", Status::as_str))
     }
 }
 
-fn empty_view<'a>(plan: &'a StorePlan, path: &RepoPath, status: &'static str) -> StoredView<'a> {
+fn empty_view<'a>(plan: &'a StorePlan, path: &RepoPath, label: usize, status: &'static str) -> StoredView<'a> {
     StoredView {
         tombstone: None,
         sha256: None,
@@ -358,7 +389,7 @@ fn empty_view<'a>(plan: &'a StorePlan, path: &RepoPath, status: &'static str) ->
         path: JsonPath::from(path).into(),
         object: None,
         commit: plan.commit,
-        reason: plan.reason,
+        reason: plan.labels[label].reason,
         evidence: None,
         status,
     }

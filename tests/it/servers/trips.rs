@@ -68,6 +68,7 @@ fn the_number_of_round_trips_does_not_grow_with_the_files() {
         &["status"],
         &["verify", "--all", "--deep"],
         &["health-check", "--deep"],
+        &["grep", "-n", "number"],
         &["restore", "-q", "old"],
         &["store", "-q", "old"],
         &["export", "--digest"],

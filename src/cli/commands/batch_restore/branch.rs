@@ -36,7 +36,7 @@ pub(super) fn run(
     if arguments.dry_run {
         return dry_run(manifest.rows.len(), session);
     }
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
     let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
     let run = RestoreRun {

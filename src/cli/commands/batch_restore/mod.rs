@@ -28,6 +28,7 @@ use super::restore::BranchArguments;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::manifest::open_manifest;
 use crate::cli::output::{Output, Style, counted};
 use crate::cli::progress::Progress;
 use crate::cli::session::{Session, shown};
@@ -73,7 +74,7 @@ pub(crate) struct BatchRestoreArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let (manifest, mistakes) = read_manifest(&arguments.manifest, session)?;
+    let (manifest, mistakes) = manifest::read_all(open_manifest(&arguments.manifest, session)?)?;
     if let Some(name) = &arguments.commit.branch {
         return branch::run(arguments, name, &manifest, mistakes, session);
     }
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     if arguments.dry_run {
         return dry_run(manifest.rows.len(), session);
     }
-    session.refuse_for_approvals()?;
+    session.refuse_without_approvals()?;
     let actor = session.actor(arguments.actor.by.as_deref())?;
     let mut batch = match (resumed, known) {
         (Some(path), Some(known)) => Batch::resume(&path, known.op, &manifest, session)?,
@@ -186,20 +187,6 @@ impl Batch {
         file.write(&self.results)?;
         Ok((file, lock(self.results.op, session)?))
     }
-}
-
-/// Reads the manifest, and what is wrong with some of its rows.
-fn read_manifest(path: &Path, session: &Session<'_>) -> Result<(Manifest<RestoreRow>, Mistakes), CommandError> {
-    let name = shown(path);
-    let read = if path.as_os_str() == "-" {
-        manifest::read_all(std::io::stdin().lock())
-    } else {
-        let file = std::fs::File::open(session.directory().join(path)).map_err(|error| {
-            CommandError::new(Exit::Usage, format!("cannot read the manifest {name}")).caused_by(error.to_string())
-        })?;
-        manifest::read_all(file)
-    };
-    Ok(read?)
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {

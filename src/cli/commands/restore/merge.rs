@@ -4,27 +4,23 @@ use git_archive_tomb::archive::AnyArchive;
 use git_archive_tomb::operation::Outcome;
 use git_archive_tomb::restore::{MergedItem, RestorePlan, merge};
 
-use super::{Failure, RestoreRun};
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
 use crate::cli::session::Session;
 
-impl RestoreRun {
-    /// Merges into the items of a plan what `revision` made of their files, or else whatever changed them. An empty one is
-    /// none.
-    pub(super) fn merge(
-        &self,
-        revision: &str,
-        plan: &mut RestorePlan,
-        session: &Session<'_>,
-        archive: Option<&mut AnyArchive>,
-    ) -> Result<Vec<MergedItem>, Failure> {
-        session.refuse_for_approvals()?;
-        session.places.create()?;
-        let folder = session.repository.git_dir();
-        let revision = Some(revision).filter(|revision| !revision.is_empty());
-        Ok(merge(&session.repository, archive, &session.origin()?, plan, revision, folder)?)
-    }
+/// Merges into the items of a plan what `revision` made of their files; an empty one is whatever changed them.
+pub(super) fn merge_into(
+    plan: &mut RestorePlan,
+    revision: &str,
+    session: &Session<'_>,
+    archive: Option<&mut AnyArchive>,
+) -> Result<Vec<MergedItem>, CommandError> {
+    session.refuse_without_approvals()?;
+    session.places.create()?;
+    let folder = session.repository.git_dir();
+    let revision = Some(revision).filter(|revision| !revision.is_empty());
+    Ok(merge(&session.repository, archive, &session.origin()?, plan, revision, folder)?)
 }
 
 /// Says what was merged and what comes next, and returns how the command ends.
@@ -32,7 +28,7 @@ pub(super) fn report(merged: &[MergedItem], outcome: &Outcome, session: &Session
     for MergedItem { path, with, conflict } in merged.iter().filter(|item| !outcome.left.contains(&item.path)) {
         match with {
             Some(with) if *conflict => {
-                session.output.warn(format_args!("{path} conflicts with what {with} made of it"))
+                session.output.warn(format_args!("{path} conflicts with what {with} made of it"));
             }
             Some(with) => session.output.say(format_args!("merged {path} with what {with} made of it")),
             None => session.output.say(format_args!("{path} was changed nowhere else; it is as it was archived")),

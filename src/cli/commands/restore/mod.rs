@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use bstr::ByteVec;
 use clap::{Args, ValueEnum};
 use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenMode};
+use git_archive_tomb::change::After;
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
 use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
@@ -188,7 +189,7 @@ impl RestoreRun {
             return Ok(Exit::Done);
         }
         let merged = match &arguments.merge {
-            Some(revision) => self.merge(revision, &mut plan, session, archive.as_deref_mut())?,
+            Some(revision) => merge::merge_into(&mut plan, revision, session, archive.as_deref_mut())?,
             None => Vec::new(),
         };
         session.places.create()?;
@@ -392,10 +393,15 @@ fn print_restored(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<'
         if outcome.left.contains(&item.path) {
             session.output.warn(format_args!("{} changed in the meantime and was left as it is", item.path));
         } else if session.output.json {
+            let status = match item.instead.as_ref().map(|instead| &instead.after) {
+                None => "restored",
+                Some(After::Conflict(_)) => "conflict",
+                Some(After::File(_) | After::Nothing) => "merged",
+            };
             let view = RestoredView {
                 source: record.source,
                 evidence: Some(outcome.evidence),
-                ..RestoredView::new(&item.wanted, &item.path, "restored")
+                ..RestoredView::new(&item.wanted, &item.path, status)
             };
             session.output.object(&view)?;
         } else {
