@@ -359,7 +359,8 @@ impl Foreman<'_> {
                 format!("it took longer than {} s (`batch.timeout_per_item`)", self.options.timeout.as_secs_f64());
             ended.push(End::failed(job, &why, since));
         }
-        if self.hanging.len() >= MOST_HANGING {
+        let is_failure = ended.iter().any(|end| end.outcome.is_err());
+        if self.hanging.len() >= MOST_HANGING || (is_failure && !self.options.continue_on_error) {
             self.work.stop();
         }
         // Also where one broke off.
@@ -369,7 +370,7 @@ impl Foreman<'_> {
         Ok(())
     }
 
-    /// Gives up a thread, unless it is putting its item in place at this moment.
+    /// Gives up a thread, unless its job is as good as done.
     fn give_up(&mut self, worker: usize) -> Option<Running> {
         if !self.running.get(&worker)?.ticket.give_up() {
             return None;
@@ -464,9 +465,6 @@ impl Foreman<'_> {
                 result.status = RowStatus::Failed;
                 (self.tell)(Told::Failed { row, error: &error });
                 result.error = Some(error);
-                if !self.options.continue_on_error {
-                    self.work.stop();
-                }
             }
         }
         self.behind += 1;

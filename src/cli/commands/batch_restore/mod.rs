@@ -445,14 +445,14 @@ fn report(
     let title = if outcome.interrupted { "Batch Restore Interrupted:" } else { "Batch Restore Complete:" };
     let view = BatchView { summary: results.summary(), results: shown(path), branch: None, commit: None };
     print_summary(title, &view, session)?;
+    let is_done = results.first_undone().is_none();
     if let Some(why) = &outcome.unrecorded {
         session.output.warn(format_args!("the archive's events lack what the operations log has: {why}"));
     }
-    let is_done = results.first_undone().is_none();
-    if !is_done {
+    if !is_done || outcome.unrecorded.is_some() {
         session.output.hint(how_to_go_on(arguments, file, session));
     }
-    Ok(match (outcome.interrupted, is_done) {
+    Ok(match (outcome.interrupted, is_done && outcome.unrecorded.is_none()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,
         (false, false) => Exit::Failed,
@@ -469,15 +469,13 @@ fn how_to_go_on(arguments: &BatchRestoreArguments, file: &ResultsFile, session: 
     };
     let results = word(file.path().strip_prefix(session.directory()).unwrap_or(file.path()));
     if arguments.manifest.as_os_str() == "-" {
-        return format!("bring back the rest with the same manifest and `--resume {results}`");
+        return format!("go on with the same manifest and `--resume {results}`");
     }
     let by = arguments.actor.by.as_ref().map(|by| format!(" --by {}", shell(by.as_bytes()))).unwrap_or_default();
     let carries_on = if arguments.continue_on_error { " --continue-on-error" } else { "" };
     let force = if arguments.force { " --force" } else { "" };
     let manifest = word(&arguments.manifest);
-    format!(
-        "bring back the rest with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}`"
-    )
+    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}`")
 }
 
 fn quoted(path: &Path) -> String {
