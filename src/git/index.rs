@@ -272,6 +272,29 @@ impl Repository {
         Ok(Some(TreeEntry { mode: mode.bits(), id }))
     }
 
+    /// Returns the bytes that adding the regular working file at `path` would make a blob of: those after git's conversion of line
+    /// ends, encodings and filters. Nothing is written here; what is larger than `limit` bytes is an error.
+    pub fn converted_work_file(&self, path: &RepoPath, limit: u64) -> Result<Vec<u8>, GitError> {
+        let failed = |source| GitError::Io { action: "make a temporary folder in", path: std::env::temp_dir(), source };
+        // Git converts only what it makes an object of: here one that goes with the folder.
+        let objects = tempfile::Builder::new().prefix("archive-tomb-objects-").tempdir().map_err(failed)?;
+        let configuration = ["core.bigFileThreshold=8m", "core.safecrlf=false", "core.fsync=none"];
+        let ask = |command: &'static str, arguments: &[&str], input: &[u8]| {
+            let mut child = self.git().command(&configuration, &[&[command], arguments].concat());
+            child.env("GIT_OBJECT_DIRECTORY", objects.path());
+            command::run(command, &mut child, input)?.ok(command)
+        };
+        let line = [quote::quote(path.as_bytes()).as_bytes(), b"\n"].concat();
+        let answer = ask("hash-object", &["-w", "--stdin-paths"], &line)?;
+        let id = parse_id(answer.trim_end()).ok_or(unexpected("hash-object"))?;
+        let size = ask("cat-file", &["-s", &id.to_string()], b"")?;
+        let size = size.trim_end().to_str().ok().and_then(|size| size.parse().ok()).ok_or(unexpected("cat-file"))?;
+        if size > limit {
+            return Err(GitError::TooLarge { id, size, limit });
+        }
+        ask("cat-file", &["blob", &id.to_string()], b"")
+    }
+
     /// Returns the ids the files would have as blobs.
     fn hash_files(&self, paths: &[&RepoPath], options: &[&str]) -> Result<Vec<ObjectId>, GitError> {
         if paths.is_empty() {

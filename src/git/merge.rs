@@ -168,3 +168,48 @@ impl Repository {
 fn unexpected(command: &'static str) -> GitError {
     GitError::UnexpectedAnswer { command }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn renames_are_found_whatever_the_names_are() {
+        let fixture = Fixture::new("sha1");
+        let text = (0..20).map(|line| format!("line {line}\n")).collect::<String>();
+        let old = fixture.commit_files(&[("a\nb", &text), ("c", "other\n")]);
+        fixture.git(&["mv", "a\nb", "caf\u{e9}"]);
+        fixture.git(&["commit", "-q", "-m", "rename"]);
+        let new = fixture.git(&["rev-parse", "HEAD"]).parse().expect("is an id");
+        let path = |text: &str| RepoPath::try_new(text).expect("is a path");
+        let renames = fixture.repository().renames(&old, &new).expect("asks");
+        assert_eq!(renames.into_iter().collect::<Vec<_>>(), [(path("a\nb"), path("caf\u{e9}"))]);
+        assert_eq!(fixture.repository().merge_base(&old, &new).expect("asks"), Some(old));
+        fixture.git(&["checkout", "-q", "--orphan", "alone"]);
+        fixture.git(&["commit", "-q", "-m", "alone"]);
+        let alone = fixture.git(&["rev-parse", "HEAD"]).parse().expect("is an id");
+        assert_eq!(fixture.repository().merge_base(&old, &alone).expect("asks"), None);
+    }
+
+    #[test]
+    fn files_are_merged_as_far_as_they_are_text() {
+        let fixture = Fixture::new("sha1");
+        let paths = ["ours", "base", "theirs"].map(|name| fixture.home().join(name));
+        let merge = |versions: [&[u8]; 3], options: &[String]| {
+            for (path, bytes) in paths.iter().zip(versions) {
+                std::fs::write(path, bytes).expect("writes");
+            }
+            let paths = [paths[0].as_path(), &paths[1], &paths[2]];
+            fixture.repository().merge_file(paths, ["-one", "base", "two"], options).expect("merges")
+        };
+        assert_eq!(
+            merge([b"a\nb\nc\n1\n", b"a\nb\nc\nd\n", b"2\nb\nc\nd\n"], &[]),
+            Merged::Clean(b"2\nb\nc\n1\n".to_vec())
+        );
+        let marked = Merged::Marked(b"<<<<<<< -one\n1\n=======\n2\n>>>>>>> two\n".to_vec());
+        assert_eq!(merge([b"1\n", b"a\n", b"2\n"], &[]), marked);
+        assert_eq!(merge([b"1\n", b"a\n", b"2\n"], &["--union".to_owned()]), Merged::Clean(b"1\n2\n".to_vec()));
+        assert_eq!(merge([b"1\0\n", b"a\n", b"2\n"], &[]), Merged::Binary);
+    }
+}

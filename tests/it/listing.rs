@@ -147,6 +147,14 @@ fn diff_tells_modes_and_ends_of_lines_as_git_does() {
     assert!(colored.contains("\u{1b}[31m-dos\u{1b}[0m\r\n\u{1b}[32m+dos\u{1b}[0m\n"), "{colored:?}");
     assert!(colored.contains("\u{1b}[36m@@ -1 +1 @@\u{1b}[0m\n"), "{colored:?}");
 
+    // As a checkout would write it.
+    repo.write(".git/info/attributes", "ends.txt text eol=crlf\n");
+    repo.write("ends.txt", "dos\r\nmac\rstays one line\r\nlast\r\n");
+    let objects = || repo.git(&["count-objects"]);
+    let before = objects();
+    assert_eq!(diff(&["ends.txt"]), ends);
+    assert_eq!(objects(), before);
+
     repo.write("ends.txt", "\n".repeat(2_000_001));
     repo.tomb(&["diff", "ends.txt"]).exits(1);
 }

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &DiffArguments, session: &mut Session<'_>) -> Resul
     let new = match (&arguments.rev, &arguments.file) {
         (Some(revision), _) => at_revision(session, revision, &path)?,
         (None, Some(file)) => read_file(session, file)?,
-        (None, None) => in_work_tree(session, &path)?,
+        (None, None) => in_work_tree(session, &path, &old.bytes)?,
     };
     if [&old, &new].iter().any(|side| memchr::memchr_iter(b'\n', &side.bytes).count() > MAX_LINES) {
         return Err(too_large());
@@ -89,12 +89,16 @@ fn at_revision(session: &Session<'_>, revision: &str, path: &RepoPath) -> Result
     Ok(Side { name, mode: FileMode::from_bits(entry.mode), bytes })
 }
 
-fn in_work_tree(session: &Session<'_>, path: &RepoPath) -> Result<Side, CommandError> {
+/// Reads what stands in the working tree, as git would add it: line ends that a checkout converted are no difference.
+fn in_work_tree(session: &Session<'_>, path: &RepoPath, archived: &[u8]) -> Result<Side, CommandError> {
     let root = Root::open(session.repository.require_work_tree()?)?;
     // The path is a stranger's: no link on the way is followed. A link at its end is its target, as to git.
     let missing = || CommandError::new(Exit::Failed, format!("there is no file at `{path}`"));
     let mode = root.kind(path)?.and_then(|kind| kind.mode());
-    let bytes = root.read(path, MAX_LENGTH)?.ok_or_else(missing)?;
+    let mut bytes = root.read(path, MAX_LENGTH)?.ok_or_else(missing)?;
+    if bytes != archived && mode != Some(FileMode::Symlink) {
+        bytes = session.repository.converted_work_file(path, MAX_LENGTH)?;
+    }
     Ok(Side { name: path.to_string(), mode, bytes })
 }
 
