@@ -18,12 +18,32 @@ impl BatchLock {
     /// Takes the lock of batch `op` in `folder`; `None` if another process has it.
     pub fn take(folder: &Path, op: OperationId) -> io::Result<Option<Self>> {
         let path = folder.join(format!("batch-{op}.lock"));
-        let file = fs::open_no_follow(OpenOptions::new().read(true).write(true).create(true), &path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { path, _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        loop {
+            let file = fs::open_no_follow(OpenOptions::new().read(true).write(true).create(true), &path)?;
+            match file.try_lock() {
+                // Whoever had it before may have removed it between the two.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => return Ok(Some(Self { path, _file: file })),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+    }
+}
+
+/// Returns whether `file` is what is at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let of =
+            |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        of(file.metadata()).is_some_and(|place| of(path.metadata()) == Some(place))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
     }
 }
 

@@ -7,7 +7,7 @@ use super::run::{Job, RunOptions};
 use crate::archive::Event;
 use crate::clock::Timestamp;
 use crate::evidence::log::{LogError, records};
-use crate::evidence::record::{Action, Level, Record, Status};
+use crate::evidence::record::{Action, Level, Record, Source, Status};
 use crate::id::{OperationId, Tombstone};
 use crate::restore::Delivered;
 
@@ -20,12 +20,12 @@ pub struct Before {
     done: HashMap<(Tombstone, String), Took>,
 }
 
-/// How long a row took, as far as that is on record.
+/// How long a row took in milliseconds, as far as that is on record.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Took {
-    pub(super) duration_ms: Option<f64>,
-    pub(super) decompression_ms: Option<f64>,
-    pub(super) write_ms: Option<f64>,
+    pub(super) all: Option<f64>,
+    pub(super) decompression: Option<f64>,
+    pub(super) write: Option<f64>,
 }
 
 impl Before {
@@ -45,15 +45,15 @@ pub fn done_before(log: &Path, op: OperationId) -> Result<Before, LogError> {
             && record.status == Some(Status::Done)
             && let (Some(tombstone), Some(output)) = (record.tombstone, record.output.clone())
         {
-            let Record { duration_ms, decompression_ms, write_ms, .. } = record;
-            before.done.insert((tombstone, output), Took { duration_ms, decompression_ms, write_ms });
+            let took = Took { all: record.duration_ms, decompression: record.decompression_ms, write: record.write_ms };
+            before.done.insert((tombstone, output), took);
         }
         before.events.extend(Event::from_record(&record).ok());
     }
     Ok(before)
 }
 
-/// Returns the record that an item is back; one that was there already, of a batch that goes on, is `None`.
+/// Returns the record that an item is back; how it came is not known of one that an earlier run put there.
 pub(super) fn restored(
     job: &Job,
     options: &RunOptions,
@@ -65,7 +65,7 @@ pub(super) fn restored(
     record.status = Some(Status::Done);
     if let Some(delivered) = delivered {
         record.source = Some(delivered.source);
-        let from_archive = delivered.source == crate::evidence::record::Source::Archive;
+        let from_archive = delivered.source == Source::Archive;
         record.backend = backend.filter(|_| from_archive).map(str::to_owned);
         delivered.measure(&mut record, duration_ms, options.metrics);
     }

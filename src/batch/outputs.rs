@@ -19,8 +19,8 @@ use crate::places::{CODEX, is_taken_for};
 pub struct Ground<'a> {
     /// The folder that relative outputs start from and do not leave. Absolute; it need not exist.
     pub root: &'a Path,
-    /// Folders that nothing is restored into: the repository's own.
-    pub closed: &'a [PathBuf],
+    /// Folders that nothing is restored into, and what they are.
+    pub closed: &'a [(PathBuf, &'static str)],
     /// Files that are used for something else, and what for.
     pub taken: &'a [(PathBuf, &'static str)],
 }
@@ -33,7 +33,7 @@ pub struct Ground<'a> {
 pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>, mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let mut resolver = Resolver::default();
     let root = resolver.resolve(ground.root);
-    let closed: Vec<PathBuf> = ground.closed.iter().map(|folder| resolver.resolve(folder)).collect();
+    let closed: Vec<_> = ground.closed.iter().map(|(folder, what)| (resolver.resolve(folder), *what)).collect();
     let taken: Vec<_> = ground.taken.iter().map(|(path, what)| (resolver.place_of(path), *what)).collect();
     let (mut paths, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
@@ -44,8 +44,8 @@ pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>, mistakes: &m
                 let is_relative = row.value.output.as_deref().is_some_and(|output| !Path::new(output).is_absolute());
                 if is_relative && !place.starts_with(&root) {
                     mistakes.add(row.mistake("the output leaves its folder through a symbolic link"));
-                } else if closed.iter().any(|folder| place.starts_with(folder)) {
-                    mistakes.add(row.mistake("the output is in the repository's git directory"));
+                } else if let Some((_, what)) = closed.iter().find(|(folder, _)| place.starts_with(folder)) {
+                    mistakes.add(row.mistake(format!("the output is in {what}")));
                 } else if let Some((_, what)) = taken.iter().find(|(taken, _)| *taken == place) {
                     mistakes.add(row.mistake(format!("the output is {what}")));
                 }
@@ -82,7 +82,7 @@ fn path_of(output: Option<&str>, root: &Path) -> Result<PathBuf, String> {
                 path.pop();
             }
             Component::Normal(name) => {
-                check_name(name)?;
+                check_name(name, named.is_absolute())?;
                 depth += 1;
                 path.push(name);
             }
@@ -96,13 +96,14 @@ fn path_of(output: Option<&str>, root: &Path) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Refuses what some file system takes for git's folder, or for ours.
-fn check_name(name: &OsStr) -> Result<(), String> {
+/// Refuses what some file system takes for git's folder, or for ours. An absolute path may lead through a folder of somebody
+/// else that is called so too.
+fn check_name(name: &OsStr, is_absolute: bool) -> Result<(), String> {
     let bytes = Vec::from_os_str_lossy(name);
     if is_dot_git(&bytes) {
         return Err("the output leads into `.git`".to_owned());
     }
-    if is_taken_for(&bytes, CODEX) {
+    if !is_absolute && is_taken_for(&bytes, CODEX) {
         return Err("the output leads into `.codex`".to_owned());
     }
     Ok(())
@@ -219,22 +220,20 @@ mod tests {
     use crate::manifest;
 
     fn check(root: &Path, outputs: &[&str]) -> Vec<String> {
-        let lines: String = outputs
-            .iter()
-            .map(|output| {
-                let tombstone = "8e3531b9-c839-5a07-9dec-507c36136eb1";
-                format!("{}\n", serde_json::json!({"tombstone": tombstone, "output": output}))
-            })
-            .collect();
+        let row =
+            |output: &&str| serde_json::json!({"tombstone": "8e3531b9-c839-5a07-9dec-507c36136eb1", "output": output});
+        let lines = serde_json::Value::from(outputs.iter().map(row).collect::<Vec<_>>()).to_string();
         let rows = manifest::read::<RestoreRow>(lines.as_bytes()).expect("are rows").rows;
-        let closed = [root.join("git")];
+        let closed = [(root.join("git"), "the repository's git directory")];
         let taken = [(root.join("results.json"), "the results file")];
         let ground = Ground { root, closed: &closed, taken: &taken };
         let mut mistakes = Mistakes::default();
         let paths = check_outputs(&rows, &ground, &mut mistakes);
-        match mistakes.is_empty() {
-            true => paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect(),
-            false => mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect(),
+        if mistakes.is_empty() {
+            let shown = |path: &PathBuf| path.strip_prefix(root).unwrap_or(path).display().to_string();
+            paths.iter().map(shown).collect()
+        } else {
+            mistakes.told().map(|mistake| format!("{}: {}", mistake.row, mistake.what)).collect()
         }
     }
 
@@ -271,6 +270,7 @@ mod tests {
             assert_eq!(check(&root, &[output]), ["1: the output leads into `.git`"], "{output}");
         }
         assert_eq!(check(&root, &[".Codex/archive.toml"]), ["1: the output leads into `.codex`"]);
+        assert_eq!(check(&root, &["/home/.codex/x"]), ["/home/.codex/x"]);
         assert_eq!(check(&root, &["git/hooks/x"]), ["1: the output is in the repository's git directory"]);
         assert_eq!(check(&root, &["./results.json"]), ["1: the output is the results file"]);
     }

@@ -200,8 +200,7 @@ impl Results {
         if head.manifest_sha256 != *manifest_sha256 || !same_rows {
             return Err(ResultsError::OtherManifest { path: path.to_owned() });
         }
-        let is_sensible = (1..=rows.len().max(1)).contains(&head.first_row)
-            && [summary.total_duration_ms].into_iter().all(|time| time.is_finite() && time >= 0.0);
+        let is_sensible = (1..=rows.len().max(1)).contains(&head.first_row) && summary.total_duration_ms >= 0.0;
         if !is_sensible {
             return Err(ResultsError::NotResults { path: path.to_owned() });
         }
@@ -259,9 +258,10 @@ impl Whole {
         let failed = |source| ResultsError::Read { path: path.to_owned(), source };
         // Asked before opening: opening a pipe would wait for its other end.
         match path.metadata() {
-            Ok(metadata) if !metadata.is_file() => return Err(ResultsError::NotResults { path: path.to_owned() }),
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(ResultsError::NotResults { path: path.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => drop(other.map_err(failed)?),
+            Err(error) => return Err(failed(error)),
         }
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut bytes)).map_err(failed)?;

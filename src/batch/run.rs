@@ -204,7 +204,7 @@ pub fn run(
     foreman.write_results()?;
     fault::point("batch-results");
     foreman.events.extend(before.events);
-    foreman.record(vec![log::of_batch(options, Status::Intent, todo.len())])?;
+    foreman.record(&[log::of_batch(options, Status::Intent, todo.len())])?;
     fault::point("batch-intent");
     if options.resumed {
         for job in &todo {
@@ -231,9 +231,9 @@ fn take_over(results: &mut Results, jobs: &[Job], before: &Before) -> Vec<usize>
         *result = ItemResult {
             item: result.item.clone(),
             status,
-            duration_ms: took.duration_ms,
-            decompression_ms: took.decompression_ms,
-            write_ms: took.write_ms,
+            duration_ms: took.all,
+            decompression_ms: took.decompression,
+            write_ms: took.write,
             attempts: u64::from(status == RowStatus::Success),
             error: None,
         };
@@ -359,7 +359,8 @@ impl Foreman<'_> {
                 format!("it took longer than {} s (`batch.timeout_per_item`)", self.options.timeout.as_secs_f64());
             ended.push(End::failed(job, &why, since));
         }
-        if self.hanging.len() >= MOST_HANGING {
+        let is_failure = ended.iter().any(|end| end.outcome.is_err());
+        if self.hanging.len() >= MOST_HANGING || (is_failure && !self.options.continue_on_error) {
             self.work.stop();
         }
         // Also where one broke off.
@@ -369,7 +370,7 @@ impl Foreman<'_> {
         Ok(())
     }
 
-    /// Gives up a thread, unless it is putting its item in place at this moment.
+    /// Gives up a thread, unless its job is as good as done.
     fn give_up(&mut self, worker: usize) -> Option<Running> {
         if !self.running.get(&worker)?.ticket.give_up() {
             return None;
@@ -415,8 +416,8 @@ impl Foreman<'_> {
         }
         fault::point("batch-synced");
         let ended: Vec<End> = ended.into_iter().map(|end| self.without_secrets(end)).collect();
-        let records = ended.iter().filter_map(|end| self.record_of(end)).collect();
-        self.record(records)?;
+        let records: Vec<Record> = ended.iter().filter_map(|end| self.record_of(end)).collect();
+        self.record(&records)?;
         fault::point("batch-log");
         for end in ended {
             self.account(end);
@@ -464,9 +465,6 @@ impl Foreman<'_> {
                 result.status = RowStatus::Failed;
                 (self.tell)(Told::Failed { row, error: &error });
                 result.error = Some(error);
-                if !self.options.continue_on_error {
-                    self.work.stop();
-                }
             }
         }
         self.behind += 1;
@@ -474,7 +472,7 @@ impl Foreman<'_> {
     }
 
     /// Appends records to the operations log, and gathers them for the archive.
-    fn record(&mut self, records: Vec<Record>) -> Result<(), BatchError> {
+    fn record(&mut self, records: &[Record]) -> Result<(), BatchError> {
         let events = records.iter().map(Event::from_record).collect::<Result<Vec<_>, _>>()?;
         if events.is_empty() {
             return Ok(());
@@ -516,7 +514,7 @@ impl Foreman<'_> {
             log::of_batch(self.options, if is_whole { Status::Done } else { Status::Failed }, summary.succeeded);
         last.duration_ms = self.options.metrics.total(self.watch.elapsed_ms());
         last.error = interrupted.then(|| "interrupted".to_owned());
-        let recorded = worked.and_then(|()| self.record(vec![last]));
+        let recorded = worked.and_then(|()| self.record(&[last]));
         fault::point("batch-end");
         self.hand_over();
         let patience = if interrupted { PATIENCE.min(self.options.timeout) } else { self.options.timeout };
@@ -541,7 +539,7 @@ fn log_end(job: &Job, end: &End, backend: Option<&str>) {
             actor, tombstone, duration_ms, backend, "Restore completed in {duration_ms:.1}ms"
         ),
         Err(error) => {
-            debug!(action = "RESTORE_FAIL", actor, tombstone, duration_ms, backend, "Restore failed: {error}")
+            debug!(action = "RESTORE_FAIL", actor, tombstone, duration_ms, backend, "Restore failed: {error}");
         }
     }
 }

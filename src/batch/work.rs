@@ -43,8 +43,8 @@ pub(super) struct Work {
 /// left when that thread is given up.
 pub(super) type Run = Arc<Mutex<VecDeque<usize>>>;
 
-/// Whether the bytes of a job may still be put in place: either its thread says that it does, or whoever waits says that it
-/// must not.
+/// Whether a job is still its thread's: either that puts its item in place, or says how it ended, or whoever waits has given
+/// it up.
 #[derive(Debug, Default)]
 pub(super) struct Ticket(AtomicU8);
 
@@ -58,9 +58,14 @@ impl Ticket {
         self.0.compare_exchange(OPEN, USED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Gives the job up; `false` if its item is in place, or about to be.
+    /// Gives the job up; `false` if its item is in place, or about to be, or its end about to be told.
     pub(super) fn give_up(&self) -> bool {
         self.0.compare_exchange(OPEN, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) != Err(USED)
+    }
+
+    /// Says that the job is at its end; `false` if it was given up, and nobody wants to know.
+    fn close(&self) -> bool {
+        self.0.compare_exchange(OPEN, USED, Ordering::AcqRel, Ordering::Acquire) != Err(GIVEN_UP)
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -240,14 +245,8 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
     let coming = next.iter().map(|begun| begun.job).chain(lock(run).iter().copied()).collect::<Vec<_>>();
     sources.expect(coming.iter().filter_map(|job| Some(located(&work.jobs[*job])?.wanted.sha256)));
     loop {
-        let begun = match next.take() {
-            Some(begun) => begun,
-            None => {
-                let Some(job) = work.next_of(run) else { return true };
-                let Some(begun) = Begun::new(worker, job, run, sender) else { return false };
-                begun
-            }
-        };
+        let begun = next.take().or_else(|| Begun::new(worker, work.next_of(run)?, run, sender));
+        let Some(begun) = begun else { return true };
         let retries = sources.retries();
         let outcome = deliver(work, &work.jobs[begun.job], &begun.ticket, &mut sources);
         let attempts = 1 + sources.retries() - retries;
@@ -286,7 +285,7 @@ impl Begun {
         attempts: u64,
         sender: &Sender<Message>,
     ) -> bool {
-        if self.ticket.is_given_up() {
+        if !self.ticket.close() {
             return false;
         }
         if outcome.is_err() && work.stop_at_failure {

@@ -43,7 +43,7 @@ fn default_results(repo: &Repo<'_>) -> String {
     let names = repo.tree().into_keys().filter(|name| name.starts_with("batch_restore_"));
     let names: Vec<_> = names.collect();
     let [name] = &names[..] else { panic!("{names:?}") };
-    assert!(name.len() == "batch_restore_20251017_132236.json".len() && name.ends_with(".json"), "{name}");
+    assert_eq!((name.len(), &name[name.len() - 5..]), ("batch_restore_20251017_132236.json".len(), ".json"));
     name.clone()
 }
 
@@ -180,8 +180,8 @@ fn everything_that_is_wrong_is_told_at_once_before_anything_is_written() {
       caused by: row 4 (line 5): `tombstone` is not a whole tombstone (`git archive-tomb list` prints them)
     ");
     let rows = ["a", "../b", "./a", "a/b", ".git/hooks/pre-commit", ".codex/archive.toml", "/etc", "x/"];
-    let outputs: String =
-        rows.iter().map(|output| format!("{}\n", json!({"tombstone": item, "output": output}))).collect();
+    let row = |output: &&str| json!({"tombstone": item, "output": output}).to_string();
+    let outputs = rows.iter().map(row).collect::<Vec<_>>().join("\n");
     assert_shown!(&world, refused(&outputs), @"
     exit: 2
     ----- stderr -----
@@ -227,7 +227,7 @@ fn the_first_failure_stops_what_is_left_unless_it_is_to_carry_on() {
     {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","backend":"sqlite","message":"Batch restore of 4 items started"}
     [ERROR] Item 1 failed: `[world]/app/out/docs/old.md` exists and is not the item
     {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 0 succeeded, 1 failed, 3 skipped"}
-    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume stopped.json`
+    hint: go on with `git archive-tomb batch-restore manifest.json --resume stopped.json`
     "#);
     let first = results(&repo, "stopped.json");
     assert_eq!(statuses(&first), ["failed", "skipped", "skipped", "skipped"]);
@@ -248,7 +248,7 @@ fn the_first_failure_stops_what_is_left_unless_it_is_to_carry_on() {
     [ERROR] Item 1 failed: `[world]/app/out/docs/old.md` exists and is not the item
     Progress: 4/4 (100%)
     {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 3 succeeded, 1 failed, 0 skipped"}
-    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume on.json --continue-on-error`
+    hint: go on with `git archive-tomb batch-restore manifest.json --resume on.json --continue-on-error`
     "#);
     let second = results(&repo, "on.json");
     assert_eq!(statuses(&second), ["failed", "success", "success", "success"]);
@@ -289,7 +289,7 @@ fn unknown_items_fail_by_themselves_where_it_is_to_carry_on() {
     [ERROR] Item 1 failed: tombstone not found
     Progress: 2/2 (100%)
     {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 1 succeeded, 1 failed, 0 skipped"}
-    hint: bring back the rest with `git archive-tomb batch-restore manifest.csv --resume r.json --continue-on-error`
+    hint: go on with `git archive-tomb batch-restore manifest.csv --resume r.json --continue-on-error`
     "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success"]);
 }
@@ -744,7 +744,7 @@ fn progress_is_told_at_intervals_and_damage_fails_its_own_rows() {
     Progress: 2/4 (50%)
     Progress: 4/4 (100%)
     {"ts":"[time]","level":"info","action":"BATCH_RESTORE","actor":"A Maintainer <maintainer@example.org>","duration_ms":[n],"backend":"sqlite","message":"Batch restore ended: 3 succeeded, 1 failed, 0 skipped"}
-    hint: bring back the rest with `git archive-tomb batch-restore manifest.json --resume r.json --continue-on-error`
+    hint: go on with `git archive-tomb batch-restore manifest.json --resume r.json --continue-on-error`
     "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success", "success", "success"]);
     assert!(!repo.exists("out/docs/old.md"));

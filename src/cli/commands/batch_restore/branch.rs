@@ -72,7 +72,7 @@ pub(super) fn run(
     let path = file.path().strip_prefix(session.directory()).unwrap_or(file.path());
     let commit = outcome.as_ref().and_then(|outcome| outcome.commit);
     let view = BatchView { summary: results.summary(), results: shown(path), branch: results.branch.clone(), commit };
-    print_summary("Batch Restore Complete:", view, session)?;
+    print_summary("Batch Restore Complete:", &view, session)?;
     if let Some(outcome) = &outcome {
         say_where(&plan, outcome, session)?;
     }

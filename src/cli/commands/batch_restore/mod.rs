@@ -18,7 +18,8 @@ use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
-use git_archive_tomb::manifest::{self, ManifestError, Mistakes, Row};
+use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
+use git_archive_tomb::places::CODEX;
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
@@ -79,65 +80,41 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         return branch::run(arguments, name, &manifest, mistakes, session);
     }
     let first_row = first_row(arguments, manifest.rows.len())?;
+    let resumed = arguments.resume.as_ref().map(|path| session.directory().join(path));
+    if let (Some(_), false) = (&resumed, mistakes.is_empty()) {
+        // Nothing was ever begun with such a manifest.
+        return Err(ManifestError::Mistakes(mistakes).into());
+    }
+    let known = resumed.as_ref().map(|path| Results::read(path, &manifest.sha256, &manifest.rows)).transpose()?;
+    let root = root(arguments, known.as_ref().and_then(|results| results.output_root.as_deref()), session);
+    let taken = taken(arguments, resumed.as_deref(), session)?;
+    let paths = check(&manifest.rows, mistakes, &root, &taken, session)?;
     if arguments.dry_run {
-        let root = root(arguments, None, session);
-        check(&manifest.rows, mistakes, &root, &taken(arguments, None, session)?, session)?;
         return dry_run(manifest.rows.len(), session);
     }
     session.refuse_without_approvals()?;
     let actor = session.actor(arguments.actor.by.as_deref())?;
-
-    let resumed = match &arguments.resume {
-        Some(path) => {
-            let path = session.directory().join(path);
-            Some((Results::read(&path, &manifest.sha256, &manifest.rows)?, path))
-        }
-        None => None,
+    let mut batch = match (resumed, known) {
+        (Some(path), Some(known)) => Batch::resume(&path, known.op, &manifest, session)?,
+        _ => Batch::begin(arguments, &manifest, first_row, &root, session)?,
     };
-    let recorded_root = resumed.as_ref().and_then(|(results, _)| results.output_root.as_deref());
-    let root = root(arguments, recorded_root, session);
-    let chosen = resumed.as_ref().map(|(_, path)| path.clone());
-    let paths = check(&manifest.rows, mistakes, &root, &taken(arguments, chosen.as_deref(), session)?, session)?;
-
-    let (mut results, file, before) = match resumed {
-        Some((results, path)) => {
-            let before = done_before(&session.operations_log()?, results.op)?;
-            (results, Some(ResultsFile::resumed(&path)), before)
-        }
-        None => {
-            let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
-            results.output_root = Some(quoted(&root));
-            results.first_row = first_row;
-            let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
-            (results, file, Before::default())
-        }
-    };
-    let mut record = Record::new(Action::Restore, results.op, Timestamp::now());
+    let mut record = Record::new(Action::Restore, batch.results.op, Timestamp::now());
     record.actor = Some(actor.clone());
     session.act(record);
     let mut archive = open(session)?;
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
-    let located =
-        locate_rows(&manifest.rows, (Tracked::here(&session.repository)?, false), archive.as_deref_mut(), session)?;
+    let tracked = Tracked::here(&session.repository)?;
+    let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
     if !continue_on_error {
         refuse_what_is_not_there(&manifest.rows, &located)?;
     }
-
     warn_of_retention(located.values(), session);
-    session.places.create()?;
-    let file = match file {
-        Some(file) => file,
-        None => ResultsFile::create_in(session.directory(), &results)?,
-    };
-    if arguments.resume.is_none() {
-        // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
-        file.write(&results)?;
-    }
-    let _lock = lock(results.op, session)?;
-    let jobs = jobs(&manifest.rows, &paths, located, &actor);
+
+    let (file, _lock) = batch.take_file(session)?;
+    let jobs = jobs(&manifest.rows, &paths, &located, &actor);
     let config = session.config()?;
     let options = RunOptions {
-        op: results.op,
+        op: batch.results.op,
         actor,
         metrics: config.performance,
         threads: arguments.max_concurrent.map_or(config.batch.max_concurrent, |count| count as usize),
@@ -147,9 +124,70 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         resumed: arguments.resume.is_some(),
     };
     session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
+    let Batch { mut results, before, .. } = batch;
     let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)
         .map_err(|error| error.hint(how_to_go_on(arguments, &file, session)))?;
     report(arguments, &outcome, &results, &file, session)
+}
+
+/// What is known of a batch before it runs.
+struct Batch {
+    results: Results,
+    before: Before,
+    /// The file that was named for the results.
+    file: Option<ResultsFile>,
+    /// Held from the beginning by a batch that goes on.
+    lock: Option<BatchLock>,
+}
+
+impl Batch {
+    /// Returns a new batch. Nothing is written.
+    fn begin(
+        arguments: &BatchRestoreArguments,
+        manifest: &Manifest<RestoreRow>,
+        first_row: usize,
+        root: &Path,
+        session: &Session<'_>,
+    ) -> Result<Self, CommandError> {
+        let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
+        results.output_root = Some(quoted(root));
+        results.first_row = first_row;
+        let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
+        Ok(Self { results, before: Before::default(), file, lock: None })
+    }
+
+    /// Returns batch `op`, whose results are at `path`, as it is when no other process runs it.
+    fn resume(
+        path: &Path,
+        op: OperationId,
+        manifest: &Manifest<RestoreRow>,
+        session: &Session<'_>,
+    ) -> Result<Self, CommandError> {
+        session.places.create()?;
+        let lock = lock(op, session)?;
+        // Read again: who held the lock until now may have gone on.
+        let results = Results::read(path, &manifest.sha256, &manifest.rows)?;
+        if results.op != op {
+            return Err(is_running());
+        }
+        let before = done_before(&session.operations_log()?, op)?;
+        Ok(Self { results, before, file: Some(ResultsFile::resumed(path)), lock: Some(lock) })
+    }
+
+    /// Takes the file for the results, made if need be, and the lock.
+    fn take_file(&mut self, session: &Session<'_>) -> Result<(ResultsFile, BatchLock), CommandError> {
+        session.places.create()?;
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => ResultsFile::create_in(session.directory(), &self.results)?,
+        };
+        if let Some(lock) = self.lock.take() {
+            return Ok((file, lock));
+        }
+        // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
+        file.write(&self.results)?;
+        Ok((file, lock(self.results.op, session)?))
+    }
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
@@ -198,7 +236,10 @@ fn check(
     taken: &[(PathBuf, &'static str)],
     session: &Session<'_>,
 ) -> Result<Vec<PathBuf>, CommandError> {
-    let closed = [session.repository.git_dir().to_owned(), session.repository.common_dir().to_owned()];
+    let git = "the repository's git directory";
+    let mut closed =
+        vec![(session.repository.git_dir().to_owned(), git), (session.repository.common_dir().to_owned(), git)];
+    closed.extend(session.repository.work_tree().map(|top| (top.join(CODEX), "`.codex`")));
     let paths = check_outputs(rows, &Ground { root, closed: &closed, taken }, &mut mistakes);
     if mistakes.is_empty() { Ok(paths) } else { Err(ManifestError::Mistakes(mistakes).into()) }
 }
@@ -282,14 +323,18 @@ fn warn_of_retention<'a>(located: impl Iterator<Item = &'a Located>, session: &S
 }
 
 fn lock(op: OperationId, session: &Session<'_>) -> Result<BatchLock, CommandError> {
-    let failed = |error: std::io::Error| CommandError::from_error(Exit::Failed, &error);
-    BatchLock::take(session.places.folder(), op).map_err(failed)?.ok_or_else(|| {
-        CommandError::new(Exit::Failed, "this batch is running")
-            .hint("wait for its end; its results file says how far it has come")
-    })
+    let failed = |error: std::io::Error| {
+        CommandError::new(Exit::Failed, "the batch cannot be locked").caused_by(error.to_string())
+    };
+    BatchLock::take(session.places.folder(), op).map_err(failed)?.ok_or_else(is_running)
 }
 
-fn jobs(rows: &[Row<RestoreRow>], paths: &[PathBuf], located: HashMap<Tombstone, Located>, actor: &str) -> Vec<Job> {
+fn is_running() -> CommandError {
+    CommandError::new(Exit::Failed, "this batch is running")
+        .hint("wait for its end; its results file says how far it has come")
+}
+
+fn jobs(rows: &[Row<RestoreRow>], paths: &[PathBuf], located: &HashMap<Tombstone, Located>, actor: &str) -> Vec<Job> {
     rows.iter()
         .zip(paths)
         .map(|(row, path)| Job {
@@ -323,7 +368,7 @@ fn carry_out(
         Told::Failed { row, error } => bar.above(|| output.say_error(format_args!("Item {row} failed: {error}"))),
         Told::Progress { done } if is_terminal => bar.set(done as u64),
         Told::Progress { done } => {
-            if done == total || done as u64 % interval == 0 {
+            if done == total || (done as u64).is_multiple_of(interval) {
                 output.say(format_args!("Progress: {done}/{total} ({}%)", done * 100 / total.max(1)));
             }
         }
@@ -371,9 +416,9 @@ struct BatchView {
 }
 
 /// Prints what came of the batch.
-fn print_summary(title: &str, view: BatchView, session: &mut Session<'_>) -> Result<(), CommandError> {
+fn print_summary(title: &str, view: &BatchView, session: &mut Session<'_>) -> Result<(), CommandError> {
     if session.output.json {
-        return session.output.object(&view);
+        return session.output.object(view);
     }
     let summary = view.summary;
     session.output.line(title)?;
@@ -399,15 +444,15 @@ fn report(
     let path = file.path().strip_prefix(session.directory()).unwrap_or(file.path());
     let title = if outcome.interrupted { "Batch Restore Interrupted:" } else { "Batch Restore Complete:" };
     let view = BatchView { summary: results.summary(), results: shown(path), branch: None, commit: None };
-    print_summary(title, view, session)?;
+    print_summary(title, &view, session)?;
+    let is_done = results.first_undone().is_none();
     if let Some(why) = &outcome.unrecorded {
         session.output.warn(format_args!("the archive's events lack what the operations log has: {why}"));
     }
-    let is_done = results.first_undone().is_none();
-    if !is_done {
+    if !is_done || outcome.unrecorded.is_some() {
         session.output.hint(how_to_go_on(arguments, file, session));
     }
-    Ok(match (outcome.interrupted, is_done) {
+    Ok(match (outcome.interrupted, is_done && outcome.unrecorded.is_none()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,
         (false, false) => Exit::Failed,
@@ -424,18 +469,13 @@ fn how_to_go_on(arguments: &BatchRestoreArguments, file: &ResultsFile, session: 
     };
     let results = word(file.path().strip_prefix(session.directory()).unwrap_or(file.path()));
     if arguments.manifest.as_os_str() == "-" {
-        return format!("bring back the rest with the same manifest and `--resume {results}`");
+        return format!("go on with the same manifest and `--resume {results}`");
     }
-    let mut command = format!("git archive-tomb batch-restore {} --resume {results}", word(&arguments.manifest));
-    if let Some(by) = &arguments.actor.by {
-        command += &format!(" --by {}", shell(by.as_bytes()));
-    }
-    for (flag, is_set) in [("--continue-on-error", arguments.continue_on_error), ("--force", arguments.force)] {
-        if is_set {
-            command = format!("{command} {flag}");
-        }
-    }
-    format!("bring back the rest with `{command}`")
+    let by = arguments.actor.by.as_ref().map(|by| format!(" --by {}", shell(by.as_bytes()))).unwrap_or_default();
+    let carries_on = if arguments.continue_on_error { " --continue-on-error" } else { "" };
+    let force = if arguments.force { " --force" } else { "" };
+    let manifest = word(&arguments.manifest);
+    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}`")
 }
 
 fn quoted(path: &Path) -> String {
