@@ -400,11 +400,20 @@ fn a_repository_without_a_commit_and_a_branch_that_waits_for_one_are_refused() {
 }
 
 #[test]
-fn approvals_keep_bytes_from_getting_out_on_a_branch() {
+fn approvals_keep_bytes_from_getting_out_whatever_restore_is_asked_for() {
     let world = World::new();
     let repo = archived(&world, &[]);
     let repo = repo.with("CODEX_ARCHIVE_GOVERNANCE_RESTORE_APPROVALS", "1");
-    refused(&repo, &["restore", "docs", "--branch", "back"], 4, "with approvals only");
+    let ways = [&[][..], &["out.md"], &["-"], &["--raw"], &["--force"], &["--merge"], &["--branch", "back"]];
+    for source in ["archive", "history"] {
+        for way in ways {
+            let arguments = [&["restore", "docs/old.md", "--from", source], way].concat();
+            refused(&repo, &arguments, 4, "with approvals only");
+            assert_eq!(repo.tomb(&arguments).stdout_text(), "", "{arguments:?}");
+        }
+    }
+    assert_eq!(logged(&repo, "RESTORE_FAIL").len(), 2 * 2 * ways.len(), "each is on record");
+    assert_eq!(logged(&repo, "RESTORE").len(), 0);
 }
 
 #[test]

@@ -65,7 +65,6 @@ impl RestoreRun {
         session: &mut Session<'_>,
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
-        session.refuse_without_approvals()?;
         let options = arguments.commit.options(name, self, arguments.force, session)?;
         let base = options.base;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
