@@ -385,6 +385,25 @@ fn a_base_that_leaves_no_room_for_evidence_is_refused() {
 }
 
 #[test]
+fn attributes_that_come_back_and_would_alter_evidence_are_refused() {
+    let world = World::new();
+    let repo = archived(&world, &[]);
+    // Below the top git takes it for nothing.
+    repo.write("sub/.gitattributes", "# mine\n[attr]linguist-generated text eol=crlf\n");
+    repo.commit_all("attributes");
+    repo.tomb_ok(&["store", "sub"]);
+    repo.commit("archive them");
+    let line = "line 2 of `.gitattributes`: [attr]linguist-generated text eol=crlf";
+    let said = ["restore", "sub/.gitattributes", ".gitattributes", "--branch", "back"];
+    refused(&repo, &said, 2, line);
+    repo.git(&["mv", "sub/.gitattributes", ".gitattributes"]);
+    repo.commit("move the stub");
+    refused(&repo, &["restore", ".", "--branch", "back"], 2, line);
+    restore(&repo, &[".gitattributes", "sub/.gitattributes"]);
+    repo.tomb_ok(&["verify", "--range", "main..back", "--strict", "--deep"]);
+}
+
+#[test]
 fn a_repository_without_a_commit_and_a_branch_that_waits_for_one_are_refused() {
     let world = World::new();
     let empty = world.init("empty");
