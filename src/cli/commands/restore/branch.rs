@@ -187,10 +187,12 @@ pub(crate) fn say_where(plan: &RestorePlan, outcome: &Outcome, session: &Session
 
 /// Prints the commands that come next.
 fn hint_at_next(name: &BranchName, base: &ObjectId, session: &Session<'_>) -> Result<(), CommandError> {
-    let word = shell(name.short());
     if session.repository.work_tree().is_some() {
-        session.output.hint(format_args!("look at it: `git switch {word}`"));
+        session.output.hint(format_args!("look at it: `git switch {}`", shell(name.short())));
     }
+    // Other commands than that one may take a tag of the same name for it.
+    let unambiguous = session.repository.unambiguous(name)?;
+    let word = shell(&unambiguous);
     if let Some(remote) = session.push_remote()? {
         session.output.hint(format_args!("publish it: `git push -u {} {word}`", shell(remote.as_bytes())));
     }
