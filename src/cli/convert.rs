@@ -413,6 +413,10 @@ impl From<ElsewhereError> for CommandError {
             ElsewhereError::Exists { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("choose another place, or replace it with `--force`")
             }
+            ElsewhereError::Folder { ref file, .. } => {
+                let file = shell(<[u8]>::from_path(file).unwrap_or_default());
+                Self::from_error(Exit::Failed, &error).hint(format!("name a file in it: `{file}`"))
+            }
             ElsewhereError::Write { .. } => Self::from_error(Exit::Failed, &error),
         }
     }
