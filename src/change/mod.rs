@@ -85,6 +85,9 @@ pub enum ChangeError {
     /// Git, or a file of the working tree, failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// With its files there, git would alter evidence.
+    #[error(transparent)]
+    Attributes(#[from] OwnFilesError),
     /// The operations log failed.
     #[error(transparent)]
     Log(#[from] LogError),

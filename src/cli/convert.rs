@@ -16,7 +16,7 @@ use git_archive_tomb::evidence::checkpoint::judge::JudgeError;
 use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
-use git_archive_tomb::git::{Gap, GitError};
+use git_archive_tomb::git::{AttributeLine, Gap, GitError};
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
@@ -413,6 +413,10 @@ impl From<ElsewhereError> for CommandError {
             ElsewhereError::Exists { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("choose another place, or replace it with `--force`")
             }
+            ElsewhereError::Folder { ref file, .. } => {
+                let file = shell(<[u8]>::from_path(file).unwrap_or_default());
+                Self::from_error(Exit::Failed, &error).hint(format!("name a file in it: `{file}`"))
+            }
             ElsewhereError::Write { .. } => Self::from_error(Exit::Failed, &error),
         }
     }
@@ -622,6 +626,12 @@ where
             OperationError::Archive(error) => error.into(),
             OperationError::Git(error) | OperationError::Change(ChangeError::Git(error)) => error.into(),
             OperationError::Own(error) => error.into(),
+            OperationError::Change(ChangeError::Attributes(OwnFilesError::Altered {
+                line: Some(ref line), ..
+            })) => Self::from_error(Exit::Usage, &error)
+                .caused_by(shown_line(line))
+                .hint("bring that file back under another name: `git archive-tomb restore <target> <output>`"),
+            OperationError::Change(ChangeError::Attributes(error)) => error.into(),
             OperationError::Unfinished { ref source, .. } => {
                 let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
                     // What is to be done again is not the whole command.
@@ -792,13 +802,18 @@ impl From<OwnFilesError> for CommandError {
             OwnFilesError::Places(error) => error.into(),
             OwnFilesError::Git(error) => error.into(),
             OwnFilesError::Altered { line: Some(line), .. } => shown
-                .caused_by(format!("line {} of `{}`: {}", line.number, line.file, quote(line.text.as_bytes())))
+                .caused_by(shown_line(&line))
                 .hint(format!("edit `{}` so that it leaves `.codex/evidence` alone", line.file)),
             OwnFilesError::Altered { line: None, .. } => {
                 shown.hint("look where it is set: `git check-attr -a .codex/evidence/ops/x`")
             }
         }
     }
+}
+
+/// Shows the line that decides on an attribute.
+fn shown_line(line: &AttributeLine) -> String {
+    format!("line {} of `{}`: {}", line.number, line.file, quote(line.text.as_bytes()))
 }
 
 impl From<PlacesError> for CommandError {

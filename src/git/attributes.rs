@@ -1,5 +1,6 @@
 //! Attributes, as git's own `check-attr` finds them.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 
@@ -78,7 +79,8 @@ impl Repository {
     /// where that is none of the attributes files of this repository.
     ///
     /// Git tells values, not where they come from: so the files are looked through from the one that counts most, each
-    /// from its end, and git is asked about the pattern of each line that has the attribute, or a macro with it.
+    /// from its end, and git is asked about the pattern of each line that has the attribute, or a macro with it. Of a macro
+    /// the line that defines it is returned.
     pub fn attribute_line(
         &self,
         source: AttributeSource,
@@ -98,30 +100,24 @@ impl Repository {
             }
             folder = folder.rfind_byte(b'/').map_or(&[][..], |end| &folder[..end]);
         }
-        let names = |line: &[u8], wanted: &dyn Fn(&[u8]) -> bool| {
-            let (_, attributes) = split_pattern(line);
-            attributes.fields().any(|token| {
-                let token = token.trim_start_with(|sign| matches!(sign, '-' | '!'));
-                wanted(token.split_once_str("=").map_or(token, |(name, _)| name))
-            })
-        };
-        let lines = || files.iter().filter_map(|(_, _, content)| content.as_ref()).flat_map(|content| content.lines());
-        let macros: Vec<&[u8]> = lines()
-            .filter_map(|line| line.trim_start().strip_prefix(b"[attr]"))
-            .filter(|line| names(line, &|token| token == name.as_bytes()))
-            .map(|line| split_pattern(line).0)
-            .collect();
-        for (file, below, content) in &files {
-            let lines: Vec<&[u8]> = content.iter().flat_map(|content| content.lines()).collect();
-            for (index, line) in lines.iter().enumerate().rev() {
-                let is_comment = line.trim_start().starts_with(b"#") || line.trim_start().starts_with(b"[attr]");
-                if !is_comment
-                    && names(line, &|token| token == name.as_bytes() || macros.contains(&token))
-                    && self.pattern_matches(split_pattern(line).0, below)?
-                {
-                    let text = line.trim().to_str_lossy().into_owned();
-                    return Ok(Some(AttributeLine { file: file.clone(), number: index + 1, text }));
-                }
+        let lines: Vec<Line<'_>> =
+            files.iter().flat_map(|(file, below, content)| lines_of(file, below, content)).collect();
+        // Git knows macros at the top only, and of several with the same name the one that counts most.
+        let mut macros: HashMap<&[u8], &Line<'_>> = HashMap::new();
+        for line in lines.iter().filter(|line| line.below.len() == path.as_bytes().len()) {
+            if let Some(name) = line.macro_name() {
+                macros.entry(name).or_insert(line);
+            }
+        }
+        macros.retain(|_, line| line.attributes().any(|token| token == name.as_bytes()));
+        for line in lines.iter().filter(|line| line.macro_name().is_none() && !line.text.starts_with(b"#")) {
+            // In a line, too, the last one counts.
+            let decides = |token: &&[u8]| *token == name.as_bytes() || macros.contains_key(token);
+            let Some(token) = line.attributes().filter(decides).last() else { continue };
+            if self.pattern_matches(split_pattern(line.text).0, line.below)? {
+                let line = macros.get(token).unwrap_or(&line);
+                let text = line.text.to_str_lossy().into_owned();
+                return Ok(Some(AttributeLine { file: line.file.to_owned(), number: line.number, text }));
             }
         }
         Ok(None)
@@ -204,6 +200,41 @@ impl Repository {
         output.ok("check-attr")?;
         Ok(found)
     }
+}
+
+/// A line while it is looked for the one that decides.
+struct Line<'a> {
+    file: &'a str,
+    number: usize,
+    /// The line, without blanks around it.
+    text: &'a [u8],
+    /// The path that is asked about, seen from the file's folder.
+    below: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Returns the name of the macro that the line defines.
+    fn macro_name(&self) -> Option<&'a [u8]> {
+        self.text.strip_prefix(b"[attr]").map(|definition| split_pattern(definition).0)
+    }
+
+    /// Returns the names of the attributes that it sets, unsets or gives a value.
+    fn attributes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let definition = self.text.strip_prefix(b"[attr]").unwrap_or(self.text);
+        split_pattern(definition).1.fields().map(|token| {
+            let token = token.trim_start_with(|sign| matches!(sign, '-' | '!'));
+            token.split_once_str("=").map_or(token, |(name, _)| name)
+        })
+    }
+}
+
+/// Returns the lines of a file, the last first.
+fn lines_of<'a>(file: &'a str, below: &'a [u8], content: &'a Option<Vec<u8>>) -> Vec<Line<'a>> {
+    let lines = content.iter().flat_map(|content| content.lines()).enumerate();
+    let mut lines: Vec<_> =
+        lines.map(|(index, line)| Line { file, number: index + 1, text: line.trim(), below }).collect();
+    lines.reverse();
+    lines
 }
 
 /// Splits a line of an attributes file into its pattern, quoted or not, and its attributes.

@@ -31,6 +31,11 @@ impl BranchName {
     pub fn short(&self) -> &BStr {
         self.0[BRANCHES.len()..].as_bstr()
     }
+
+    /// Returns where the folders end that the reference is in, from that of all branches down.
+    fn folders(&self) -> impl Iterator<Item = usize> {
+        self.0.find_iter(b"/").filter(|end| *end + 1 >= BRANCHES.len())
+    }
 }
 
 impl fmt::Display for BranchName {
@@ -63,24 +68,43 @@ impl Repository {
         let output = command::run("check-ref-format", command.arg(to_path(name)?), b"")?;
         let short = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
         let named = || BranchName([BRANCHES.as_bytes(), short].concat().into());
-        Ok((output.success && !short.is_empty()).then(named))
+        // Git makes a branch `@`, and takes that for `HEAD` ever after.
+        Ok((output.success && !short.is_empty() && short != b"@").then(named))
     }
 
     /// Returns the reference that keeps a branch `name` from being made: that branch, or one whose name is a folder of the
-    /// other's.
+    /// other's. A symbolic one counts also where it leads nowhere: whoever writes to it writes elsewhere.
     pub fn reference_in_the_way(&self, name: &BranchName) -> Result<Option<BString>, GitError> {
         let wanted = name.reference().as_bytes();
-        let folders = wanted.char_indices().filter(|(_, _, character)| *character == '/').map(|(start, ..)| start);
-        let above = folders.filter(|end| *end >= BRANCHES.len()).map(|end| &wanted[..end]);
+        let above: Vec<&[u8]> = name.folders().skip(1).map(|end| &wanted[..end]).collect();
         let mut command = self.git().read_command(&["for-each-ref", "--format=%(refname)", "--"]);
-        for pattern in above.chain([wanted]) {
+        for pattern in above.iter().copied().chain([wanted]) {
             command.arg(to_path(pattern)?);
         }
         let listing = command::run("for-each-ref", &mut command, b"")?.ok("for-each-ref")?;
         let is_within =
             |inner: &[u8], outer: &[u8]| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(b"/"));
         let blocks = |found: &&[u8]| *found == wanted || is_within(found, wanted) || is_within(wanted, found);
-        Ok(listing.lines().find(blocks).map(BString::from))
+        if let Some(found) = listing.lines().find(blocks) {
+            return Ok(Some(found.into()));
+        }
+        // Git lists no symbolic reference that leads nowhere.
+        for name in above.into_iter().chain([wanted]) {
+            let mut command = self.git().read_command(&["symbolic-ref", "-q"]);
+            if command::run("symbolic-ref", command.arg(to_path(name)?), b"")?.success {
+                return Ok(Some(name.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the shortest name of a branch that is there that means nothing else, wherever a reference can be named.
+    pub fn unambiguous(&self, name: &BranchName) -> Result<BString, GitError> {
+        let arguments = ["-c", "core.warnAmbiguousRefs=true", "for-each-ref", "--format=%(refname:short)", "--"];
+        let mut command = self.git().read_command(&arguments);
+        let listing = command::run("for-each-ref", command.arg(to_path(name.reference())?), b"")?;
+        let is_short = listing.ok("for-each-ref")?.trim_end() == name.short().as_bytes();
+        Ok(if is_short { name.short() } else { name.reference() }.to_owned())
     }
 
     /// Returns the working tree in which branch `name` is checked out. It may be so before it has a commit.
@@ -172,37 +196,37 @@ impl Repository {
     /// Makes the branch `name` with `commit`, durably, with `reason` in its reflog; returns whether it is there with just
     /// that commit. Where something else has the name, or is in its way, nothing happens.
     pub fn create_branch(&self, name: &BranchName, commit: &ObjectId, reason: &str) -> Result<bool, GitError> {
-        let short = name.reference().to_str_lossy();
-        let is_made = || -> Result<bool, GitError> {
-            let found = self.references(&short)?;
-            Ok(found.iter().any(|found| found.name == name.reference() && found.id == *commit))
+        let full = name.reference().to_str_lossy();
+        // Somebody else may be faster.
+        let taken = || -> Result<Option<bool>, GitError> {
+            let found = self.references(&full)?;
+            if found.iter().any(|found| found.name == name.reference() && found.id == *commit) {
+                return Ok(Some(true));
+            }
+            Ok(self.reference_in_the_way(name)?.map(|_| false))
         };
-        if is_made()? {
-            return Ok(true);
+        if let Some(is_ours) = taken()? {
+            return Ok(is_ours);
         }
         let input = [b"create ", name.reference().as_bytes(), b"\0", commit.to_string().as_bytes(), b"\0"].concat();
-        let mut command = self.git().command(&["core.fsync=all"], &["update-ref", "--stdin", "-z", "-m", reason]);
+        let mut command =
+            self.git().command(&["core.fsync=all"], &["update-ref", "--no-deref", "--stdin", "-z", "-m", reason]);
         // An interruption at the terminal reaches every program there, and is not git's to answer half-way.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let output = command::run("update-ref", &mut command, &input)?;
         if !output.success {
-            // Somebody else may have been faster.
-            return match (is_made()?, self.reference_in_the_way(name)?) {
-                (true, _) => Ok(true),
-                (false, Some(_)) => Ok(false),
-                (false, None) => output.ok("update-ref").map(|_| false),
+            return match taken()? {
+                Some(is_ours) => Ok(is_ours),
+                None => output.ok("update-ref").map(|_| false),
             };
         }
-        let file = to_path(name.reference()).map(|path| self.common_dir().join(path))?;
-        let folder = crate::fs::parent_of(&file);
-        // Other kinds of references than files have none.
-        if folder.is_dir() {
-            crate::fs::sync_dir(folder).map_err(|source| GitError::Io {
-                action: "sync",
-                path: folder.into(),
-                source,
-            })?;
+        // Git may have made each of them, and syncs none. Other kinds of references than files have none.
+        for end in name.folders() {
+            let folder = self.common_dir().join(to_path(&name.reference()[..end])?);
+            if folder.is_dir() {
+                crate::fs::sync_dir(&folder).map_err(|source| GitError::Io { action: "sync", path: folder, source })?;
+            }
         }
         Ok(true)
     }
@@ -230,9 +254,15 @@ mod tests {
             let expected = if name == "@{-1}" { "main" } else { name };
             assert_eq!((found.short().to_string(), found.to_string().parse().ok()), (expected.to_owned(), Some(found)));
         }
-        for name in ["", "-x", "a..b", "a b", "HEAD", "x.lock", "/x", "x/", "a\0b", "x\n", "--branch"] {
+        for name in ["", "-x", "a..b", "a b", "HEAD", "@", "x.lock", "/x", "x/", "a\0b", "x\n", "--branch"] {
             assert_eq!(named(&repository, name), None, "{name:?}");
         }
+        let folders = |name: &str| -> Vec<String> {
+            let name = named(&repository, name).expect("is a name");
+            name.folders().map(|end| name.reference()[..end].as_bstr().to_string()).collect()
+        };
+        assert_eq!(folders("x"), ["refs/heads"]);
+        assert_eq!(folders("a/b/c"), ["refs/heads", "refs/heads/a", "refs/heads/a/b"]);
         let odd = BranchName(b"refs/heads/\xff\"".into());
         assert_eq!(odd.to_string().parse().ok(), Some(odd));
         assert!("".parse::<BranchName>().is_err());
@@ -246,12 +276,15 @@ mod tests {
             fixture.git(&["branch", name]);
         }
         fixture.git(&["tag", "tag"]);
+        fixture.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/nowhere"]);
         let repository = fixture.repository();
         for (name, there) in [
             ("main", Some("refs/heads/main")),
             ("team", Some("refs/heads/team/topic")),
             ("team/topic/more", Some("refs/heads/team/topic")),
             ("x/y/z", Some("refs/heads/x")),
+            ("alias", Some("refs/heads/alias")),
+            ("alias/more", Some("refs/heads/alias")),
             ("tag", None),
             ("team/other", None),
             ("tea", None),
@@ -262,6 +295,26 @@ mod tests {
             assert_eq!(found.as_ref().map(ToString::to_string).as_deref(), there, "{name}");
             let made = repository.create_branch(&name, &commit, "test").expect("tries");
             assert_eq!(made, there.is_none() || name.short() == "main", "{name}: the very same commit is no conflict");
+        }
+        assert!(repository.references("refs/heads/nowhere").expect("lists").is_empty());
+    }
+
+    #[test]
+    fn a_name_that_means_something_else_too_is_written_in_full() {
+        let fixture = Fixture::new("sha1");
+        fixture.commit_files(&[("a", "1")]);
+        fixture.git(&["config", "core.warnAmbiguousRefs", "false"]);
+        for name in ["plain", "tagged", "a/remote"] {
+            fixture.git(&["branch", name]);
+        }
+        fixture.git(&["tag", "tagged"]);
+        fixture.git(&["update-ref", "refs/remotes/a/remote", "HEAD"]);
+        let repository = fixture.repository();
+        for (name, expected) in
+            [("plain", "plain"), ("tagged", "refs/heads/tagged"), ("a/remote", "refs/heads/a/remote")]
+        {
+            let name = named(&repository, name).expect("is a name");
+            assert_eq!(repository.unambiguous(&name).expect("asks"), expected);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use bstr::ByteVec;
+use bstr::{ByteSlice, ByteVec};
 use tempfile::TempPath;
 
 use super::{Delivered, SourceError, Sources, Wanted};
@@ -36,6 +36,14 @@ pub enum ElsewhereError {
     Exists {
         /// The path.
         path: PathBuf,
+    },
+    /// A folder is there, which is never replaced.
+    #[error("`{}` is a folder", path.display())]
+    Folder {
+        /// The path.
+        path: PathBuf,
+        /// Where the item could stand in it.
+        file: PathBuf,
     },
     /// The bytes could not be had.
     #[error(transparent)]
@@ -88,7 +96,10 @@ pub(crate) fn look_at(path: &Path, wanted: &Wanted, force: bool) -> Result<Stand
     let failed = |source| failed(path, source);
     match path.symlink_metadata() {
         Ok(_) if is_item(path, wanted).map_err(failed)? => Ok(Standing::Item),
-        Ok(metadata) if metadata.is_dir() => Err(ElsewhereError::Exists { path: path.to_owned() }),
+        Ok(metadata) if metadata.is_dir() => {
+            let name = wanted.path.file_name().to_path().unwrap_or(Path::new("file"));
+            Err(ElsewhereError::Folder { path: path.to_owned(), file: path.join(name) })
+        }
         Ok(_) if force || is_stub_of(path, wanted).map_err(failed)? => Ok(Standing::Replaceable),
         Ok(_) => Err(ElsewhereError::Exists { path: path.to_owned() }),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

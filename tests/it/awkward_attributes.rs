@@ -210,3 +210,30 @@ fn attributes_of_more_weight_than_our_own_are_refused_by_name() {
         assert!(!repo.tomb_ok(&["status"]).stderr_text().contains("stopped half-way"), "{place}");
     }
 }
+
+#[test]
+fn attributes_that_come_back_and_would_alter_evidence_are_refused_by_line() {
+    let world = World::new();
+    let repo = with_filter(&world);
+    // Below the top git takes it for nothing.
+    repo.write("sub/.gitattributes", "[attr]linguist-generated text eol=crlf\n");
+    repo.commit_all("attributes");
+    repo.tomb_ok(&["store", "sub"]);
+    repo.git(&["mv", "sub/.gitattributes", ".gitattributes"]);
+    repo.commit("archive them, and move the stub");
+    let before = repo.look();
+    let said = repo.tomb(&["restore", ".gitattributes"]).exits(2).stderr_text();
+    assert!(said.contains("line 1 of `.gitattributes`: [attr]linguist-generated text eol=crlf"), "{said}");
+    assert!(said.contains("restore <target> <output>"), "{said}");
+    let after = repo.look();
+    after.assert_changed_only(&before, &[]);
+    assert_eq!(after.index, before.index);
+    repo.tomb_ok(&["doctor"]);
+    repo.tomb_ok(&["verify", "--all", "--strict"]);
+
+    // Where they stand already, the next operation names them.
+    repo.tomb_ok(&["restore", ".gitattributes", "copy"]);
+    std::fs::rename(repo.path.join("copy"), repo.path.join(".gitattributes")).unwrap();
+    let said = repo.tomb(&["store", "docs"]).exits(2).stderr_text();
+    assert!(said.contains("line 1 of `.gitattributes`: [attr]linguist-generated text eol=crlf"), "{said}");
+}

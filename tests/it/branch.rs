@@ -296,6 +296,7 @@ fn what_is_in_the_way_is_refused_with_a_way_out() {
     repo.write("same.md", "# Old\n");
     repo.commit_all("more");
     repo.git(&["branch", "team/topic"]);
+    repo.git(&["symbolic-ref", "refs/heads/dangling", "refs/heads/ghost"]);
     let target = "docs/old.md";
     for (branch, code, text) in [
         ("main", 1, "`refs/heads/main` exists"),
@@ -304,10 +305,14 @@ fn what_is_in_the_way_is_refused_with_a_way_out() {
         ("a..b", 2, "`a..b` is not a name for a branch"),
         ("-x", 2, ""),
         ("HEAD", 2, "is not a name for a branch"),
+        ("@", 2, "`@` is not a name for a branch"),
         ("", 2, "is not a name for a branch"),
+        ("dangling", 1, "`refs/heads/dangling` exists"),
+        ("dangling/more", 1, "`refs/heads/dangling` exists"),
     ] {
         refused(&repo, &["restore", target, &format!("--branch={branch}")], code, text);
     }
+    assert_eq!(repo.try_git(&["rev-parse", "-q", "--verify", "refs/heads/ghost"]).code, Some(1));
     for (output, text) in [
         ("taken.md", "`taken.md` is in the way"),
         ("src/legacy/old.py", "`src/legacy/old.py` is in the way"),
@@ -385,6 +390,46 @@ fn a_base_that_leaves_no_room_for_evidence_is_refused() {
 }
 
 #[test]
+fn attributes_that_come_back_and_would_alter_evidence_are_refused() {
+    let world = World::new();
+    let repo = archived(&world, &[]);
+    // Below the top git takes it for nothing.
+    repo.write("sub/.gitattributes", "# mine\n[attr]linguist-generated text eol=crlf\n");
+    repo.commit_all("attributes");
+    repo.tomb_ok(&["store", "sub"]);
+    repo.commit("archive them");
+    let line = "line 2 of `.gitattributes`: [attr]linguist-generated text eol=crlf";
+    let said = ["restore", "sub/.gitattributes", ".gitattributes", "--branch", "back"];
+    refused(&repo, &said, 2, line);
+    repo.git(&["mv", "sub/.gitattributes", ".gitattributes"]);
+    repo.commit("move the stub");
+    refused(&repo, &["restore", ".", "--branch", "back"], 2, line);
+    restore(&repo, &[".gitattributes", "sub/.gitattributes"]);
+    repo.tomb_ok(&["verify", "--range", "main..back", "--strict", "--deep"]);
+}
+
+#[test]
+fn what_is_said_works_also_where_a_tag_has_the_name() {
+    let world = World::new();
+    let repo = archived(&world, &[]);
+    repo.git(&["init", "-q", "--bare", "../remote.git"]);
+    repo.git(&["config", "remote.origin.pushurl", "../remote.git"]);
+    repo.git(&["tag", "v1", "main~1"]);
+    let run = repo.tomb_ok(&["restore", "docs", "--branch", "v1"]);
+    let said = run.stderr_text();
+    let hints: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("hint: ")?.split('`').nth(1)).collect();
+    let [switch, push, body] = hints[..] else { panic!("{run}") };
+    let rest = |line: &str, command: &str| line.strip_prefix(command).unwrap_or_else(|| panic!("{line}")).to_owned();
+    repo.git(&rest(push, "git ").split(' ').collect::<Vec<_>>());
+    let refs = world.at("remote.git").git(&["for-each-ref", "--format=%(refname)"]);
+    assert_eq!(refs, "refs/heads/v1");
+    let text = repo.tomb_ok(&rest(body, "git archive-tomb ").split(' ').collect::<Vec<_>>()).stdout_text();
+    assert!(text.starts_with("**1 file restored**"), "{text}");
+    repo.git(&rest(switch, "git ").split(' ').collect::<Vec<_>>());
+    assert_eq!(repo.git(&["symbolic-ref", "HEAD"]), "refs/heads/v1");
+}
+
+#[test]
 fn a_repository_without_a_commit_and_a_branch_that_waits_for_one_are_refused() {
     let world = World::new();
     let empty = world.init("empty");
@@ -400,11 +445,20 @@ fn a_repository_without_a_commit_and_a_branch_that_waits_for_one_are_refused() {
 }
 
 #[test]
-fn approvals_keep_bytes_from_getting_out_on_a_branch() {
+fn approvals_keep_bytes_from_getting_out_whatever_restore_is_asked_for() {
     let world = World::new();
     let repo = archived(&world, &[]);
     let repo = repo.with("CODEX_ARCHIVE_GOVERNANCE_RESTORE_APPROVALS", "1");
-    refused(&repo, &["restore", "docs", "--branch", "back"], 4, "with approvals only");
+    let ways = [&[][..], &["out.md"], &["-"], &["--raw"], &["--force"], &["--merge"], &["--branch", "back"]];
+    for source in ["archive", "history"] {
+        for way in ways {
+            let arguments = [&["restore", "docs/old.md", "--from", source], way].concat();
+            refused(&repo, &arguments, 4, "with approvals only");
+            assert_eq!(repo.tomb(&arguments).stdout_text(), "", "{arguments:?}");
+        }
+    }
+    assert_eq!(logged(&repo, "RESTORE_FAIL").len(), 2 * 2 * ways.len(), "each is on record");
+    assert_eq!(logged(&repo, "RESTORE").len(), 0);
 }
 
 #[test]

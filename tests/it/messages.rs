@@ -223,6 +223,14 @@ fn restore_used_wrongly() {
     error: `[world]/project/README.md` exists and is not the item
     hint: choose another place, or replace it with `--force`
     ");
+    assert_shown!(&world, repo.tomb(&["restore", "--force", "src/legacy/old.py", "src"]), @r"
+    exit: 1
+    ----- stderr -----
+    [[time]] INFO   Restore started
+    [[time]] ERROR  Restore failed: `[world]/project/src` is a folder
+    error: `[world]/project/src` is a folder
+    hint: name a file in it: `[world]/project/src/old.py`
+    ");
     assert_shown!(&world, repo.tomb(&["restore", "src/legacy", "out"]), @r"
     exit: 2
     ----- stderr -----

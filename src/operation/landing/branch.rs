@@ -68,6 +68,8 @@ impl<'a> OnBranch<'a> {
         let files = change.files.iter().map(|file| update_to(&file.path, file.after.working()));
         let updates: Vec<IndexUpdate> = added.into_iter().chain(files).collect();
         let tree = self.repository.changed_tree(&self.tree, &updates, &self.scratch)?;
+        // What comes back may be attributes itself.
+        check_unaltered(self.repository, AttributeSource::Tree(tree), &change.evidence.path())?;
         check_interrupted(change)?;
         let commit = self.repository.commit_tree(&tree, &self.branch.base, change.message)?;
         fault::point("commit-made");

