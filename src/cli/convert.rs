@@ -577,9 +577,6 @@ impl From<StorePlanError> for CommandError {
     fn from(error: StorePlanError) -> Self {
         let refusals = match error {
             StorePlanError::Git(error) => return error.into(),
-            StorePlanError::Record { .. } => {
-                return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
-            }
             StorePlanError::Contradictions(ref mistakes) => {
                 return Self::from_error(Exit::Usage, &error)
                     .listing(mistakes)

@@ -63,13 +63,9 @@ pub(super) fn select(
     let mut expansion = if by_rows {
         let mut contradictions = Mistakes::default();
         let expansion = repository.expand_each(commit, &pathspecs, &mut |overlap| {
-            match contradiction(&overlap, requests, labels) {
-                None => ControlFlow::Continue(()),
-                Some(mistake) => {
-                    contradictions.add(mistake);
-                    ControlFlow::Break(())
-                }
-            }
+            let Some(mistake) = contradiction(&overlap, requests, labels) else { return ControlFlow::Continue(()) };
+            contradictions.add(mistake);
+            ControlFlow::Break(())
         })?;
         if !contradictions.is_empty() {
             return Err(PlanError::Contradictions(contradictions));
