@@ -116,6 +116,21 @@ fn rows_that_cannot_be_meant_are_all_named_and_nothing_is_done() {
       caused by: row 4 (line 5): names README.md, and so does row 3 with other `tags`
     hint: leave one of the rows out, or let them say the same
     ");
+    repo.write(
+        "rows.csv",
+        "path,tags,metadata\ndocs,,\"{\"\"\"\": \"\"x\"\"}\"\nsrc,\"[\"\"a\"\", \"\"\"\"]\",\ndocs,,=x\n",
+    );
+    assert_shown!(&world, repo.tomb(&["batch-store", "rows.csv"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 3 mistakes
+      caused by: row 1 (line 2): `metadata` has a key that is empty
+      caused by: row 2 (line 3): `tags` has one that is empty
+      caused by: row 3 (line 4): `metadata` is not `key=value`, several separated by `;`, each key once
+    ");
+    for option in [["--tag", ""], ["--metadata", "=x"], ["--ref", "=x"]] {
+        repo.tomb(&[&["store", "docs"][..], &option].concat()).exits(2);
+    }
     repo.tomb(&["batch-store", "missing.csv"]).exits(2);
     repo.tomb(&["batch-store"]).exits(2);
     repo.tomb_with_input(&["batch-store", "-"], b"").exits(2);
