@@ -193,7 +193,7 @@ fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)
 /// Returns how a command ends that an archive failed, and what to do about it.
 fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
     match error {
-        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
+        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes an empty one")),
         ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
         ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
         ArchiveError::NetworkFilesystem { .. } => {

@@ -280,7 +280,13 @@ fn every_archive_gives_the_same() {
 fn what_cannot_be_searched_is_named_and_the_rest_is_searched() {
     let world = World::new();
     let repo = world.sample("project");
-    repo.tomb(&["grep", "e"]).exits(6);
+    assert_shown!(&world, repo.tomb(&["grep", "e"]), @r"
+    exit: 6
+    ----- stderr -----
+    error: there is no archive at `[world]/project/.git/archive-tomb/archive.sqlite`
+    hint: `git archive-tomb init` makes an empty one
+    hint: this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too
+    ");
     repo.tomb_ok(&["store", "-q", "docs/old.md"]);
     repo.write("twice.md", repo.read_back("docs/old.md"));
     repo.commit_all("twice");
