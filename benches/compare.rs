@@ -25,6 +25,10 @@ const PARTS: &[(&str, &[(&str, &str)])] = &[
                 "git archive-tomb store, git commit",
                 "git archive-tomb store -q old >/dev/null && git commit -qm archived",
             ),
+            (
+                "git archive-tomb batch-store, git commit",
+                "(echo path; git ls-files old) | git archive-tomb batch-store -q - >/dev/null && git commit -qm archived",
+            ),
             ("tar --zstd", "tar --zstd -cf ../old.tar.zst old"),
             ("git archive | zstd", "git archive HEAD old | zstd -qfo ../old.tar.zst"),
         ],

@@ -18,7 +18,7 @@ use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
 use git_archive_tomb::hooks::HooksError;
-use git_archive_tomb::id::ObjectId;
+use git_archive_tomb::id::{ObjectId, Tombstone};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::JournalError;
 use git_archive_tomb::manifest::ManifestError;
@@ -126,10 +126,10 @@ impl From<MigrateError> for CommandError {
             }
             MigrateError::Same => (Exit::Usage, "name another database with `--to`"),
             MigrateError::Superseded { .. } => (Exit::Usage, USE_THE_OTHER),
-            MigrateError::Damaged { .. } => (
-                Exit::Integrity,
-                "git's history may have it: `git archive-tomb restore --from history <tombstone> <output>`",
-            ),
+            MigrateError::Damaged { ref item, .. } => {
+                let hint = item.as_ref().map(|(tombstone, path)| from_history(tombstone, path, 1));
+                return with_hint(Self::from_error(Exit::Integrity, &error), hint);
+            }
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
             MigrateError::Kept { .. } => {
@@ -158,9 +158,9 @@ impl From<ExportError> for CommandError {
             ExportError::InUse { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("wait for it, or choose another place")
             }
-            ExportError::Content { ref source, .. } if source.is_integrity() => {
-                Self::from_error(Exit::Integrity, &error)
-                    .hint("git's history may have it: `git archive-tomb restore --from history <tombstone> <output>`")
+            ExportError::Content { ref source, ref item, .. } if source.is_integrity() => {
+                let hint = item.as_ref().map(|(tombstone, path)| from_history(tombstone, path, 1));
+                with_hint(Self::from_error(Exit::Integrity, &error), hint)
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
         }
@@ -193,7 +193,7 @@ fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)
 /// Returns how a command ends that an archive failed, and what to do about it.
 fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
     match error {
-        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes one")),
+        ArchiveError::Missing { .. } => (Exit::Unreachable, Some("`git archive-tomb init` makes an empty one")),
         ArchiveError::Older { .. } => (Exit::Usage, Some("bring it up to date: `git archive-tomb init`")),
         ArchiveError::Newer { .. } => (Exit::Usage, Some("install that version of git-archive-tomb")),
         ArchiveError::NetworkFilesystem { .. } => {
@@ -581,9 +581,6 @@ impl From<StorePlanError> for CommandError {
     fn from(error: StorePlanError) -> Self {
         let refusals = match error {
             StorePlanError::Git(error) => return error.into(),
-            StorePlanError::Record { .. } => {
-                return Self::from_error(Exit::Usage, &error).hint("give fewer or shorter tags, facts and references");
-            }
             StorePlanError::Contradictions(ref mistakes) => {
                 return Self::from_error(Exit::Usage, &error)
                     .listing(mistakes)
@@ -870,6 +867,14 @@ failed! {
     HooksError => Failed,
     RenderError => Failed,
     TemplateError => Usage,
+}
+
+/// Says how to get at the bytes of items that the archive does not give back as they went in, the first of `damaged` ones
+/// being the one that is named. They go to a file beside the stub, which would be replaced otherwise.
+pub(crate) fn from_history(tombstone: &Tombstone, path: &RepoPath, damaged: usize) -> String {
+    let which = if damaged == 1 { "it" } else { "them, the first" };
+    let output = shell(&[b"recovered-", path.file_name()].concat());
+    format!("git's history may have {which}: `git archive-tomb restore --from history {tombstone} {output}`")
 }
 
 fn with_hint(error: CommandError, hint: Option<String>) -> CommandError {

@@ -351,9 +351,14 @@ impl<'a> Session<'a> {
         Ok(shown_location(&self.archive_location()?))
     }
 
-    /// Opens the archive, which must exist.
+    /// Opens the archive, which must exist: for commands that look at nothing else.
     pub(crate) fn archive(&self) -> Result<Box<AnyArchive>, CommandError> {
-        let mut archive = self.open_archive(OpenMode::Existing)?;
+        let mut archive = self.try_open_archive(OpenMode::Existing)?.map_err(|error| {
+            let missing = matches!(error, ArchiveError::Missing { .. });
+            let shown = CommandError::from(error);
+            // In a clone an archive that is made now would say that nothing was ever archived.
+            if missing { shown.hint(ARCHIVE_ALONE) } else { shown }
+        })?;
         self.warn_superseded(&mut *archive)?;
         Ok(archive)
     }
@@ -667,6 +672,10 @@ fn append_record(log: &Path, record: &Record) -> Result<Event, CommandError> {
     OperationsLog::open(log)?.append(&[&event.line])?;
     Ok(event)
 }
+
+/// What helps where there is no archive, as in a fresh clone.
+const ARCHIVE_ALONE: &str =
+    "this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too";
 
 const UNFINISHED_HINT: &str =
     "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";

@@ -1,7 +1,7 @@
 //! What the user's path arguments mean: git's pathspecs, matched by git against the tree of a commit.
 
 use std::ffi::OsString;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
@@ -23,10 +23,21 @@ pub struct Expansion {
     pub entries: Vec<(RepoPath, TreeEntry)>,
     /// The positions of the arguments that match nothing in the tree.
     pub unmatched: Vec<usize>,
-    /// For each argument the positions of what it matches, in order; empty where nobody asked.
-    pub matches: Vec<Vec<usize>>,
+    /// For each entry the position of the first argument that matches it; empty where nobody asked.
+    pub owners: Vec<usize>,
     /// The positions of arguments that git does not take, and what it says of them. Where nobody asked, one of them fails all.
     pub refused: Vec<(usize, String)>,
+}
+
+/// A path that two arguments match.
+#[derive(Debug, Clone, Copy)]
+pub struct Overlap<'a> {
+    /// The position of the first argument that matches it.
+    pub first: usize,
+    /// The position of another one.
+    pub second: usize,
+    /// The path.
+    pub path: &'a RepoPath,
 }
 
 /// Why a path argument matches nothing that is committed.
@@ -72,39 +83,53 @@ impl Repository {
         Ok(expansion)
     }
 
-    /// Returns the same, and what each of `pathspecs` matches. None of them may exclude anything.
-    pub fn expand_each(&self, tree: &ObjectId, pathspecs: &[BString]) -> Result<Expansion, GitError> {
+    /// Returns the same, and which of `pathspecs` matches what; none of them may exclude anything. What an earlier one matches
+    /// already is told to `overlap`, which may have seen enough of the later one.
+    ///
+    /// Memory grows with the tree and with the number of arguments, not with their product.
+    pub fn expand_each(
+        &self,
+        tree: &ObjectId,
+        pathspecs: &[BString],
+        overlap: &mut dyn FnMut(Overlap<'_>) -> ControlFlow<()>,
+    ) -> Result<Expansion, GitError> {
         let index = ScratchIndex::of_tree(self, tree)?;
         let everything = index.list(&[":/".into()])?;
         let paths: Vec<RepoPath> = everything.iter().map(|entry| entry.path.clone()).collect();
-        let (mut matches, mut refused) = (Vec::with_capacity(pathspecs.len()), Vec::new());
-        for (position, pathspec) in pathspecs.iter().enumerate() {
-            let mut found: Vec<usize> = self.named(pathspec, &paths).collect();
-            if found.is_empty() {
-                match index.list(std::slice::from_ref(pathspec)) {
-                    Ok(entries) => {
-                        found.extend(entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok()));
-                    }
-                    // It leads out of the repository, or its magic is unknown.
-                    Err(GitError::Failed { detail, .. }) => refused.push((position, detail)),
-                    Err(error) => return Err(error),
-                }
+        let mut owners: Vec<Option<usize>> = vec![None; paths.len()];
+        let mut take = |second: usize, entry: usize| match owners[entry] {
+            None => {
+                owners[entry] = Some(second);
+                ControlFlow::Continue(())
             }
-            matches.push(found);
+            Some(first) => overlap(Overlap { first, second, path: &paths[entry] }),
+        };
+        let mut expansion = Expansion::default();
+        for (position, pathspec) in pathspecs.iter().enumerate() {
+            let mut named = self.named(pathspec, &paths);
+            if !named.is_empty() {
+                // Broken off or not, the next argument has its turn.
+                let _ = named.try_for_each(|entry| take(position, entry));
+                continue;
+            }
+            match index.list(std::slice::from_ref(pathspec)) {
+                Ok(entries) if entries.is_empty() => expansion.unmatched.push(position),
+                Ok(entries) => {
+                    let mut found = entries.iter().filter_map(|entry| paths.binary_search(&entry.path).ok());
+                    let _ = found.try_for_each(|entry| take(position, entry));
+                }
+                // It leads out of the repository, or its magic is unknown.
+                Err(GitError::Failed { detail, .. }) => expansion.refused.push((position, detail)),
+                Err(error) => return Err(error),
+            }
         }
-        // What nothing matches goes, and the others move up.
-        let mut places: Vec<Option<usize>> = vec![None; everything.len()];
-        matches.iter().flatten().for_each(|position| places[*position] = Some(0));
-        let mut entries = Vec::new();
-        for (entry, place) in everything.into_iter().zip(&mut places).filter(|(_, place)| place.is_some()) {
-            *place = Some(entries.len());
-            entries.push((entry.path, entry.entry));
+        for (entry, owner) in everything.into_iter().zip(owners) {
+            if let Some(owner) = owner {
+                expansion.entries.push((entry.path, entry.entry));
+                expansion.owners.push(owner);
+            }
         }
-        matches.iter_mut().flatten().for_each(|position| *position = places[*position].unwrap_or_default());
-        let is_refused = |position: usize| refused.binary_search_by_key(&position, |(refused, _)| *refused).is_ok();
-        let unmatched =
-            (0..matches.len()).filter(|position| matches[*position].is_empty() && !is_refused(*position)).collect();
-        Ok(Expansion { entries, unmatched, matches, refused })
+        Ok(expansion)
     }
 
     /// Returns why a path argument that [`Repository::expand`] could not match is not committed.
@@ -132,7 +157,7 @@ impl Repository {
         if pathspec.is_empty() || pathspec[0] == b':' || pathspec.find_byteset(b"*?[\\").is_some() {
             return 0..0;
         }
-        let name = [self.prefix().as_bytes(), pathspec].concat();
+        let name = [self.prefix().as_bytes(), without_here(pathspec)].concat();
         let name = name.strip_suffix(b"/").unwrap_or(&name);
         let start = paths.partition_point(|path| path.as_bytes() < name);
         if paths.get(start).is_some_and(|path| path.as_bytes() == name) {
@@ -222,6 +247,14 @@ pub(crate) fn excludes(pathspec: &[u8]) -> bool {
     pathspec.starts_with(b":!")
         || pathspec.starts_with(b":^")
         || long.is_some_and(|(magic, _)| magic.split(|byte| *byte == b',').any(|word| word == b"exclude"))
+}
+
+/// Returns a path argument without the `./` that it begins with, as `find .` prints paths.
+pub(crate) fn without_here(mut pathspec: &[u8]) -> &[u8] {
+    while let Some(rest) = pathspec.strip_prefix(b"./") {
+        pathspec = rest;
+    }
+    pathspec
 }
 
 /// Splits the positions of including pathspecs so that each part, with all excluding ones, fits a command line.

@@ -1,5 +1,6 @@
 //! Awkward repositories, with the real git: each is read and written as `docs/git.md` says.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bstr::BString;
@@ -397,15 +398,35 @@ fn path_arguments_mean_what_they_mean_to_git() {
     assert_eq!(expand(&["src", "nothing", "*.c", "./src/a.py", "sr"]).unmatched, [1, 2, 4]);
     // Each by itself, it is what that one alone matches.
     let texts = ["src", "src/", "sr", "src/a.py", "./src//b.rs", "*.py", ":/src-2", "\\[x]", ".", "nothing"];
-    let outside = repository.expand_each(&commit, &specs(["src", "../outside", "nothing"])).expect("expands");
+    let each = |texts: &[&str], shared: &mut dyn FnMut(Overlap<'_>) -> ControlFlow<()>| {
+        let specs: Vec<BString> = texts.iter().map(|text| BString::from(*text)).collect();
+        repository.expand_each(&commit, &specs, shared).expect("expands")
+    };
+    let outside = each(&["src", "../outside", "nothing"], &mut |_| panic!("nothing is matched twice"));
     assert_eq!((outside.entries.len(), outside.refused[0].0, outside.unmatched), (2, 1, vec![2]));
-    let each = repository.expand_each(&commit, &specs(texts)).expect("expands");
-    for (text, matched) in texts.iter().zip(&each.matches) {
-        let matched: Vec<_> = matched.iter().map(|position| each.entries[*position].clone()).collect();
-        assert_eq!(matched, expand(&[text]).entries, "{text}");
+    for text in texts {
+        let alone = each(&[text], &mut |_| panic!("nothing is matched twice"));
+        assert_eq!(alone.entries, expand(&[text]).entries, "{text}");
     }
-    assert_eq!(each.entries, expand(&texts).entries);
-    assert_eq!(each.unmatched, [2, 9]);
+    let mut shared = Vec::new();
+    let all = each(&texts, &mut |found| {
+        shared.push((found.first, found.second, found.path.to_string()));
+        ControlFlow::Continue(())
+    });
+    assert_eq!(all.entries, expand(&texts).entries);
+    assert_eq!(all.unmatched, [2, 9]);
+    assert_eq!(names(&all.entries), ["[x]", "src-2/c.py", "src.py", "src/a.py", "src/b.rs"]);
+    assert_eq!(all.owners, [7, 5, 5, 0, 0]);
+    let by = |second: usize| shared.iter().filter(|found| found.1 == second).count();
+    assert_eq!((0..texts.len()).map(by).collect::<Vec<_>>(), [0, 2, 0, 1, 1, 1, 1, 0, 5, 0]);
+    assert!(shared.contains(&(0, 3, "src/a.py".to_owned())) && shared.contains(&(5, 6, "src-2/c.py".to_owned())));
+    // Who has seen enough of one sees no more of that one.
+    let mut asked = Vec::new();
+    each(&["src", "src/", "*", "src/a.py"], &mut |found| {
+        asked.push((found.first, found.second));
+        ControlFlow::Break(())
+    });
+    assert_eq!(asked, [(0, 1), (0, 2), (0, 3)]);
     assert!(repository.expand(&commit, &specs(["../outside"])).is_err());
 
     let many: Vec<BString> = (0..20_000).map(|number| format!("src/{number}/../a.py").into()).collect();

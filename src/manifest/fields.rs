@@ -9,6 +9,12 @@ use serde_json::value::RawValue;
 use crate::nearest::most_alike;
 use crate::quote::quote;
 
+/// The most fields that are looked at: far more than any row has.
+const MAX_FIELDS: usize = 64;
+
+/// Of how many unknown fields of a row it is said which they are.
+const MAX_UNKNOWN: usize = 3;
+
 /// A kind of row.
 pub trait FromRow: Sized {
     /// The names of its fields.
@@ -24,6 +30,8 @@ pub trait FromRow: Sized {
 pub struct Fields {
     values: Vec<(String, Value)>,
     wrong: Vec<String>,
+    /// Whether there are more than may be, which are not looked at.
+    too_many: bool,
 }
 
 /// What a row says of one field. What it means depends on the field.
@@ -39,6 +47,8 @@ impl Fields {
     pub(super) fn add(&mut self, name: String, value: Value) {
         if self.values.iter().any(|(known, _)| *known == name) {
             self.refuse(format!("{} is there twice", shown(&name)));
+        } else if self.values.len() == MAX_FIELDS {
+            self.too_many = true;
         } else {
             self.values.push((name, value));
         }
@@ -100,8 +110,16 @@ impl Fields {
 
     /// Takes all fields out as a row has them, and returns what is wrong with them.
     pub(super) fn into_row<T: FromRow>(mut self) -> (Option<T>, Vec<String>) {
-        let unknown: Vec<_> = self.values.iter().filter_map(|(name, _)| unknown(name, T::FIELDS)).collect();
-        self.wrong.extend(unknown);
+        if self.too_many {
+            return (None, vec![format!("the row has more than {MAX_FIELDS} fields")]);
+        }
+        let foreign: Vec<_> = self.values.iter().map(|(name, _)| name).filter(|name| !is_known::<T>(name)).collect();
+        self.wrong.extend(foreign.iter().take(MAX_UNKNOWN).filter_map(|name| unknown(name, T::FIELDS)));
+        match foreign.len().saturating_sub(MAX_UNKNOWN) {
+            0 => {}
+            1 => self.wrong.push("there is 1 more unknown field".to_owned()),
+            more => self.wrong.push(format!("there are {more} more unknown fields")),
+        }
         let row = T::from_row(&mut self);
         (row, self.wrong)
     }
@@ -133,6 +151,10 @@ impl Value {
             Self::Cell(cell) => cell.is_empty(),
         }
     }
+}
+
+fn is_known<T: FromRow>(name: &str) -> bool {
+    T::FIELDS.contains(&name)
 }
 
 /// Says that there is no field `name`, and which one may be meant; `None` if there is one.

@@ -101,6 +101,23 @@ fn no_rows_are_none_and_nothing_is_no_manifest() {
 }
 
 #[test]
+fn a_row_of_foreign_fields_costs_little_and_is_told_in_short() {
+    let row = |fields: usize| {
+        let fields: Vec<_> = (0..fields).map(|number| format!("\"f{number}\": 1")).collect();
+        format!("[{{\"path\": \"a\", {}}}]", fields.join(", "))
+    };
+    insta::assert_snapshot!(wrong(&row(63)), @"
+    row 1 (line 1): unknown field `f0`; there are `path`, `reason`, `tags`, `metadata`
+    row 1 (line 1): unknown field `f1`; there are `path`, `reason`, `tags`, `metadata`
+    row 1 (line 1): unknown field `f2`; there are `path`, `reason`, `tags`, `metadata`
+    row 1 (line 1): there are 60 more unknown fields
+    ");
+    for fields in [64, 5000] {
+        assert_eq!(wrong(&row(fields)), "row 1 (line 1): the row has more than 64 fields");
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_by_row_and_line() {
     let list = "[\n{\"path\": \"a\", \"resaon\": \"x\", \"path\": 1},\n{\"colour\": 1},\n{\"path\": 7}, 5,\n\
         {\"path\": \"a\", \"tags\": [1], \"metadata\": {\"a\": \"1\", \"a\": \"2\"}}]";

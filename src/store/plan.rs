@@ -10,9 +10,9 @@ use super::row::requests;
 use super::select::{Request, select};
 use super::written::WrittenPlan;
 use super::{Label, Refusal, RefusalReason, StoreOptions, StoreRow, records};
+use crate::causes::in_one_line;
 use crate::change::{Before, Expected, FileChange, Standing, Versions, index_entries_of, standings};
 use crate::clock::Timestamp;
-use crate::evidence::record::RecordError;
 use crate::git::{
     AttributeSource, AttributeValue, FileKind, GitError, ObjectKind, Repository, Root, TreeEntry, attribute_pattern,
 };
@@ -163,14 +163,6 @@ pub enum PlanError {
     /// Rows of a manifest contradict each other.
     #[error("rows of the manifest contradict each other")]
     Contradictions(Mistakes),
-    /// A path's record would not fit its limit.
-    #[error("`{path}` cannot be recorded")]
-    Record {
-        /// The first such path.
-        path: RepoPath,
-        /// Why not.
-        source: RecordError,
-    },
     /// Git failed.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -198,7 +190,8 @@ impl Candidate {
 
 /// What the blob of a candidate is.
 enum Content {
-    Ordinary(Box<PlannedItem>),
+    /// With the row that names it.
+    Ordinary(Box<PlannedItem>, Option<usize>),
     Stub(SkippedPath),
     Refused(Refusal),
 }
@@ -248,13 +241,12 @@ fn plan_requests(
     let mut items = Vec::new();
     for content in contents {
         match content {
-            Content::Ordinary(item) => items.push(*item),
+            Content::Ordinary(item, row) => items.push((*item, row)),
             Content::Stub(path) => skipped.push(path),
             Content::Refused(refusal) => refusals.push(refusal),
         }
     }
-    refusals.sort_by(|a, b| a.path.cmp(&b.path));
-    let plan = StorePlan {
+    let mut plan = StorePlan {
         facts: Facts {
             op: OperationId::generate(),
             started: Timestamp::now(),
@@ -268,16 +260,21 @@ fn plan_requests(
         legal_hold: options.legal_hold,
         keep: options.keep,
         style: options.style,
-        items,
+        items: Vec::with_capacity(items.len()),
         skipped,
         replaced: Vec::new(),
         also: Vec::new(),
     };
-    for item in &plan.items {
-        records::longest(&plan, item)
-            .to_line()
-            .map_err(|source| PlanError::Record { path: item.path.clone(), source })?;
+    for (item, row) in items {
+        match records::longest(&plan, &item).to_line() {
+            Ok(_) => plan.items.push(item),
+            Err(error) => {
+                let reason = RefusalReason::Record { detail: in_one_line(&error) };
+                refusals.push(Refusal::new(item.path.as_bytes(), reason, row));
+            }
+        }
     }
+    refusals.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Planned { plan, refusals })
 }
 
@@ -415,7 +412,7 @@ fn judge(candidate: Candidate, found: TreeEntry, size: u64, head: &[u8], options
         }
     }
     let file_type = classify(&candidate.path, head);
-    Content::Ordinary(Box::new(PlannedItem {
+    let item = PlannedItem {
         staged: candidate.entry(),
         path: candidate.path,
         object: found.id,
@@ -427,7 +424,8 @@ fn judge(candidate: Candidate, found: TreeEntry, size: u64, head: &[u8], options
         label: candidate.label,
         conflict: None,
         file_type: Some(file_type),
-    }))
+    };
+    Content::Ordinary(Box::new(item), candidate.row)
 }
 
 /// Returns what a blob's name and bytes say of it.

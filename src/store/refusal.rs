@@ -94,6 +94,12 @@ pub enum RefusalReason {
         /// What git says.
         detail: String,
     },
+    /// Its record would not fit its limit.
+    #[error("cannot be recorded: {detail}")]
+    Record {
+        /// Why not.
+        detail: String,
+    },
     /// Its mode is none that this program handles.
     #[error("has mode {0:o}, which is not a file or symbolic link")]
     Mode(u32),
@@ -123,6 +129,7 @@ impl RefusalReason {
             Self::Attribute { name, pattern, .. } => {
                 format!("allow a stub there with this line in `.gitattributes` at the top: `{pattern} -{name}`")
             }
+            Self::Record { .. } => "give fewer or shorter tags, facts and references".to_owned(),
             Self::NoMatch | Self::Own | Self::Pathspec { .. } | Self::Mode(_) => return None,
         })
     }

@@ -80,7 +80,14 @@ impl FromRow for StoreRow {
             }
             reason
         });
-        Some(Self { reason, tags: fields.texts("tags"), metadata: fields.pairs("metadata"), path: path?.into() })
+        let (tags, metadata) = (fields.texts("tags"), fields.pairs("metadata"));
+        if tags.iter().any(String::is_empty) {
+            fields.refuse("`tags` has one that is empty");
+        }
+        if metadata.contains_key("") {
+            fields.refuse("`metadata` has a key that is empty");
+        }
+        Some(Self { reason, tags, metadata, path: path?.into() })
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which paths a store is asked for.
 
+use std::ops::ControlFlow;
+
 use bstr::{BString, ByteSlice};
 
 use super::plan::{Candidate, PlanError};
 use super::{Label, Refusal, RefusalReason};
-use crate::git::{GitError, MODE_SUBMODULE, Repository, Untracked};
+use crate::git::{GitError, MODE_SUBMODULE, Overlap, Repository, Untracked, without_here};
 use crate::id::ObjectId;
 use crate::item::FileMode;
 use crate::manifest::{Mistake, Mistakes};
@@ -58,8 +60,22 @@ pub(super) fn select(
     }
     let pathspecs: Vec<BString> = requests.iter().map(|request| request.pathspec.clone()).collect();
     let by_rows = requests.iter().any(|request| request.row.is_some());
-    let expansion =
-        if by_rows { repository.expand_each(commit, &pathspecs)? } else { repository.expand(commit, &pathspecs)? };
+    let mut expansion = if by_rows {
+        let mut contradictions = Mistakes::default();
+        let expansion = repository.expand_each(commit, &pathspecs, &mut |overlap| {
+            let Some(mistake) = contradiction(&overlap, requests, labels) else { return ControlFlow::Continue(()) };
+            contradictions.add(mistake);
+            ControlFlow::Break(())
+        })?;
+        if !contradictions.is_empty() {
+            return Err(PlanError::Contradictions(contradictions));
+        }
+        expansion
+    } else {
+        repository.expand(commit, &pathspecs)?
+    };
+    // Without rows all say the same.
+    expansion.owners.resize(expansion.entries.len(), 0);
     for (position, detail) in expansion.refused {
         let request = &requests[position];
         let reason = RefusalReason::Pathspec { detail };
@@ -70,16 +86,13 @@ pub(super) fn select(
         let reason = if number < MAX_REASONS { why_unmatched(repository, request)? } else { RefusalReason::NoMatch };
         refusals.push(Refusal::new(request.pathspec.as_slice(), reason, request.row()));
     }
-    let owners = owners(expansion.entries.len(), &expansion.matches, requests, labels, |entry| {
-        expansion.entries[entry].0.to_string()
-    })?;
     let ours: Vec<_> = requests
         .iter()
         .map(|request| (full(repository, &request.pathspec), request))
         .filter(|(full, _)| is_ours(full))
         .collect();
     let mut candidates = Vec::new();
-    for ((path, entry), owner) in expansion.entries.into_iter().zip(owners) {
+    for ((path, entry), owner) in expansion.entries.into_iter().zip(expansion.owners) {
         let (label, row) = (requests[owner].label, requests[owner].row());
         if path.is_within(places::CODEX.as_bytes()) {
             // A folder means its files without ours; whoever names ours means them.
@@ -99,37 +112,17 @@ pub(super) fn select(
     Ok(candidates)
 }
 
-/// Returns for each of `entries` the first request that matches it. All that do must say the same of it.
-fn owners(
-    entries: usize,
-    matches: &[Vec<usize>],
-    requests: &[Request],
-    labels: &[Label],
-    shown: impl Fn(usize) -> String,
-) -> Result<Vec<usize>, PlanError> {
-    let mut owners: Vec<Option<usize>> = vec![None; entries];
-    let mut contradictions = Mistakes::default();
-    for (request, matched) in matches.iter().enumerate() {
-        let mut contradicted = None;
-        for entry in matched {
-            let owner = *owners[*entry].get_or_insert(request);
-            if requests[owner].label != requests[request].label {
-                contradicted = contradicted.or(Some((owner, *entry)));
-            }
-        }
-        // One path shows what is wrong with two folders.
-        if let (Some((owner, entry)), Some(row)) = (contradicted, requests[request].row) {
-            let differs = difference(&labels[requests[owner].label], &labels[requests[request].label]);
-            let other = requests[owner].row().unwrap_or_default();
-            let what = format!("names {}, and so does row {other} with other {differs}", shown(entry));
-            contradictions.add(Mistake { row: row.number, line: row.line, what });
-        }
+/// Says what is wrong with two rows that name one path and say something else of it; one path is enough to show it of two
+/// folders.
+fn contradiction(overlap: &Overlap<'_>, requests: &[Request], labels: &[Label]) -> Option<Mistake> {
+    let (one, other) = (&requests[overlap.second], &requests[overlap.first]);
+    if one.label == other.label {
+        return None;
     }
-    if contradictions.is_empty() {
-        Ok(owners.into_iter().map(Option::unwrap_or_default).collect())
-    } else {
-        Err(PlanError::Contradictions(contradictions))
-    }
+    let (row, differs) = (one.row?, difference(&labels[other.label], &labels[one.label]));
+    let number = other.row().unwrap_or_default();
+    let what = format!("names {}, and so does row {number} with other {differs}", overlap.path);
+    Some(Mistake { row: row.number, line: row.line, what })
 }
 
 /// Returns the first field in which two labels differ.
@@ -155,7 +148,7 @@ fn why_unmatched(repository: &Repository, request: &Request) -> Result<RefusalRe
 /// Returns what a pathspec names if it is plain, from the top.
 fn full(repository: &Repository, pathspec: &BString) -> Vec<u8> {
     let mut full = repository.prefix().to_vec();
-    full.extend_from_slice(pathspec.strip_prefix(b"./").unwrap_or(pathspec));
+    full.extend_from_slice(without_here(pathspec));
     full.truncate(full.trim_end_with(|end| end == '/').len());
     full
 }

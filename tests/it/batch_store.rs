@@ -116,6 +116,21 @@ fn rows_that_cannot_be_meant_are_all_named_and_nothing_is_done() {
       caused by: row 4 (line 5): names README.md, and so does row 3 with other `tags`
     hint: leave one of the rows out, or let them say the same
     ");
+    repo.write(
+        "rows.csv",
+        "path,tags,metadata\ndocs,,\"{\"\"\"\": \"\"x\"\"}\"\nsrc,\"[\"\"a\"\", \"\"\"\"]\",\ndocs,,=x\n",
+    );
+    assert_shown!(&world, repo.tomb(&["batch-store", "rows.csv"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 3 mistakes
+      caused by: row 1 (line 2): `metadata` has a key that is empty
+      caused by: row 2 (line 3): `tags` has one that is empty
+      caused by: row 3 (line 4): `metadata` is not `key=value`, several separated by `;`, each key once
+    ");
+    for option in [["--tag", ""], ["--metadata", "=x"], ["--ref", "=x"]] {
+        repo.tomb(&[&["store", "docs"][..], &option].concat()).exits(2);
+    }
     repo.tomb(&["batch-store", "missing.csv"]).exits(2);
     repo.tomb(&["batch-store"]).exits(2);
     repo.tomb_with_input(&["batch-store", "-"], b"").exits(2);
@@ -169,6 +184,37 @@ fn one_refused_path_refuses_all_unless_it_may_carry_on() {
 }
 
 #[test]
+fn a_row_whose_record_would_be_too_long_is_left_out_like_any_that_is_refused() {
+    let world = World::new();
+    let repo = world.sample("project");
+    let long = "x".repeat(62 << 10);
+    let rows = format!(
+        "{{\"path\": \"docs\"}}\n{{\"path\": \"README.md\", \"metadata\": {{\"a\": \"{long}\"}}}}\n{{\"path\": \"nowhere\"}}\n"
+    );
+    repo.write("rows.jsonl", rows);
+    let more = format!("z={}", "x".repeat(3000));
+    let before = repo.look();
+    assert_shown!(&world, repo.tomb(&["batch-store", "rows.jsonl", "--metadata", &more]), @r"
+    exit: 1
+    ----- stderr -----
+    error: 2 paths cannot be archived
+      caused by: row 2: README.md: cannot be recorded: the line is longer than 64 KiB
+      caused by: row 3: nowhere: matches no tracked file
+    hint: give fewer or shorter tags, facts and references
+    ");
+    assert_eq!(repo.look(), before);
+    let run = repo.tomb(&["batch-store", "rows.jsonl", "--metadata", &more, "--continue-on-error"]).exits(1);
+    assert_eq!(run.json().len(), 1, "{run}");
+    let told = run.stderr_text();
+    for told_of in ["row 2: README.md: cannot be recorded", "row 3: nowhere: matches", "left out 2 paths"] {
+        assert!(told.contains(told_of), "{told}");
+    }
+    assert!(repo.read_text("docs/old.md").contains("stub v1"));
+    let run = repo.tomb(&["store", "README.md", "--metadata", &more, "--metadata", &format!("a={long}")]).exits(1);
+    assert!(run.stderr_text().contains("README.md: cannot be recorded: "), "{run}");
+}
+
+#[test]
 fn paths_are_as_the_command_line_has_them_wherever_one_stands() {
     let world = World::new();
     let repo = world.sample("project");
@@ -193,7 +239,9 @@ fn thousands_of_rows_take_no_git_process_each() {
     let mut rows = "path,tags\n".to_owned();
     for file in 0..300 {
         repo.write(format!("old/{file}.txt"), format!("{file}\n"));
-        writeln!(rows, "old/{file}.txt,t{}", file % 50).unwrap();
+        // As `find . -type f` prints them, too.
+        let here = if file % 2 == 0 { "./" } else { "" };
+        writeln!(rows, "{here}old/{file}.txt,t{}", file % 50).unwrap();
     }
     repo.commit_all("first");
     repo.write("rows.csv", rows);

@@ -207,6 +207,7 @@ fn a_damaged_content_is_named_and_nothing_is_left() {
     let said = run.stderr_text();
     assert!(said.contains("error: cannot export content `") && said.contains("do not match"), "{said}");
     assert!(["old.py", "run.sh", "old.md", "keep.py"].iter().any(|name| said.contains(name)), "{said}");
+    assert!(!crate::migrate::recovered(&repo, &run).contains("stub v1"));
     assert!(!world.at("out").path.exists() && !world.at(".out.archive-tomb-export").path.exists());
     let logged = repo.tomb_ok(&["evidence", "log", "--json", "--action", "EXPORT"]).json();
     assert_eq!(logged[0]["status"], "failed");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::common::{Repo, Run, World, assert_shown, path_of};
 use crate::databases::{Database, KINDS};
-use crate::migrate::{damage, tamper};
+use crate::migrate::{damage, recovered, tamper};
 
 /// Makes a repository with files of every sort, all committed.
 fn with_files<'w>(world: &'w World, name: &str) -> Repo<'w> {
@@ -280,7 +280,13 @@ fn every_archive_gives_the_same() {
 fn what_cannot_be_searched_is_named_and_the_rest_is_searched() {
     let world = World::new();
     let repo = world.sample("project");
-    repo.tomb(&["grep", "e"]).exits(6);
+    assert_shown!(&world, repo.tomb(&["grep", "e"]), @r"
+    exit: 6
+    ----- stderr -----
+    error: there is no archive at `[world]/project/.git/archive-tomb/archive.sqlite`
+    hint: `git archive-tomb init` makes an empty one
+    hint: this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too
+    ");
     repo.tomb_ok(&["store", "-q", "docs/old.md"]);
     repo.write("twice.md", repo.read_back("docs/old.md"));
     repo.commit_all("twice");
@@ -299,8 +305,12 @@ fn what_cannot_be_searched_is_named_and_the_rest_is_searched() {
         assert!(refused.stdout.is_empty() && refused.stderr_text().contains("with approvals only"), "{refused}");
     }
 
+    let original = repo.tomb_ok(&["cat", "docs/old.md"]).stdout_text();
     damage(&repo);
     let run = repo.tomb(&["grep", "e"]).exits(5);
+    assert_eq!(recovered(&repo, &run), original);
+    assert!(repo.read_text("docs/old.md").contains("stub v1"), "nothing but the output is written");
+    assert_eq!(recovered(&repo, &repo.tomb(&["health-check", "--deep"]).exits(5)), original);
     let found = run.stdout_text();
     assert!(found.contains("src/legacy/run.sh:echo legacy") && !found.contains(".md"), "{run}");
     let told = run.stderr_text();

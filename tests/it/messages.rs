@@ -317,7 +317,8 @@ fn finding_items() {
     exit: 6
     ----- stderr -----
     error: there is no archive at `[world]/other/.git/archive-tomb/archive.sqlite`
-    hint: `git archive-tomb init` makes one
+    hint: `git archive-tomb init` makes an empty one
+    hint: this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too
     ");
 }
 
@@ -489,7 +490,8 @@ fn health_and_configuration() {
     Status: ✗ FAILED
     ----- stderr -----
     error: there is no archive at `[world]/other/.git/archive-tomb/archive.sqlite`
-    hint: `git archive-tomb init` makes one
+    hint: `git archive-tomb init` makes an empty one
+    hint: this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too
     ");
     #[cfg(feature = "net")]
     assert_shown!(&world, repo.with("CODEX_ARCHIVE_URL", "postgres://app:secret@127.0.0.1:1/archive").tomb(&["health-check"]), @r"

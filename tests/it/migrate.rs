@@ -48,6 +48,18 @@ pub(crate) fn damage(repo: &Repo<'_>) {
     );
 }
 
+/// Runs the command that a damaged content is told with, as it is printed, and returns what it brings back.
+pub(crate) fn recovered(repo: &Repo<'_>, told: &Run) -> String {
+    let told = told.stderr_text();
+    let (_, hint) = told.split_once("hint: git's history may have ").unwrap_or_else(|| panic!("no hint: {told}"));
+    let command = hint.split('`').nth(1).unwrap();
+    let output = repo.path.join(command.rsplit(' ').next().unwrap());
+    Run::from(repo.command("sh").args(["-c", command]).output().unwrap()).exits(0);
+    let bytes = std::fs::read(&output).unwrap();
+    std::fs::remove_file(output).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
 pub(crate) fn digest(repo: &Repo<'_>) -> String {
     repo.tomb_ok(&["export", "--digest"]).stdout_text().trim().to_owned()
 }
@@ -342,6 +354,7 @@ fn damage_in_the_source_is_named_and_nothing_is_superseded() {
         if name != "event" {
             let names = ["old.py", "run.sh", "old.md", "keep.py"].iter().any(|path| said.contains(path));
             assert!(names && said.contains("error: cannot copy content `"), "{name}: {said}");
+            assert!(!recovered(&repo, &run).contains("stub v1"), "{name}");
         }
         repo.tomb_ok(&["health-check"]);
         let logged = repo.tomb_ok(&["evidence", "log", "--json", "--action", "MIGRATE"]).json();

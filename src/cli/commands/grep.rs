@@ -12,6 +12,7 @@ use git_archive_tomb::item::JsonPath;
 use git_archive_tomb::search::{Detail, Found, Lines, Outcome, Pattern, PatternOptions, Searched, search};
 use serde::Serialize;
 
+use crate::cli::convert::from_history;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::filter::FilterArguments;
@@ -113,7 +114,7 @@ pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result
     let query = arguments.filter.into_query(session)?;
     let pool = session.pool()?;
     let mut printer = Printer { output: &mut *session.output, pattern: &pattern, detail, line_number, nul };
-    let (mut result, mut matched, mut damaged) = (Ok(()), false, 0);
+    let (mut result, mut matched, mut damaged, mut first) = (Ok(()), false, 0, None);
     search(&pool, &query, &pattern, detail, &mut |item, outcome| {
         result = match outcome {
             Outcome::Found(found, lines) => {
@@ -126,6 +127,7 @@ pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result
             }
             Outcome::Damaged(error) => {
                 damaged += 1;
+                first.get_or_insert_with(|| (item.tombstone, item.path.clone()));
                 let summary = CommandError::from_error(Exit::Integrity, error).summary();
                 printer.output.warn(format_args!("{}:{}: {summary}", item.name, item.path));
                 Ok(())
@@ -134,13 +136,13 @@ pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     result?;
-    if damaged > 0 {
+    if let Some((tombstone, path)) = first {
         let what = counted(damaged, "item");
         return Err(CommandError::new(
             Exit::Integrity,
             format!("{what} could not be searched: the bytes do not come out of the archive as they went in"),
         )
-        .hint("git's history may have them: `git archive-tomb restore --from history <tombstone>`"));
+        .hint(from_history(&tombstone, &path, damaged)));
     }
     Ok(if matched { Exit::Done } else { Exit::Failed })
 }

@@ -10,6 +10,7 @@ use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::id::OperationId;
 
+use crate::cli::convert::from_history;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, Style, counted};
@@ -94,14 +95,12 @@ pub(crate) fn run(arguments: &HealthCheckArguments, session: &mut Session<'_>) -
     }
     session.record(&record, None)?;
     tell(&place, &record, reached.as_ref().ok(), session.output)?;
-    match reached?.damaged().len() {
-        0 => Ok(Exit::Done),
-        damaged => Err(CommandError::new(
-            Exit::Integrity,
-            format!("{} did not come out of the archive as they went in", counted(damaged, "content")),
-        )
-        .hint("git's history may have them: `git archive-tomb restore --from history <tombstone>`")),
-    }
+    let found = reached?;
+    let damaged = found.damaged();
+    let Some(first) = damaged.first() else { return Ok(Exit::Done) };
+    let what = counted(damaged.len(), "content");
+    Err(CommandError::new(Exit::Integrity, format!("{what} did not come out of the archive as they went in"))
+        .hint(from_history(&first.tombstone, &first.path, damaged.len())))
 }
 
 /// Reaches the archive, and reads what is asked for.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteVec};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use git_archive_tomb::archive::{Change, OpenMode, Progress as StoreProgress, StoreContentsOptions};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record, Status};
@@ -79,7 +80,7 @@ pub(crate) struct ItemArguments {
     #[arg(long)]
     mime: Option<String>,
     /// A label; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_parser = NonEmptyStringValueParser::new())]
     tags: Vec<String>,
     /// A fact to keep with the items; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
