@@ -622,13 +622,12 @@ where
             OperationError::Command(error) => error.into(),
             OperationError::Archive(error) => error.into(),
             OperationError::Git(error) | OperationError::Change(ChangeError::Git(error)) => error.into(),
-            OperationError::Own(error) => error.into(),
             OperationError::Change(ChangeError::Attributes(OwnFilesError::Altered {
                 line: Some(ref line), ..
             })) => Self::from_error(Exit::Usage, &error)
                 .caused_by(shown_line(line))
                 .hint("bring that file back under another name: `git archive-tomb restore <target> <output>`"),
-            OperationError::Change(ChangeError::Attributes(error)) => error.into(),
+            OperationError::Own(error) | OperationError::Change(ChangeError::Attributes(error)) => error.into(),
             OperationError::Unfinished { ref source, .. } => {
                 let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
                     // What is to be done again is not the whole command.

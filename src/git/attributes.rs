@@ -100,10 +100,12 @@ impl Repository {
             }
             folder = folder.rfind_byte(b'/').map_or(&[][..], |end| &folder[..end]);
         }
-        let lines: Vec<Line<'_>> =
-            files.iter().flat_map(|(file, below, content)| lines_of(file, below, content)).collect();
+        let mut lines = Vec::new();
+        for (file, below, content) in &files {
+            lines.extend(lines_of(file, below, content.as_deref().unwrap_or_default()));
+        }
         // Git knows macros at the top only, and of several with the same name the one that counts most.
-        let mut macros: HashMap<&[u8], &Line<'_>> = HashMap::new();
+        let mut macros: HashMap<_, &Line<'_>> = HashMap::new();
         for line in lines.iter().filter(|line| line.below.len() == path.as_bytes().len()) {
             if let Some(name) = line.macro_name() {
                 macros.entry(name).or_insert(line);
@@ -229,10 +231,9 @@ impl<'a> Line<'a> {
 }
 
 /// Returns the lines of a file, the last first.
-fn lines_of<'a>(file: &'a str, below: &'a [u8], content: &'a Option<Vec<u8>>) -> Vec<Line<'a>> {
-    let lines = content.iter().flat_map(|content| content.lines()).enumerate();
-    let mut lines: Vec<_> =
-        lines.map(|(index, line)| Line { file, number: index + 1, text: line.trim(), below }).collect();
+fn lines_of<'a>(file: &'a str, below: &'a [u8], content: &'a [u8]) -> Vec<Line<'a>> {
+    let line = |(index, line): (usize, &'a [u8])| Line { file, number: index + 1, text: line.trim(), below };
+    let mut lines: Vec<_> = content.lines().enumerate().map(line).collect();
     lines.reverse();
     lines
 }
