@@ -7,12 +7,15 @@ use bstr::ByteSlice;
 
 use super::index::next_record;
 use super::repository::parse_id;
-use super::{GitError, Repository, command};
+use super::{ConfigEntry, GitError, Repository, command};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 
 /// How `git merge-file` ends when it did not merge: beyond this many conflicts it does not count.
 const MERGE_FILE_FAILED: i32 = 128;
+
+/// How many files git's merges compare with each other to find renames, unless `merge.renameLimit` says otherwise.
+const RENAME_LIMIT: i64 = 7000;
 
 /// What git was stopped in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +119,18 @@ impl Repository {
     /// Returns the files that were renamed between two commits (or trees), by their old paths, as git's merges see it.
     pub fn renames(&self, old: &ObjectId, new: &ObjectId) -> Result<BTreeMap<RepoPath, RepoPath>, GitError> {
         let (old, new) = (old.to_string(), new.to_string());
+        // Diffs have a lower limit of their own.
+        let config = self.config()?;
+        let limit = config.get("merge.renameLimit").or_else(|| config.get("diff.renameLimit"));
+        let limit = limit.and_then(ConfigEntry::as_int).filter(|limit| *limit >= 0);
+        let limit = format!("-l{}", limit.unwrap_or(RENAME_LIMIT));
         let arguments = [
             "diff-tree",
             "-r",
             "-z",
             "-M",
-            "-l0",
+            "--no-rename-empty",
+            &limit,
             "--diff-filter=R",
             "--name-status",
             "--no-ext-diff",

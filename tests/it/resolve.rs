@@ -592,6 +592,73 @@ fn exactly_one_choice_is_made() {
     repo.tomb(&["resolve", "a.py", "--keep-tomb", "--reason", "dead"]).exits(2);
 }
 
+/// An editor's backup is not what git puts beside a file.
+#[test]
+fn a_file_whose_name_goes_on_with_a_tilde_is_another_file() {
+    let world = World::new();
+    let repo = project(&world);
+    repo.write("a.py~", "backup\n");
+    repo.git(&["add", "-A"]);
+    commit(&repo, "backup");
+    repo.git(&["tag", "-f", "start"]);
+    repo.git(&["switch", "-q", "-c", "archives"]);
+    repo.tomb_ok(&["store", "a.py"]);
+    repo.git(&["rm", "-q", "a.py~"]);
+    commit(&repo, "archive");
+    branch(&repo, "edits", || {
+        repo.git(&["rm", "-q", "a.py"]);
+        repo.write("a.py~", "edited backup\n");
+    });
+    for (into, other) in [("archives", "edits"), ("edits", "archives")] {
+        for (choice, stands) in [("--keep-tomb", true), ("--restore", false)] {
+            conflict(&repo, into, &["merge", "-q", other], &["a.py", "a.py~"]);
+            repo.tomb_ok(&["resolve", "a.py", choice]);
+            assert_eq!(unmerged(&repo), ["a.py~"]);
+            assert_eq!(repo.read_text("a.py~"), "edited backup\n");
+            assert_eq!(is_stub(&repo, "a.py"), stands);
+            if !stands {
+                assert_eq!(repo.read_text("a.py"), lines("a.py"));
+            }
+            repo.git(&["reset", "-q", "--hard"]);
+        }
+        conflict(&repo, into, &["merge", "-q", other], &["a.py", "a.py~"]);
+        let refused = repo.tomb(&["resolve", "a.py~", "--keep-tomb"]).exits(1).stderr_text();
+        assert!(refused.contains("no side is a stub"), "{refused}");
+        repo.git(&["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
+fn a_stub_of_another_file_with_the_same_bytes_takes_no_part() {
+    let world = World::new();
+    let repo = project(&world);
+    for text in ["", "boilerplate\n"] {
+        repo.git(&["switch", "-q", "--detach", "start"]);
+        repo.write("pkg/__init__.py", text);
+        repo.git(&["add", "-A"]);
+        commit(&repo, "package");
+        repo.git(&["tag", "-f", "package"]);
+        repo.git(&["switch", "-q", "-C", "archives"]);
+        repo.write("new/__init__.py", text);
+        repo.git(&["add", "-A"]);
+        commit(&repo, "another");
+        repo.tomb_ok(&["store", "new/__init__.py"]);
+        repo.git(&["rm", "-q", "pkg/__init__.py"]);
+        commit(&repo, "archive");
+        repo.git(&["switch", "-q", "-C", "edits", "package"]);
+        repo.write("pkg/__init__.py", "edited\n");
+        repo.git(&["commit", "-q", "-a", "-m", "edit"]);
+        conflict(&repo, "archives", &["merge", "-q", "edits"], &["pkg/__init__.py"]);
+        let before = repo.look();
+        for (name, choice) in [("pkg/__init__.py", "--restore"), ("pkg", "--restore"), (".", "--keep-tomb")] {
+            let refused = repo.tomb(&["resolve", name, choice]).exits(1).stderr_text();
+            assert!(refused.contains("no side is a stub"), "{refused}");
+            assert_eq!(repo.look(), before);
+        }
+        repo.git(&["reset", "-q", "--hard"]);
+    }
+}
+
 /// Takes the first command in backticks of what was said, or the whole of it, and runs it.
 #[track_caller]
 fn follow(repo: &Repo<'_>, said: &str) {
