@@ -8,6 +8,7 @@ use crate::change::index_entries_of;
 use crate::git::{AttributeSource, Change, GitError, Repository, Stages, TreeEntry, Unfinished};
 use crate::id::{ObjectId, Tombstone};
 use crate::item::{FileMode, RepoPath};
+use crate::journal::{Journal, JournalError, Scratch};
 use crate::restore::Target;
 use crate::stub::Stub;
 use crate::survey::{StubContent, blob_stub, exempt};
@@ -105,21 +106,33 @@ impl Conflict {
             || self.file.as_ref().is_some_and(is_file)
     }
 
+    /// Returns the stub that was named, else the first: ours where both sides have one.
+    pub fn chosen(&self, wanted: Option<Tombstone>) -> Option<&Tomb> {
+        let named = self.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == wanted);
+        named.or_else(|| self.tombs.first())
+    }
+
     fn holds(&self, wanted: &dyn Fn(&Tombstone) -> bool) -> Option<Tombstone> {
         self.tombs.iter().map(|tomb| tomb.stub.tombstone).find(wanted)
     }
 }
 
+/// A conflict with the stub that was named, if one was.
+pub type Named = (Conflict, Option<Tombstone>);
+
 /// All that is in conflict.
 #[derive(Debug)]
 pub struct Conflicts<'a> {
     repository: &'a Repository,
+    journal: Journal,
     unfinished: Unfinished,
     unmerged: BTreeMap<RepoPath, Stages>,
     /// The stubs that each side has where their common ancestor had nothing, once they were looked for.
     arrivals: [OnceCell<Vec<Arrival>>; 2],
     /// The files that were renamed between two commits, once they were looked for; `None` where one is not here.
     renames: RefCell<HashMap<[ObjectId; 2], Option<Rc<Renames>>>>,
+    /// What git makes of the merge, once it was asked.
+    merged: OnceCell<Option<ObjectId>>,
 }
 
 /// The new paths of renamed files by their old ones.
@@ -140,10 +153,25 @@ enum Version {
 }
 
 impl<'a> Conflicts<'a> {
-    /// Looks at the index of `repository`.
-    pub fn of(repository: &'a Repository) -> Result<Self, GitError> {
+    /// Looks at the index of `repository`, whose operations `journal` has.
+    pub fn of(repository: &'a Repository, journal: Journal) -> Result<Self, GitError> {
         let (unfinished, unmerged) = (repository.unfinished_merge()?, repository.conflicts()?);
-        Ok(Self { repository, unfinished, unmerged, arrivals: Default::default(), renames: RefCell::default() })
+        let (arrivals, renames, merged) = (Default::default(), RefCell::default(), OnceCell::new());
+        Ok(Self { repository, journal, unfinished, unmerged, arrivals, renames, merged })
+    }
+
+    pub(super) fn repository(&self) -> &'a Repository {
+        self.repository
+    }
+
+    pub(super) fn scratch(&self) -> Result<Scratch, JournalError> {
+        self.journal.scratch()
+    }
+
+    /// Returns what git puts at a path when it merges the commits anew, markers and all; `None` where it does not tell.
+    pub(super) fn merged(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let tree = *self.merged.get_or_init(|| self.repository.merge_anew(&self.unfinished).ok().flatten());
+        tree.map_or(Ok(None), |tree| self.repository.objects().entry(&tree, path))
     }
 
     /// Returns what git was stopped in.
@@ -158,7 +186,7 @@ impl<'a> Conflicts<'a> {
 
     /// Returns the conflicts that a user's `target` (shown as `named`) means, each with the stub that was named, if it was
     /// its tombstone: a path in conflict, any other path that one of its sides has or had, or a folder.
-    pub fn named(&self, target: &Target, named: &str) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    pub fn named(&self, target: &Target, named: &str) -> Result<Vec<Named>, ResolveError> {
         let found = match target {
             Target::Tombstone(tombstone) => self.with_stub(&|known| known == tombstone)?,
             Target::Prefix(prefix, path) => {
@@ -171,10 +199,7 @@ impl<'a> Conflicts<'a> {
     }
 
     /// Returns the conflicts with a stub of a tombstone that is wanted.
-    fn with_stub(
-        &self,
-        wanted: &dyn Fn(&Tombstone) -> bool,
-    ) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    fn with_stub(&self, wanted: &dyn Fn(&Tombstone) -> bool) -> Result<Vec<Named>, ResolveError> {
         let all = self.among(&mut self.unmerged.keys())?.into_iter();
         Ok(all
             .filter_map(|conflict| {
@@ -184,7 +209,7 @@ impl<'a> Conflicts<'a> {
             .collect())
     }
 
-    fn at_or_below(&self, path: Option<&RepoPath>) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    fn at_or_below(&self, path: Option<&RepoPath>) -> Result<Vec<Named>, ResolveError> {
         let unnamed = |conflicts: Vec<Conflict>| conflicts.into_iter().map(|conflict| (conflict, None)).collect();
         if let Some(path) = path.filter(|path| self.unmerged.contains_key(*path)) {
             let conflict = self.at(path)?.ok_or_else(|| ResolveError::Ordinary { path: path.clone() })?;

@@ -499,6 +499,21 @@ fn work_on_the_conflict_is_not_thrown_away() {
         assert!(refused.contains("was changed since the conflict began"), "{refused}");
         assert_eq!(repo.look(), before);
     }
+    // Half done is worked on as well.
+    repo.git(&["checkout", "-q", "-m", "--", "a.py"]);
+    let marked = repo.read_text("a.py");
+    for work in [format!("{marked}mine\n"), marked.replace("edited", "mine"), marked.replace("=======\n", "")] {
+        repo.write("a.py", work);
+        let before = repo.look();
+        let refused = repo.tomb(&["resolve", "a.py", "--keep-tomb"]).exits(1).stderr_text();
+        assert!(refused.contains("was changed since the conflict began"), "{refused}");
+        assert!(refused.contains("`git checkout --ours -- :/a.py`"), "{refused}");
+        assert_eq!(repo.look(), before);
+    }
+    for style in ["merge", "diff3", "zdiff3"] {
+        repo.git(&["checkout", "-q", "--conflict", style, "--", "a.py"]);
+        repo.sibling(style).tomb_ok(&["resolve", "a.py", "--keep-tomb"]);
+    }
     // Whichever side was checked out meanwhile, and nothing at all, is as good as the markers.
     for side in ["--ours", "--theirs", "-m"] {
         repo.git(&["checkout", "-q", side, "--", "a.py"]);
@@ -526,6 +541,62 @@ fn an_edit_that_no_commit_holds_is_kept() {
     }
     repo.tomb_ok(&["resolve", "a.py", "--restore"]);
     repo.git(&["commit", "-q", "-m", "restore"]);
+    assert_eq!(repo.read_text("a.py"), edited("a.py"));
+    assert_verifies(&repo, &CLEAN);
+}
+
+/// What a rebase drops stays where git does not throw it away.
+#[test]
+fn an_edit_whose_commit_is_left_behind_is_kept() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    let edit = repo.git(&["rev-parse", "edits:a.py"]);
+    let reference = format!("refs/archive-tomb/edited/{edit}");
+    for choice in ["--keep-tomb", "--re-archive"] {
+        for on_a_branch in [true, false] {
+            let copy = repo.sibling(&format!("rebased{choice}-{on_a_branch}"));
+            if on_a_branch {
+                copy.git(&["branch", "other", "edits"]);
+            }
+            copy.git(&["switch", "-q", "edits"]);
+            assert_ne!(copy.try_git(&["rebase", "-q", "archives"]).code, Some(0));
+            let said = copy.tomb_ok(&["resolve", "a.py", choice]).stderr_text();
+            assert_eq!(said.contains("no branch keeps commit"), !on_a_branch, "{said}");
+            assert_eq!(said.contains(&format!("git cat-file blob {reference}")), !on_a_branch, "{said}");
+            assert_eq!(said.contains("stays in commit"), on_a_branch && choice == "--keep-tomb", "{said}");
+            copy.git(&["-c", "core.editor=true", "rebase", "--continue"]);
+            assert_eq!(copy.try_git(&["rev-parse", "-q", "--verify", &reference]).code == Some(0), !on_a_branch);
+            copy.git(&["reflog", "expire", "--expire=now", "--all"]);
+            for name in ["ORIG_HEAD", "REBASE_HEAD"] {
+                copy.try_git(&["update-ref", "-d", name]);
+            }
+            copy.git(&["read-tree", "HEAD"]);
+            copy.git(&["gc", "-q", "--prune=now"]);
+            assert_eq!(format!("{}\n", copy.git(&["cat-file", "blob", &edit])).trim_end(), edited("a.py").trim_end());
+            if choice == "--re-archive" {
+                copy.tomb_ok(&["restore", "a.py", "--from", "history"]);
+                assert_eq!(copy.read_text("a.py"), edited("a.py"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_patch_goes_on_with_gits_own_command() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    repo.git(&["format-patch", "-q", "-1", "-o", "../patches", "edits"]);
+    repo.git(&["switch", "-q", "--detach", "archives"]);
+    let applied = repo.command("sh").args(["-c", "git am -q -3 ../patches/*.patch"]).output().unwrap();
+    assert!(!applied.status.success());
+    assert_eq!(unmerged(&repo), ["a.py"]);
+    let said = repo.tomb_ok(&["resolve", "a.py", "--restore"]).stderr_text();
+    assert!(said.contains("`git am --continue`"), "{said}");
+    repo.git(&["am", "--continue"]);
     assert_eq!(repo.read_text("a.py"), edited("a.py"));
     assert_verifies(&repo, &CLEAN);
 }

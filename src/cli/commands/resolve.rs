@@ -10,9 +10,12 @@ use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::git::{Unfinished, UnfinishedKind};
 use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, Reason, RepoPath};
+use git_archive_tomb::journal::Journal;
 use git_archive_tomb::operation::{Facts, StagingPlan, execute, stage_files};
 use git_archive_tomb::quote::quote;
-use git_archive_tomb::resolve::{Choice, Conflict, Conflicts, Home, check_own, keep, re_archive, restore};
+use git_archive_tomb::resolve::{
+    Choice, Conflict, Conflicts, Home, LeftBehind, Named, check_own, keep, keep_left_behind, re_archive, restore,
+};
 use git_archive_tomb::restore::{InPlace, RestoreOptions};
 use git_archive_tomb::store::StoreOptions;
 use serde::Serialize;
@@ -89,9 +92,6 @@ struct Done {
     left: Vec<RepoPath>,
 }
 
-/// A conflict with the stub that was named, if one was.
-type Named = (Conflict, Option<Tombstone>);
-
 /// Runs the command.
 pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     session.repository.require_work_tree()?;
@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
         session.refuse_without_approvals()?;
     }
     let actor = session.actor(arguments.actor.by.as_deref())?;
-    let conflicts = Conflicts::of(&session.repository)?;
+    let conflicts = Conflicts::of(&session.repository, Journal::at(session.places.journal()))?;
     check_own(&conflicts)?;
     let named = named(arguments, &conflicts, session)?;
     let done = match choice {
@@ -141,20 +141,20 @@ fn keep_tombs(
 ) -> Result<Done, CommandError> {
     let files = keep(&session.repository, conflicts, named)?;
     session.places.create()?;
+    let left_behind = keep_left_behind(&session.repository, conflicts, named)?;
     session.catch_signals()?;
     let facts = Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: session.repo_name()? };
     let plan = StagingPlan { facts, files };
     let left = with_context(session, None, |context| Ok(stage_files(context, &plan)?))?;
     let mut done = Done { left, ..Done::default() };
     for (conflict, wanted) in named {
-        let kept = conflict.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == *wanted).or(conflict.tombs.first());
-        let Some(kept) = kept else { continue };
+        let Some(kept) = conflict.chosen(*wanted) else { continue };
         let path = conflict.place(&kept.stands).clone();
-        if let Some(Home { commit, path }) = conflict.file.as_ref().and_then(|file| file.home.as_ref()) {
+        let home = conflict.file.as_ref().and_then(|file| file.home.as_ref());
+        if let Some(Home { commit, path }) = home.filter(|home| left_behind.iter().all(|left| left.home != *home)) {
             session.output.say(format_args!("the edited version stays in commit {commit}, at {path}"));
         }
-        let mut replaced = others(conflict, kept.stub.tombstone);
-        replaced.retain(|tombstone| *tombstone != kept.stub.tombstone);
+        let replaced = others(conflict, kept.stub.tombstone);
         for tombstone in &replaced {
             session.output.say(format_args!("the other side's item {tombstone} can be restored by its tombstone"));
         }
@@ -167,7 +167,20 @@ fn keep_tombs(
         };
         done.views.push((path, view));
     }
+    warn_of_left_behind(&left_behind, session);
     Ok(done)
+}
+
+/// Says where the bytes are that git would have dropped.
+fn warn_of_left_behind(left_behind: &[LeftBehind<'_>], session: &Session<'_>) {
+    for LeftBehind { home: Home { commit, path }, reference, .. } in left_behind {
+        session.output.warn(format_args!(
+            "no branch keeps commit {commit}, which has the edited version, at {path}; its bytes are kept in this repository alone"
+        ));
+        session
+            .output
+            .hint(format_args!("`git cat-file blob {reference}`; the commit with `git branch <name> {commit}`"));
+    }
 }
 
 fn restore_files(
@@ -191,8 +204,11 @@ fn restore_files(
     let mut done = Done { left: outcome.left, ..Done::default() };
     for item in &plan.items {
         let tombstone = item.wanted.tombstone;
-        let conflict =
-            named.iter().find(|(conflict, _)| conflict.tombs.iter().any(|tomb| tomb.stub.tombstone == tombstone));
+        let conflict = named.iter().find(|(conflict, _)| {
+            let stands =
+                conflict.file.as_ref().map(|file| &file.stands).or(conflict.tombs.first().map(|tomb| &tomb.stands));
+            stands.is_some_and(|stands| *conflict.place(stands) == item.path)
+        });
         let view = ResolvedView {
             path: JsonPath::from(&item.path).into(),
             status: "restored",
@@ -236,6 +252,7 @@ fn archive_again(
     let plans =
         re_archive(&session.repository, conflicts, known.as_deref_mut(), &origin, named, arguments.reason, &options)?;
     drop(known);
+    let left_behind = keep_left_behind(&session.repository, conflicts, named)?;
     let mut done = Done::default();
     for plan in plans {
         let outcome = super::store::carry_out(plan.clone(), session)?;
@@ -255,6 +272,7 @@ fn archive_again(
         }
         done.left.extend(outcome.left);
     }
+    warn_of_left_behind(&left_behind, session);
     Ok(done)
 }
 
@@ -305,6 +323,8 @@ fn what_next(unfinished: &Unfinished, session: &Session<'_>) -> Result<&'static 
     Ok(match unfinished.kind {
         UnfinishedKind::Merge => "conclude the merge with `git commit`",
         UnfinishedKind::Rebase { .. } => "go on with `git rebase --continue`",
+        UnfinishedKind::Apply if nothing_staged()? => "nothing is left to apply: go on with `git am --skip`",
+        UnfinishedKind::Apply => "go on with `git am --continue`",
         UnfinishedKind::CherryPick if nothing_staged()? => {
             "nothing is left to pick: go on with `git cherry-pick --skip`"
         }
