@@ -296,10 +296,11 @@ impl<'a> Conflicts<'a> {
         Ok(found)
     }
 
-    /// Returns whether a path is in none of the commits that git was merging, so that git must have made it.
-    fn is_made_up(&self, path: &RepoPath) -> Result<bool, GitError> {
+    /// Returns whether git made up a path to put a file beside what has its place: none of the sides has it.
+    pub fn is_made_up(&self, path: &RepoPath) -> Result<bool, GitError> {
+        let is_named_so = path.as_bytes().contains(&b'~') && self.unfinished.theirs.is_some();
         for side in Side::BOTH {
-            if self.entry_of(side, path)?.is_some() {
+            if !is_named_so || self.entry_of(side, path)?.is_some() {
                 return Ok(false);
             }
         }

@@ -584,6 +584,24 @@ fn an_edit_whose_commit_is_left_behind_is_kept() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_an_archived_file_leaves_the_stub_beside_it() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    branch(&repo, "folder", || {
+        repo.git(&["rm", "-q", "a.py"]);
+        repo.write("a.py/x", "x\n");
+    });
+    for (choice, stands) in [("--keep-tomb", true), ("--restore", false)] {
+        conflict(&repo, "archives", &["merge", "-q", "folder"], &["a.py~HEAD"]);
+        let said = repo.tomb_ok(&["resolve", "a.py~HEAD", choice]).stderr_text();
+        assert!(said.contains("a.py~HEAD is a name that git made up"), "{said}");
+        assert_eq!(is_stub(&repo, "a.py~HEAD"), stands);
+        repo.git(&["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
 fn a_patch_goes_on_with_gits_own_command() {
     let world = World::new();
     let repo = project(&world);

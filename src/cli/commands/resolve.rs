@@ -90,6 +90,8 @@ struct ResolvedView {
 struct Done {
     views: Vec<(RepoPath, ResolvedView)>,
     left: Vec<RepoPath>,
+    /// Where git put a file beside a folder that took its place.
+    beside: Vec<RepoPath>,
 }
 
 /// Runs the command.
@@ -105,11 +107,16 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
     let conflicts = Conflicts::of(&session.repository, Journal::at(session.places.journal()))?;
     check_own(&conflicts)?;
     let named = named(arguments, &conflicts, session)?;
-    let done = match choice {
+    let mut done = match choice {
         Choice::KeepTomb => keep_tombs(&conflicts, &named, actor, session)?,
         Choice::Restore => restore_files(&conflicts, &named, actor, session)?,
         Choice::ReArchive => archive_again(&conflicts, &named, arguments, actor, session)?,
     };
+    for (path, _) in &done.views {
+        if conflicts.is_made_up(path)? {
+            done.beside.push(path.clone());
+        }
+    }
     let unfinished = conflicts.unfinished().clone();
     report(done, &unfinished, session)
 }
@@ -300,6 +307,11 @@ fn report(mut done: Done, unfinished: &Unfinished, session: &mut Session<'_>) ->
         } else {
             session.output.line(path)?;
         }
+    }
+    for path in &done.beside {
+        session.output.warn(format_args!(
+            "{path} is a name that git made up, as the other side has a folder in its place: `git mv` gives it another"
+        ));
     }
     for path in &done.left {
         session.output.warn(format_args!("{path} changed in the meantime and was left as it is"));
