@@ -456,9 +456,13 @@ impl From<MergeError> for CommandError {
             MergeError::Git(error) => error.into(),
             MergeError::Archive(error) => error.into(),
             MergeError::Source(error) => error.into(),
-            MergeError::Several { ref branches, .. } => {
+            MergeError::Journal(error) => error.into(),
+            MergeError::Several { ref branches, ref path } => {
                 let first = branches.first().map(|name| shell(name.as_bytes())).unwrap_or_default();
-                Self::from_error(Exit::Failed, &error).hint(format!("name the one that you mean: `--merge={first}`"))
+                let path = path.to_pathspec();
+                Self::from_error(Exit::Failed, &error).hint(format!(
+                    "name the one that you mean, such as `git archive-tomb restore {path} --merge={first}`"
+                ))
             }
             MergeError::Scratch { .. } => Self::from_error(Exit::Failed, &error),
         }
@@ -548,7 +552,7 @@ impl From<ResolveError> for CommandError {
             ResolveError::Changed { path } => {
                 let path = path.to_pathspec();
                 Some(format!(
-                    "keep a copy of what is worth it, and bring the conflict back: `git checkout -m -- {path}`"
+                    "keep a copy of what is worth it, and put a side back: `git checkout --ours -- {path}`, or `--theirs` where ours has none"
                 ))
             }
             ResolveError::Blocked { path } => Some(format!("move the folder `{path}` out of the way first")),
@@ -566,12 +570,17 @@ impl From<ResolveError> for CommandError {
             ResolveError::Ambiguous { tombstones: [ours, theirs], .. } => Some(format!(
                 "name one: `git archive-tomb resolve {ours} --restore` is ours, `git archive-tomb resolve {theirs} --restore` theirs"
             )),
-            ResolveError::Locate(_) | ResolveError::Store(_) | ResolveError::Git(_) => None,
+            ResolveError::Locate(_)
+            | ResolveError::Store(_)
+            | ResolveError::Git(_)
+            | ResolveError::Journal(_)
+            | ResolveError::Compare { .. } => None,
         };
         match error {
             ResolveError::Locate(error) => error.into(),
             ResolveError::Store(error) => error.into(),
             ResolveError::Git(error) => error.into(),
+            ResolveError::Journal(error) => error.into(),
             error => with_hint(Self::from_error(Exit::Failed, &error), hint),
         }
     }

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
 
 use super::index::next_record;
 use super::repository::parse_id;
-use super::{GitError, Repository, command};
+use super::{ConfigEntry, GitError, Repository, command};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 
 /// How `git merge-file` ends when it did not merge: beyond this many conflicts it does not count.
 const MERGE_FILE_FAILED: i32 = 128;
+
+/// How many files git's merges compare with each other to find renames, unless `merge.renameLimit` says otherwise.
+const RENAME_LIMIT: i64 = 7000;
 
 /// What git was stopped in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum UnfinishedKind {
         /// Whether the commit to come has both sides as parents.
         merge: bool,
     },
+    /// `git am`.
+    Apply,
     /// `git cherry-pick`.
     CherryPick,
     /// `git revert`.
@@ -87,6 +92,9 @@ impl Repository {
             let kind = if rebases { UnfinishedKind::Rebase { merge: true } } else { UnfinishedKind::Merge };
             return Ok(Unfinished { kind, ours, theirs: Some(theirs), base });
         }
+        if self.git_dir().join("rebase-apply/applying").symlink_metadata().is_ok() {
+            return picked(UnfinishedKind::Apply, None);
+        }
         if rebases {
             return picked(UnfinishedKind::Rebase { merge: false }, named("REBASE_HEAD")?);
         }
@@ -99,6 +107,31 @@ impl Repository {
         }
         // Git does not say what it popped; a stash that did not apply is the latest still.
         picked(UnfinishedKind::Other, named("refs/stash")?)
+    }
+
+    /// Returns whether a commit stays when what was stopped goes on: `HEAD` has it, or a branch or tag that is not being rebased.
+    pub fn outlasts_rebase(&self, commit: &ObjectId) -> Result<bool, GitError> {
+        let rebased = self.rebased_branches();
+        let contains = format!("--contains={commit}");
+        let places = ["refs/heads/", "refs/remotes/", "refs/tags/"];
+        let arguments = [&["for-each-ref", "--format=%(refname)", &contains, "--"], &places[..]].concat();
+        let listing =
+            command::run("for-each-ref", &mut self.git().read_command(&arguments), b"")?.ok("for-each-ref")?;
+        if listing.lines().any(|name| !rebased.iter().any(|rebased| rebased == name)) {
+            return Ok(true);
+        }
+        match self.head()?.commit() {
+            Some(head) => Ok(self.merge_base(&head, commit)? == Some(*commit)),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns the references that a rebase is going to move.
+    fn rebased_branches(&self) -> Vec<BString> {
+        let read = |name: &str| std::fs::read(self.git_dir().join(name)).unwrap_or_default();
+        let notes = ["rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs"].map(read);
+        let names = notes.iter().flat_map(|note| note.lines()).filter(|line| line.starts_with(b"refs/"));
+        names.map(BString::from).collect()
     }
 
     /// Returns a commit that the histories of both have in common, the best one; `None` if there is none, or not here.
@@ -116,12 +149,18 @@ impl Repository {
     /// Returns the files that were renamed between two commits (or trees), by their old paths, as git's merges see it.
     pub fn renames(&self, old: &ObjectId, new: &ObjectId) -> Result<BTreeMap<RepoPath, RepoPath>, GitError> {
         let (old, new) = (old.to_string(), new.to_string());
+        // Diffs have a lower limit of their own.
+        let config = self.config()?;
+        let limit = config.get("merge.renameLimit").or_else(|| config.get("diff.renameLimit"));
+        let limit = limit.and_then(ConfigEntry::as_int).filter(|limit| *limit >= 0);
+        let limit = format!("-l{}", limit.unwrap_or(RENAME_LIMIT));
         let arguments = [
             "diff-tree",
             "-r",
             "-z",
             "-M",
-            "-l0",
+            "--no-rename-empty",
+            &limit,
             "--diff-filter=R",
             "--name-status",
             "--no-ext-diff",
@@ -142,6 +181,37 @@ impl Repository {
         })?;
         output.ok("diff-tree")?;
         Ok(renames)
+    }
+
+    /// Returns the tree that git makes of what was stopped, conflicts marked; `None` if it does not know all commits.
+    pub fn merge_anew(&self, unfinished: &Unfinished) -> Result<Option<ObjectId>, GitError> {
+        let Unfinished { ours: Some(ours), theirs: Some(theirs), base: Some(base), .. } = unfinished else {
+            return Ok(None);
+        };
+        let sides = if unfinished.keeps_both() {
+            [*ours, *theirs]
+        } else {
+            // Commits of the same trees, whose histories have just that base in common; no reference leads to them.
+            [self.commit_upon(ours, base)?, self.commit_upon(theirs, base)?]
+        };
+        let [ours, theirs] = sides.map(|side| side.to_string());
+        let arguments = ["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", &ours, &theirs];
+        let output = command::run("merge-tree", &mut self.git().command(&[], &arguments), b"")?;
+        match output.code {
+            Some(0 | 1) => {
+                let tree = output.stdout.split(|byte| *byte == 0).next().and_then(|tree| parse_id(tree.trim_end()));
+                tree.map(Some).ok_or(unexpected("merge-tree"))
+            }
+            _ => Err(GitError::Failed { command: "merge-tree", detail: output.stderr }),
+        }
+    }
+
+    fn commit_upon(&self, commit: &ObjectId, parent: &ObjectId) -> Result<ObjectId, GitError> {
+        let tree = self.objects().commit(commit)?.tree.to_string();
+        let somebody = ["user.name=git-archive-tomb", "user.email=git-archive-tomb@localhost"];
+        let arguments = ["commit-tree", &tree, "-p", &parent.to_string()];
+        let output = command::run("commit-tree", &mut self.git().command(&somebody, &arguments), b"")?;
+        parse_id(output.ok("commit-tree")?.trim_end()).ok_or(unexpected("commit-tree"))
     }
 
     /// Merges what changed from `base` to `theirs` into `ours`, all of them files, as git merges the contents of a path

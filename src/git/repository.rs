@@ -387,6 +387,12 @@ impl Repository {
         }
     }
 
+    /// Returns whether a reference is only another name for one.
+    pub fn is_symbolic(&self, name: &BString) -> Result<bool, GitError> {
+        let mut command = self.git.read_command(&["symbolic-ref", "-q", &name.to_str_lossy()]);
+        Ok(command::run("symbolic-ref", &mut command, b"")?.success)
+    }
+
     fn list_references(&self, arguments: &[&str]) -> Result<Vec<Reference>, GitError> {
         let format = "--format=%(objectname)%00%(*objectname)%00%(refname)";
         let mut command = self.git.read_command(&[&["for-each-ref", format], arguments].concat());

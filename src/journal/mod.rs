@@ -67,6 +67,21 @@ pub enum JournalError {
     Unknown(OperationId),
 }
 
+/// A folder for files that no operation needs after this.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: tempfile::TempDir,
+    /// Keeps the folder from being swept; let go after it.
+    _building: File,
+}
+
+impl Scratch {
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// The journals of one repository.
 #[derive(Debug, Clone)]
 pub struct Journal {
@@ -271,6 +286,16 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Makes a folder for files of an operation that is being planned. It goes when it is dropped; after a kill the next
+    /// operation removes it.
+    pub fn scratch(&self) -> Result<Scratch, JournalError> {
+        fs::create_dir(&self.folder).map_err(io_error("create", &self.folder))?;
+        self.sweep()?;
+        let building = self.building(File::lock_shared)?;
+        let made = tempfile::Builder::new().prefix(TRANSIENT).tempdir_in(&self.folder);
+        Ok(Scratch { folder: made.map_err(io_error("create", &self.folder))?, _building: building })
     }
 
     /// Opens the file beside the folder whose lock is shared by those who build or remove a journal, and taken alone by

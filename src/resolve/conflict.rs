@@ -1,11 +1,14 @@
 //! Finds the sides of a conflict.
 
-use std::collections::{BTreeMap, HashSet};
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use crate::change::index_entries_of;
 use crate::git::{AttributeSource, Change, GitError, Repository, Stages, TreeEntry, Unfinished};
 use crate::id::{ObjectId, Tombstone};
-use crate::item::RepoPath;
+use crate::item::{FileMode, RepoPath};
+use crate::journal::{Journal, JournalError, Scratch};
 use crate::restore::Target;
 use crate::stub::Stub;
 use crate::survey::{StubContent, blob_stub, exempt};
@@ -103,17 +106,44 @@ impl Conflict {
             || self.file.as_ref().is_some_and(is_file)
     }
 
+    /// Returns the stub that was named, else the first: ours where both sides have one.
+    pub fn chosen(&self, wanted: Option<Tombstone>) -> Option<&Tomb> {
+        let named = self.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == wanted);
+        named.or_else(|| self.tombs.first())
+    }
+
     fn holds(&self, wanted: &dyn Fn(&Tombstone) -> bool) -> Option<Tombstone> {
         self.tombs.iter().map(|tomb| tomb.stub.tombstone).find(wanted)
     }
 }
 
+/// A conflict with the stub that was named, if one was.
+pub type Named = (Conflict, Option<Tombstone>);
+
 /// All that is in conflict.
 #[derive(Debug)]
 pub struct Conflicts<'a> {
     repository: &'a Repository,
+    journal: Journal,
     unfinished: Unfinished,
     unmerged: BTreeMap<RepoPath, Stages>,
+    /// The stubs that each side has where their common ancestor had nothing, once they were looked for.
+    arrivals: [OnceCell<Vec<Arrival>>; 2],
+    /// The files that were renamed between two commits, once they were looked for; `None` where one is not here.
+    renames: RefCell<HashMap<[ObjectId; 2], Option<Rc<Renames>>>>,
+    /// What git makes of the merge, once it was asked.
+    merged: OnceCell<Option<ObjectId>>,
+}
+
+/// The new paths of renamed files by their old ones.
+type Renames = BTreeMap<RepoPath, RepoPath>;
+
+/// A stub at a path where nothing stood.
+#[derive(Debug)]
+struct Arrival {
+    stands: RepoPath,
+    entry: TreeEntry,
+    stub: Stub,
 }
 
 /// What one side has.
@@ -123,9 +153,25 @@ enum Version {
 }
 
 impl<'a> Conflicts<'a> {
-    /// Looks at the index of `repository`.
-    pub fn of(repository: &'a Repository) -> Result<Self, GitError> {
-        Ok(Self { repository, unfinished: repository.unfinished_merge()?, unmerged: repository.conflicts()? })
+    /// Looks at the index of `repository`, whose operations `journal` has.
+    pub fn of(repository: &'a Repository, journal: Journal) -> Result<Self, GitError> {
+        let (unfinished, unmerged) = (repository.unfinished_merge()?, repository.conflicts()?);
+        let (arrivals, renames, merged) = (Default::default(), RefCell::default(), OnceCell::new());
+        Ok(Self { repository, journal, unfinished, unmerged, arrivals, renames, merged })
+    }
+
+    pub(super) fn repository(&self) -> &'a Repository {
+        self.repository
+    }
+
+    pub(super) fn scratch(&self) -> Result<Scratch, JournalError> {
+        self.journal.scratch()
+    }
+
+    /// Returns what git puts at a path when it merges the commits anew, markers and all; `None` where it does not tell.
+    pub(super) fn merged(&self, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let tree = *self.merged.get_or_init(|| self.repository.merge_anew(&self.unfinished).ok().flatten());
+        tree.map_or(Ok(None), |tree| self.repository.objects().entry(&tree, path))
     }
 
     /// Returns what git was stopped in.
@@ -140,7 +186,7 @@ impl<'a> Conflicts<'a> {
 
     /// Returns the conflicts that a user's `target` (shown as `named`) means, each with the stub that was named, if it was
     /// its tombstone: a path in conflict, any other path that one of its sides has or had, or a folder.
-    pub fn named(&self, target: &Target, named: &str) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    pub fn named(&self, target: &Target, named: &str) -> Result<Vec<Named>, ResolveError> {
         let found = match target {
             Target::Tombstone(tombstone) => self.with_stub(&|known| known == tombstone)?,
             Target::Prefix(prefix, path) => {
@@ -153,10 +199,7 @@ impl<'a> Conflicts<'a> {
     }
 
     /// Returns the conflicts with a stub of a tombstone that is wanted.
-    fn with_stub(
-        &self,
-        wanted: &dyn Fn(&Tombstone) -> bool,
-    ) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    fn with_stub(&self, wanted: &dyn Fn(&Tombstone) -> bool) -> Result<Vec<Named>, ResolveError> {
         let all = self.among(&mut self.unmerged.keys())?.into_iter();
         Ok(all
             .filter_map(|conflict| {
@@ -166,17 +209,21 @@ impl<'a> Conflicts<'a> {
             .collect())
     }
 
-    fn at_or_below(&self, path: Option<&RepoPath>) -> Result<Vec<(Conflict, Option<Tombstone>)>, ResolveError> {
+    fn at_or_below(&self, path: Option<&RepoPath>) -> Result<Vec<Named>, ResolveError> {
         let unnamed = |conflicts: Vec<Conflict>| conflicts.into_iter().map(|conflict| (conflict, None)).collect();
-        let Some(path) = path else { return Ok(unnamed(self.among(&mut self.unmerged.keys())?)) };
-        if self.unmerged.contains_key(path) {
+        if let Some(path) = path.filter(|path| self.unmerged.contains_key(*path)) {
             let conflict = self.at(path)?.ok_or_else(|| ResolveError::Ordinary { path: path.clone() })?;
             return Ok(unnamed(vec![conflict]));
         }
-        let below = self.among(&mut self.unmerged.keys().filter(|found| found.is_within(path.as_bytes())))?;
+        let is_below = |found: &&RepoPath| path.is_none_or(|path| found.is_within(path.as_bytes()));
+        let below = self.among(&mut self.unmerged.keys().filter(is_below))?;
         if !below.is_empty() {
             return Ok(unnamed(below));
         }
+        if let Some(ordinary) = self.unmerged.keys().find(is_below) {
+            return Err(ResolveError::Ordinary { path: ordinary.clone() });
+        }
+        let Some(path) = path else { return Ok(Vec::new()) };
         let mut called = self.among(&mut self.unmerged.keys())?;
         called.retain(|conflict| conflict.is_called(path));
         Ok(unnamed(called))
@@ -200,7 +247,7 @@ impl<'a> Conflicts<'a> {
 
     /// Returns the conflict at a path that is in one; `None` if no stub takes part.
     fn at(&self, path: &RepoPath) -> Result<Option<Conflict>, ResolveError> {
-        let unmerged = self.together(path);
+        let unmerged = self.together(path)?;
         let Some(path) = unmerged.keys().next().cloned() else { return Ok(None) };
         let (mut tombs, mut files) = (Vec::new(), Vec::new());
         for side in Side::BOTH {
@@ -217,8 +264,7 @@ impl<'a> Conflicts<'a> {
         match (&tombs[..], &file) {
             ([tomb], None) => file = self.renamed(&path, tomb.side.other())?,
             ([], Some(edited)) if files.is_empty() => {
-                let base = unmerged.values().find_map(|stages| stages[0]);
-                tombs.extend(self.moved(&path, base, edited.side.other())?);
+                tombs.extend(self.moved(&path, edited.side.other())?);
             }
             _ => {}
         }
@@ -236,20 +282,29 @@ impl<'a> Conflicts<'a> {
 
     /// Returns the paths that are in one conflict with `path`. Where the sides are of different kinds, git puts one of them
     /// beside the other, as `path~branch`; the path itself comes first.
-    fn together(&self, path: &RepoPath) -> BTreeMap<RepoPath, Stages> {
+    fn together(&self, path: &RepoPath) -> Result<BTreeMap<RepoPath, Stages>, GitError> {
         let mut found = BTreeMap::new();
-        let Some(stages) = self.unmerged.get(path) else { return found };
+        let Some(stages) = self.unmerged.get(path) else { return Ok(found) };
         found.insert(path.clone(), *stages);
-        let sides = |stages: &Stages| Side::BOTH.map(|side| side.of(stages).is_some());
-        let is_beside = |path: &RepoPath, beside: &RepoPath| {
-            beside.as_bytes().strip_prefix(path.as_bytes()).is_some_and(|rest| rest.starts_with(b"~"))
-        };
-        let partner = self.unmerged.iter().find(|(other, versions)| {
-            let complete = sides(stages).iter().zip(sides(versions)).all(|(one, other)| *one != other);
-            complete && (is_beside(path, other) || is_beside(other, path))
-        });
-        found.extend(partner.map(|(path, stages)| (path.clone(), *stages)));
-        found
+        for (other, versions) in &self.unmerged {
+            let (inner, outer) = if path < other { (path, other) } else { (other, path) };
+            if is_beside(inner, outer) && are_apart(stages, versions) && self.is_made_up(outer)? {
+                found.insert(other.clone(), *versions);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns whether git made up a path to put a file beside what has its place: none of the sides has it.
+    pub fn is_made_up(&self, path: &RepoPath) -> Result<bool, GitError> {
+        let is_named_so = path.as_bytes().contains(&b'~') && self.unfinished.theirs.is_some();
+        for side in Side::BOTH {
+            if !is_named_so || self.entry_of(side, path)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns what a side's version of a path is.
@@ -291,45 +346,68 @@ impl<'a> Conflicts<'a> {
     /// Returns the file that `side` made of the one at `path` by renaming it, which git's merge has not found out.
     fn renamed(&self, path: &RepoPath, side: Side) -> Result<Option<Edited>, GitError> {
         let (Some(base), Some(commit)) = (self.unfinished.base, self.commit(side)) else { return Ok(None) };
-        let Some(stands) =
-            unless_missing(self.repository.renames(&base, &commit))?.and_then(|mut all| all.remove(path))
-        else {
-            return Ok(None);
-        };
+        let Some(stands) = self.renames(base, commit)?.and_then(|all| all.get(path).cloned()) else { return Ok(None) };
         let staged = self.staged_of(side, &stands)?;
         Ok(staged.map(|entry| Edited { side, stands, entry, home: None }))
     }
 
-    /// Returns the stub that `side` has in place of the file at `path`, whose common ancestor is `base`, at another path:
-    /// it moved the file before it archived it, or the stub after that.
-    fn moved(&self, path: &RepoPath, base: Option<TreeEntry>, side: Side) -> Result<Option<Tomb>, ResolveError> {
-        let (Some(from), Some(commit)) = (self.unfinished.base, self.commit(side)) else { return Ok(None) };
-        let objects = self.repository.objects();
-        let (old, new) = (objects.commit(&from)?.tree, objects.commit(&commit)?.tree);
-        let mut fitting = Vec::new();
-        for change in objects.diff_trees(Some(&old), Some(&new)) {
-            let Change { path: stands, old: None, new: Some(entry) } = change? else { continue };
-            if let Some(StubContent::Stub(parsed)) = blob_stub(self.repository, &entry)? {
-                fitting.push((stands, entry, parsed.stub));
-            }
-        }
-        let is_base = |stub: &Stub| base.is_some_and(|base| base.id == stub.object);
-        let mut found = fitting.iter().position(|(_, _, stub)| stub.path == *path || is_base(stub));
-        let mut commits: Vec<ObjectId> = fitting.iter().map(|(_, _, stub)| stub.commit).collect();
+    /// Returns the stub that `side` has in place of the file at `path`, at another path: it moved the file before it archived
+    /// it, or the stub after that. That both have the same bytes says nothing: many files are empty.
+    fn moved(&self, path: &RepoPath, side: Side) -> Result<Option<Tomb>, ResolveError> {
+        let Some(base) = self.unfinished.base else { return Ok(None) };
+        let arrivals = self.arrivals(side)?;
+        let mut found = arrivals.iter().find(|arrival| arrival.stub.path == *path);
+        let mut commits: Vec<ObjectId> = arrivals.iter().map(|arrival| arrival.stub.commit).collect();
         commits.sort_unstable();
         commits.dedup();
         for commit in commits {
             if found.is_some() {
                 break;
             }
-            // Where the commit is gone, nothing tells.
-            let Ok(renames) = self.repository.renames(&from, &commit) else { continue };
-            let to = renames.get(path);
-            found = fitting.iter().position(|(_, _, stub)| stub.commit == commit && Some(&stub.path) == to);
+            let Some(renames) = self.renames(base, commit)? else { continue };
+            let Some(to) = renames.get(path) else { continue };
+            found = arrivals.iter().find(|arrival| arrival.stub.commit == commit && arrival.stub.path == *to);
         }
-        let Some((stands, entry, stub)) = found.map(|found| fitting.swap_remove(found)) else { return Ok(None) };
-        let staged = self.staged_of(side, &stands)?;
-        Ok(staged.filter(|staged| *staged == entry).map(|entry| Tomb { side, stands, entry, stub }))
+        let Some(Arrival { stands, entry, stub }) = found else { return Ok(None) };
+        let staged = self.staged_of(side, stands)?.filter(|staged| staged == entry);
+        Ok(staged.map(|entry| Tomb { side, stands: stands.clone(), entry, stub: stub.clone() }))
+    }
+
+    /// Returns the stubs that `side` has where the common ancestor had nothing.
+    fn arrivals(&self, side: Side) -> Result<&[Arrival], GitError> {
+        let known = match side {
+            Side::Ours => &self.arrivals[0],
+            Side::Theirs => &self.arrivals[1],
+        };
+        if let Some(known) = known.get() {
+            return Ok(known);
+        }
+        let mut found = Vec::new();
+        if let (Some(from), Some(commit)) = (self.unfinished.base, self.commit(side)) {
+            let objects = self.repository.objects();
+            let (old, new) = (objects.commit(&from)?.tree, objects.commit(&commit)?.tree);
+            for change in objects.diff_trees(Some(&old), Some(&new)) {
+                let Change { path: stands, old: None, new: Some(entry) } = change? else { continue };
+                if let Some(StubContent::Stub(parsed)) = blob_stub(self.repository, &entry)? {
+                    found.push(Arrival { stands, entry, stub: parsed.stub });
+                }
+            }
+        }
+        Ok(known.get_or_init(|| found))
+    }
+
+    /// Returns the files that were renamed between two commits; `None` if one is not here, so that nothing tells.
+    fn renames(&self, old: ObjectId, new: ObjectId) -> Result<Option<Rc<Renames>>, GitError> {
+        if let Some(known) = self.renames.borrow().get(&[old, new]) {
+            return Ok(known.clone());
+        }
+        let objects = self.repository.objects();
+        let found = match unless_missing(objects.commit(&old).and_then(|_| objects.commit(&new)))? {
+            Some(_) => unless_missing(self.repository.renames(&old, &new))?.map(Rc::new),
+            None => None,
+        };
+        self.renames.borrow_mut().insert([old, new], found.clone());
+        Ok(found)
     }
 
     /// Returns where in history a file is: in its side's commit, else in any that a reference reaches.
@@ -359,6 +437,23 @@ impl<'a> Conflicts<'a> {
         let history = unless_missing(objects.path_history(&starts, path))?.unwrap_or_default();
         let found = history.into_iter().find(|(_, entry)| *entry == file.entry);
         Ok(found.map(|(commit, _)| Home { commit, path: path.clone() }))
+    }
+}
+
+/// Returns whether `beside` is `path` with the name of a branch.
+fn is_beside(path: &RepoPath, beside: &RepoPath) -> bool {
+    let label = beside.as_bytes().strip_prefix(path.as_bytes()).and_then(|rest| rest.strip_prefix(b"~"));
+    label.is_some_and(|label| !label.is_empty() && !label.contains(&b'/'))
+}
+
+/// Returns whether one has our version and the other theirs, of kinds that no path can have both of.
+fn are_apart(one: &Stages, other: &Stages) -> bool {
+    let kind = |entry: TreeEntry| entry.file_mode().map(|mode| mode == FileMode::Symlink);
+    match ([one[1], one[2]], [other[1], other[2]]) {
+        ([Some(ours), None], [None, Some(theirs)]) | ([None, Some(theirs)], [Some(ours), None]) => {
+            kind(ours) != kind(theirs)
+        }
+        _ => false,
     }
 }
 

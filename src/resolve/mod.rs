@@ -6,14 +6,18 @@
 //! already; [`restore`] and [`re_archive`] plans for the operations that leave new evidence. `docs/conflicts.md` has the table.
 
 mod conflict;
+mod marked;
 mod plan;
 
-pub use conflict::{Conflict, Conflicts, Edited, Home, Side, Tomb};
-pub use plan::{check_own, keep, re_archive, restore};
+pub use conflict::{Conflict, Conflicts, Edited, Home, Named, Side, Tomb};
+pub use plan::{LeftBehind, check_own, keep, keep_left_behind, re_archive, restore};
+
+use std::io;
 
 use crate::git::GitError;
 use crate::id::{ObjectId, Tombstone};
 use crate::item::RepoPath;
+use crate::journal::JournalError;
 use crate::restore::LocateError;
 use crate::store;
 
@@ -63,7 +67,7 @@ pub enum ResolveError {
         /// Whether it is of a later version.
         newer: bool,
     },
-    /// The working file is none of the versions, and holds no conflict markers: somebody worked on it.
+    /// The working file is none of the versions, nor both as git marks them: somebody worked on it.
     #[error("`{path}` was changed since the conflict began")]
     Changed {
         /// The path.
@@ -111,6 +115,17 @@ pub enum ResolveError {
     /// The edited file cannot be archived.
     #[error(transparent)]
     Store(#[from] store::PlanError),
+    /// There is no place for the versions that git is to merge.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Those could not be written or read.
+    #[error("cannot compare `{path}` with its versions")]
+    Compare {
+        /// The path.
+        path: RepoPath,
+        /// Why not.
+        source: io::Error,
+    },
     /// Git failed.
     #[error(transparent)]
     Git(#[from] GitError),

@@ -1,30 +1,25 @@
 //! From conflicts and a choice to the changes that end them. Nothing is changed here but for blobs that git gets.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 
-use super::{Conflict, Conflicts, Edited, ResolveError, Side, Tomb};
+use super::{Conflict, Conflicts, Edited, Home, Named, ResolveError, Side, Tomb, marked};
 use crate::archive::AnyArchive;
 use crate::change::{After, Before, FileChange, Versions};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
-use crate::git::{FileKind, GitError, ObjectKind, Repository, Root, Stages, TreeEntry, literal};
-use crate::id::{ObjectId, Tombstone};
+use crate::git::{FileKind, GitError, Repository, Root, Stages, TreeEntry, literal};
+use crate::id::ObjectId;
 use crate::item::{FileMode, Reason, RepoPath};
 use crate::operation::Facts;
 use crate::places::{CODEX, EVIDENCE};
 use crate::restore::{Instead, PlannedRestore, RestoreOptions, RestorePlan, confirm};
 use crate::store::{self, StoreOptions, StorePlan};
 
-/// How many characters git's conflict markers have at least.
-const MARKER: usize = 7;
-
-/// The largest working file that is searched for conflict markers, in bytes.
-const MAX_MARKED: u64 = 64 << 20;
-
-/// A conflict with the stub that was named, if one was.
-type Named = (Conflict, Option<Tombstone>);
+/// Where references keep files alive whose commits are left behind, each under its object id.
+const EDITED_REFERENCES: &str = "refs/archive-tomb/edited/";
 
 /// Returns the changes that end conflicts with a stub that each has: the one that was named, else ours. Stubs have their
 /// evidence, so these leave none.
@@ -36,12 +31,12 @@ pub fn keep(
     let mut files = Vec::new();
     let mut tombs = Vec::new();
     for (conflict, wanted) in named {
-        let tomb = chosen(conflict, *wanted).ok_or_else(|| ordinary(conflict))?;
+        let tomb = conflict.chosen(*wanted).ok_or_else(|| ordinary(conflict))?;
         if let Some(file) = &conflict.file {
             check_kept(conflicts, tomb, file, &conflict.path)?;
         }
         tombs.push(tomb);
-        let mut changes = Changes::of(repository, conflict)?;
+        let mut changes = Changes::of(conflicts, conflict)?;
         let place = conflict.place(&tomb.stands);
         let before = changes.take(place).unwrap_or_else(|| exactly(tomb.entry));
         files.push(FileChange { path: place.clone(), before, after: After::File(tomb.entry), raw: false });
@@ -60,6 +55,41 @@ fn check_kept(conflicts: &Conflicts<'_>, tomb: &Tomb, file: &Edited, path: &Repo
         return Err(ResolveError::Hides { path: path.clone(), commit: home.commit });
     }
     Ok(())
+}
+
+/// A file whose commit is left behind when git goes on.
+#[derive(Debug)]
+pub struct LeftBehind<'c> {
+    /// The file.
+    pub file: &'c Edited,
+    /// Where it is now.
+    pub home: &'c Home,
+    /// The reference that keeps its bytes.
+    pub reference: String,
+}
+
+/// Makes a reference for each file that is not going to be in the tree, and whose commit no branch keeps: a rebase drops it, a
+/// stash goes. Otherwise git would drop the bytes in the end. It does no harm if nothing comes of the rest.
+pub fn keep_left_behind<'c>(
+    repository: &Repository,
+    conflicts: &Conflicts<'_>,
+    named: &'c [Named],
+) -> Result<Vec<LeftBehind<'c>>, GitError> {
+    let mut left = Vec::new();
+    let mut outlasting: HashMap<ObjectId, bool> = HashMap::new();
+    for file in named.iter().filter_map(|(conflict, _)| conflict.file.as_ref()) {
+        let Some(home) = file.home.as_ref().filter(|_| !conflicts.unfinished().keeps_both()) else { continue };
+        let outlasts = match outlasting.entry(home.commit) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(repository.outlasts_rebase(&home.commit)?),
+        };
+        if !outlasts {
+            let reference = format!("{EDITED_REFERENCES}{}", file.entry.id);
+            repository.create_reference(&reference, &file.entry.id)?;
+            left.push(LeftBehind { file, home, reference });
+        }
+    }
+    Ok(left)
 }
 
 /// Plans to end conflicts with the files that they have; where there is none, with the archived one.
@@ -82,13 +112,13 @@ pub fn restore(
                 let tombstones = [ours.stub.tombstone, theirs.stub.tombstone];
                 return Err(ResolveError::Ambiguous { path: conflict.path.clone(), tombstones });
             }
-            _ => chosen(conflict, *wanted).ok_or_else(|| ordinary(conflict))?,
+            _ => conflict.chosen(*wanted).ok_or_else(|| ordinary(conflict))?,
         };
         tombs.extend(&conflict.tombs);
         for other in conflict.tombs.iter().filter(|other| other.stub.tombstone != tomb.stub.tombstone) {
             plan.along.push(confirm(repository, archive.as_deref_mut(), origin, &other.stands, &other.stub)?);
         }
-        let mut changes = Changes::of(repository, conflict)?;
+        let mut changes = Changes::of(conflicts, conflict)?;
         let (stands, instead) = match &conflict.file {
             Some(file) => {
                 let from = file.home.as_ref().map(|home| home.commit);
@@ -142,7 +172,7 @@ pub fn re_archive(
         let mut plan = store::plan(repository, &pathspecs, &options)?;
         for (conflict, file) in files {
             let place = conflict.place(&file.stands);
-            let mut changes = Changes::of(repository, conflict)?;
+            let mut changes = Changes::of(conflicts, conflict)?;
             let item = plan.items.iter_mut().find(|item| item.path == *place && item.object == file.entry.id);
             let item = item.ok_or_else(|| ResolveError::Changed { path: place.clone() })?;
             if let Some(Before::Conflict(versions)) = changes.take(place) {
@@ -168,12 +198,6 @@ struct Group<'c> {
     files: Vec<(&'c Conflict, &'c Edited)>,
 }
 
-/// Returns the stub that was named, else the first: ours where both sides have one.
-fn chosen(conflict: &Conflict, wanted: Option<Tombstone>) -> Option<&Tomb> {
-    let named = conflict.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == wanted);
-    named.or_else(|| conflict.tombs.first())
-}
-
 fn ordinary(conflict: &Conflict) -> ResolveError {
     ResolveError::Ordinary { path: conflict.path.clone() }
 }
@@ -186,10 +210,10 @@ fn exactly(entry: TreeEntry) -> Before {
 struct Changes(BTreeMap<RepoPath, Before>);
 
 impl Changes {
-    fn of(repository: &Repository, conflict: &Conflict) -> Result<Self, ResolveError> {
+    fn of(conflicts: &Conflicts<'_>, conflict: &Conflict) -> Result<Self, ResolveError> {
         let mut paths = BTreeMap::new();
         for (path, stages) in &conflict.unmerged {
-            paths.insert(path.clone(), Before::Conflict(Box::new(versions(repository, path, *stages)?)));
+            paths.insert(path.clone(), Before::Conflict(Box::new(versions(conflicts, path, *stages)?)));
         }
         let tombs = conflict.tombs.iter().map(|tomb| (&tomb.stands, tomb.entry));
         let sides = tombs.chain(conflict.file.iter().map(|file| (&file.stands, file.entry)));
@@ -211,7 +235,8 @@ impl Changes {
 
 /// Returns the versions of a path in conflict with the file that stands there, which has to be one of them, or what git
 /// made of them.
-fn versions(repository: &Repository, path: &RepoPath, stages: Stages) -> Result<Versions, ResolveError> {
+fn versions(conflicts: &Conflicts<'_>, path: &RepoPath, stages: Stages) -> Result<Versions, ResolveError> {
+    let repository = conflicts.repository();
     let entries = || stages.iter().rev().flatten();
     let mode = entries().find_map(TreeEntry::file_mode).unwrap_or(FileMode::Regular);
     let Some(working) = repository.write_work_file(path, mode)? else {
@@ -225,17 +250,10 @@ fn versions(repository: &Repository, path: &RepoPath, stages: Stages) -> Result<
         };
     };
     let is_version = entries().any(|entry| entry.id == working.id);
-    if !is_version && !has_markers(&repository.objects().read_kind(&working.id, ObjectKind::Blob, MAX_MARKED)?) {
+    if !is_version && !marked::is_gits_own(conflicts, path, &stages, &working)? {
         return Err(ResolveError::Changed { path: path.clone() });
     }
     Ok(Versions { stages, working: Some(working) })
-}
-
-/// Returns whether git's conflict markers stand in a file.
-fn has_markers(bytes: &[u8]) -> bool {
-    let begins =
-        |with: u8| bytes.lines().any(|line| line.len() > MARKER && line[..MARKER].iter().all(|byte| *byte == with));
-    begins(b'<') && begins(b'>')
 }
 
 /// Returns the evidence files that are missing in the index, as changes that bring them: those of `HEAD`, which a revert takes

@@ -3,10 +3,11 @@
 //! Ours is what was archived, theirs what a branch has at the path (renames followed), and the base what stood there
 //! where the two histories part. Git merges them, so its attributes and settings hold.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Instead, PlannedRestore, RestorePlan, SourceError, Sources, Wanted};
 use crate::archive::{AnyArchive, ArchiveError};
@@ -14,10 +15,14 @@ use crate::change::{After, Versions};
 use crate::git::{AttributeSource, AttributeValue, GitError, Merged, Repository, TreeEntry, UnfinishedKind};
 use crate::id::ObjectId;
 use crate::item::{FileMode, RepoPath};
+use crate::journal::{self, Journal, JournalError};
 use crate::survey::blob_stub;
 
 /// The largest file whose contents are merged, in bytes; git's own limit is not far above.
 const MAX_MERGED: u64 = 256 << 20;
+
+/// Where the branches of remotes are.
+const REMOTES: &str = "refs/remotes/";
 
 /// The attributes that say how git merges a path.
 const ATTRIBUTES: [&str; 2] = ["merge", "conflict-marker-size"];
@@ -55,6 +60,9 @@ pub enum MergeError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no place for them.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The archive failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -76,15 +84,39 @@ struct Edit<'e> {
     theirs: TreeEntry,
 }
 
+/// What histories have in common, and how files were renamed along them: asked once, not for each item.
+struct Histories<'r> {
+    repository: &'r Repository,
+    bases: HashMap<[ObjectId; 2], Option<ObjectId>>,
+    renames: HashMap<[ObjectId; 2], BTreeMap<RepoPath, RepoPath>>,
+}
+
+impl Histories<'_> {
+    fn merge_base(&mut self, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, GitError> {
+        Ok(match self.bases.entry([one, other]) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(self.repository.merge_base(&one, &other)?),
+        })
+    }
+
+    fn renames(&mut self, old: ObjectId, new: ObjectId) -> Result<&BTreeMap<RepoPath, RepoPath>, GitError> {
+        Ok(match self.renames.entry([old, new]) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.repository.renames(&old, &new)?),
+        })
+    }
+}
+
 /// Gives the items of a plan what `revision` made of their files; without one, the commit that git is merging, else the only
-/// branch that changed them. Files are laid out in `folder`.
+/// branch that changed them. Files are laid out beside the
+/// journals.
 pub fn merge(
     repository: &Repository,
     mut archive: Option<&mut AnyArchive>,
     origin: &str,
     plan: &mut RestorePlan,
     revision: Option<&str>,
-    folder: &Path,
+    journal: &Journal,
 ) -> Result<Vec<MergedItem>, MergeError> {
     let elsewhere = elsewhere(repository, revision)?;
     let stored = match archive.as_deref_mut() {
@@ -92,13 +124,14 @@ pub fn merge(
         None => HashMap::new(),
     };
     let mut sources = Sources::new(repository, archive, plan.only);
+    let mut histories = Histories { repository, bases: HashMap::new(), renames: HashMap::new() };
     let mut done = Vec::with_capacity(plan.items.len());
     for item in &mut plan.items {
-        let Some(edit) = only_edit(repository, item, &elsewhere)? else {
+        let Some(edit) = only_edit(&mut histories, item, &elsewhere)? else {
             done.push(MergedItem { path: item.path.clone(), with: None, conflict: false });
             continue;
         };
-        let scratch = Scratch::new(folder)?;
+        let scratch = Scratch::new(journal)?;
         let mut file = scratch.create("ours")?;
         let stored = stored.get(&item.wanted.tombstone).filter(|stored| stored.is_visible_to(origin));
         let delivered = sources.write(&item.wanted, stored, &mut file)?;
@@ -123,19 +156,19 @@ fn elsewhere(repository: &Repository, revision: Option<&str>) -> Result<Vec<Else
         UnfinishedKind::Merge | UnfinishedKind::Rebase { merge: true } => "MERGE_HEAD",
         UnfinishedKind::Rebase { merge: false } => "REBASE_HEAD",
         UnfinishedKind::CherryPick => "CHERRY_PICK_HEAD",
-        UnfinishedKind::Revert | UnfinishedKind::Other => "",
+        UnfinishedKind::Apply | UnfinishedKind::Revert | UnfinishedKind::Other => "",
     };
     if let (Some(commit), false) = (unfinished.theirs, name.is_empty()) {
         return Ok(vec![Elsewhere { name: name.to_owned(), commit }]);
     }
     let mut found: BTreeMap<ObjectId, Elsewhere> = BTreeMap::new();
     // Of the names of one commit the local one is kept, which comes first.
-    for prefix in ["refs/heads/", "refs/remotes/"] {
+    for prefix in ["refs/heads/", REMOTES] {
         for reference in repository.references_not_in_head(prefix)? {
             let name = reference.name.to_string();
             let name = name.strip_prefix(prefix).unwrap_or(&name).to_owned();
-            // It only says which of the others is the remote's own choice.
-            if !name.ends_with("/HEAD") {
+            // A remote's own choice is only another name for one of the others.
+            if !(prefix == REMOTES && name.ends_with("/HEAD") && repository.is_symbolic(&reference.name)?) {
                 found.entry(reference.id).or_insert(Elsewhere { name, commit: reference.id });
             }
         }
@@ -145,13 +178,13 @@ fn elsewhere(repository: &Repository, revision: Option<&str>) -> Result<Vec<Else
 
 /// Returns what was made of an item's file elsewhere; an error if that is several things.
 fn only_edit<'e>(
-    repository: &Repository,
+    histories: &mut Histories<'_>,
     item: &PlannedRestore,
     elsewhere: &'e [Elsewhere],
 ) -> Result<Option<Edit<'e>>, MergeError> {
     let mut edits: Vec<Edit<'e>> = Vec::new();
     for elsewhere in elsewhere {
-        let Some((base, theirs)) = changed_in(repository, &item.wanted, &elsewhere.commit)? else { continue };
+        let Some((base, theirs)) = changed_in(histories, &item.wanted, &elsewhere.commit)? else { continue };
         if edits.iter().all(|edit| edit.theirs != theirs) {
             edits.push(Edit { elsewhere, base, theirs });
         }
@@ -166,10 +199,11 @@ fn only_edit<'e>(
 
 /// Returns the base and the version of an item's file in `commit`; `None` if that is not another file since.
 fn changed_in(
-    repository: &Repository,
+    histories: &mut Histories<'_>,
     wanted: &Wanted,
     commit: &ObjectId,
 ) -> Result<Option<(Option<TreeEntry>, TreeEntry)>, GitError> {
+    let repository = histories.repository;
     let objects = repository.fetching_objects();
     let at = |commit: &ObjectId, path: &RepoPath| {
         let entry = objects.entry(&objects.commit(commit)?.tree, path)?;
@@ -189,24 +223,24 @@ fn changed_in(
         Err(error) => return Err(error),
     };
     let fork = match &archived_from {
-        Some(archived_from) => repository.merge_base(archived_from, commit)?,
+        Some(archived_from) => histories.merge_base(*archived_from, *commit)?,
         None => None,
     };
     let (mut path, mut base) = (wanted.path.clone(), None);
     if let (Some(fork), Some(archived_from)) = (&fork, &archived_from) {
         base = at(fork, &path)?;
         if base.is_none()
-            && let Some((old, _)) = repository.renames(fork, archived_from)?.into_iter().find(|(_, new)| *new == path)
+            && let Some((old, _)) = histories.renames(*fork, *archived_from)?.iter().find(|(_, new)| **new == path)
         {
-            base = at(fork, &old)?;
-            path = old;
+            base = at(fork, old)?;
+            path = old.clone();
         }
     }
     let mut theirs = at(commit, &path)?;
     if let (Some(fork), None, Some(_)) = (&fork, theirs, base)
-        && let Some(new) = repository.renames(fork, commit)?.remove(&path)
+        && let Some(new) = histories.renames(*fork, *commit)?.get(&path)
     {
-        theirs = at(commit, &new)?;
+        theirs = at(commit, new)?;
     }
     let Some(theirs) = theirs.filter(|theirs| Some(*theirs) != base && *theirs != archived) else { return Ok(None) };
     // Where it was archived too, there is nothing to be merged.
@@ -266,12 +300,11 @@ fn options(repository: &Repository, path: &RepoPath) -> Result<Option<Vec<String
 }
 
 /// A folder with the versions of a file; it goes when this is dropped.
-struct Scratch(tempfile::TempDir);
+struct Scratch(journal::Scratch);
 
 impl Scratch {
-    fn new(folder: &Path) -> Result<Self, MergeError> {
-        let made = tempfile::Builder::new().prefix("archive-tomb-merge-").tempdir_in(folder);
-        made.map(Self).map_err(|source| MergeError::Scratch { path: folder.to_owned(), source })
+    fn new(journal: &Journal) -> Result<Self, MergeError> {
+        Ok(Self(journal.scratch()?))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -499,6 +499,21 @@ fn work_on_the_conflict_is_not_thrown_away() {
         assert!(refused.contains("was changed since the conflict began"), "{refused}");
         assert_eq!(repo.look(), before);
     }
+    // Half done is worked on as well.
+    repo.git(&["checkout", "-q", "-m", "--", "a.py"]);
+    let marked = repo.read_text("a.py");
+    for work in [format!("{marked}mine\n"), marked.replace("edited", "mine"), marked.replace("=======\n", "")] {
+        repo.write("a.py", work);
+        let before = repo.look();
+        let refused = repo.tomb(&["resolve", "a.py", "--keep-tomb"]).exits(1).stderr_text();
+        assert!(refused.contains("was changed since the conflict began"), "{refused}");
+        assert!(refused.contains("`git checkout --ours -- :/a.py`"), "{refused}");
+        assert_eq!(repo.look(), before);
+    }
+    for style in ["merge", "diff3", "zdiff3"] {
+        repo.git(&["checkout", "-q", "--conflict", style, "--", "a.py"]);
+        repo.sibling(style).tomb_ok(&["resolve", "a.py", "--keep-tomb"]);
+    }
     // Whichever side was checked out meanwhile, and nothing at all, is as good as the markers.
     for side in ["--ours", "--theirs", "-m"] {
         repo.git(&["checkout", "-q", side, "--", "a.py"]);
@@ -526,6 +541,80 @@ fn an_edit_that_no_commit_holds_is_kept() {
     }
     repo.tomb_ok(&["resolve", "a.py", "--restore"]);
     repo.git(&["commit", "-q", "-m", "restore"]);
+    assert_eq!(repo.read_text("a.py"), edited("a.py"));
+    assert_verifies(&repo, &CLEAN);
+}
+
+/// What a rebase drops stays where git does not throw it away.
+#[test]
+fn an_edit_whose_commit_is_left_behind_is_kept() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    let edit = repo.git(&["rev-parse", "edits:a.py"]);
+    let reference = format!("refs/archive-tomb/edited/{edit}");
+    for choice in ["--keep-tomb", "--re-archive"] {
+        for on_a_branch in [true, false] {
+            let copy = repo.sibling(&format!("rebased{choice}-{on_a_branch}"));
+            if on_a_branch {
+                copy.git(&["branch", "other", "edits"]);
+            }
+            copy.git(&["switch", "-q", "edits"]);
+            assert_ne!(copy.try_git(&["rebase", "-q", "archives"]).code, Some(0));
+            let said = copy.tomb_ok(&["resolve", "a.py", choice]).stderr_text();
+            assert_eq!(said.contains("no branch keeps commit"), !on_a_branch, "{said}");
+            assert_eq!(said.contains(&format!("git cat-file blob {reference}")), !on_a_branch, "{said}");
+            assert_eq!(said.contains("stays in commit"), on_a_branch && choice == "--keep-tomb", "{said}");
+            copy.git(&["-c", "core.editor=true", "rebase", "--continue"]);
+            assert_eq!(copy.try_git(&["rev-parse", "-q", "--verify", &reference]).code == Some(0), !on_a_branch);
+            copy.git(&["reflog", "expire", "--expire=now", "--all"]);
+            for name in ["ORIG_HEAD", "REBASE_HEAD"] {
+                copy.try_git(&["update-ref", "-d", name]);
+            }
+            copy.git(&["read-tree", "HEAD"]);
+            copy.git(&["gc", "-q", "--prune=now"]);
+            assert_eq!(format!("{}\n", copy.git(&["cat-file", "blob", &edit])).trim_end(), edited("a.py").trim_end());
+            if choice == "--re-archive" {
+                copy.tomb_ok(&["restore", "a.py", "--from", "history"]);
+                assert_eq!(copy.read_text("a.py"), edited("a.py"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_in_the_place_of_an_archived_file_leaves_the_stub_beside_it() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    branch(&repo, "folder", || {
+        repo.git(&["rm", "-q", "a.py"]);
+        repo.write("a.py/x", "x\n");
+    });
+    for (choice, stands) in [("--keep-tomb", true), ("--restore", false)] {
+        conflict(&repo, "archives", &["merge", "-q", "folder"], &["a.py~HEAD"]);
+        let said = repo.tomb_ok(&["resolve", "a.py~HEAD", choice]).stderr_text();
+        assert!(said.contains("a.py~HEAD is a name that git made up"), "{said}");
+        assert_eq!(is_stub(&repo, "a.py~HEAD"), stands);
+        repo.git(&["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
+fn a_patch_goes_on_with_gits_own_command() {
+    let world = World::new();
+    let repo = project(&world);
+    archives(&repo, &["a.py"]);
+    edits(&repo);
+    repo.git(&["format-patch", "-q", "-1", "-o", "../patches", "edits"]);
+    repo.git(&["switch", "-q", "--detach", "archives"]);
+    let applied = repo.command("sh").args(["-c", "git am -q -3 ../patches/*.patch"]).output().unwrap();
+    assert!(!applied.status.success());
+    assert_eq!(unmerged(&repo), ["a.py"]);
+    let said = repo.tomb_ok(&["resolve", "a.py", "--restore"]).stderr_text();
+    assert!(said.contains("`git am --continue`"), "{said}");
+    repo.git(&["am", "--continue"]);
     assert_eq!(repo.read_text("a.py"), edited("a.py"));
     assert_verifies(&repo, &CLEAN);
 }
@@ -590,6 +679,73 @@ fn exactly_one_choice_is_made() {
     repo.tomb(&["resolve", "--keep-tomb"]).exits(2);
     repo.tomb(&["resolve", "a.py", "--keep-tomb", "--restore"]).exits(2);
     repo.tomb(&["resolve", "a.py", "--keep-tomb", "--reason", "dead"]).exits(2);
+}
+
+/// An editor's backup is not what git puts beside a file.
+#[test]
+fn a_file_whose_name_goes_on_with_a_tilde_is_another_file() {
+    let world = World::new();
+    let repo = project(&world);
+    repo.write("a.py~", "backup\n");
+    repo.git(&["add", "-A"]);
+    commit(&repo, "backup");
+    repo.git(&["tag", "-f", "start"]);
+    repo.git(&["switch", "-q", "-c", "archives"]);
+    repo.tomb_ok(&["store", "a.py"]);
+    repo.git(&["rm", "-q", "a.py~"]);
+    commit(&repo, "archive");
+    branch(&repo, "edits", || {
+        repo.git(&["rm", "-q", "a.py"]);
+        repo.write("a.py~", "edited backup\n");
+    });
+    for (into, other) in [("archives", "edits"), ("edits", "archives")] {
+        for (choice, stands) in [("--keep-tomb", true), ("--restore", false)] {
+            conflict(&repo, into, &["merge", "-q", other], &["a.py", "a.py~"]);
+            repo.tomb_ok(&["resolve", "a.py", choice]);
+            assert_eq!(unmerged(&repo), ["a.py~"]);
+            assert_eq!(repo.read_text("a.py~"), "edited backup\n");
+            assert_eq!(is_stub(&repo, "a.py"), stands);
+            if !stands {
+                assert_eq!(repo.read_text("a.py"), lines("a.py"));
+            }
+            repo.git(&["reset", "-q", "--hard"]);
+        }
+        conflict(&repo, into, &["merge", "-q", other], &["a.py", "a.py~"]);
+        let refused = repo.tomb(&["resolve", "a.py~", "--keep-tomb"]).exits(1).stderr_text();
+        assert!(refused.contains("no side is a stub"), "{refused}");
+        repo.git(&["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
+fn a_stub_of_another_file_with_the_same_bytes_takes_no_part() {
+    let world = World::new();
+    let repo = project(&world);
+    for text in ["", "boilerplate\n"] {
+        repo.git(&["switch", "-q", "--detach", "start"]);
+        repo.write("pkg/__init__.py", text);
+        repo.git(&["add", "-A"]);
+        commit(&repo, "package");
+        repo.git(&["tag", "-f", "package"]);
+        repo.git(&["switch", "-q", "-C", "archives"]);
+        repo.write("new/__init__.py", text);
+        repo.git(&["add", "-A"]);
+        commit(&repo, "another");
+        repo.tomb_ok(&["store", "new/__init__.py"]);
+        repo.git(&["rm", "-q", "pkg/__init__.py"]);
+        commit(&repo, "archive");
+        repo.git(&["switch", "-q", "-C", "edits", "package"]);
+        repo.write("pkg/__init__.py", "edited\n");
+        repo.git(&["commit", "-q", "-a", "-m", "edit"]);
+        conflict(&repo, "archives", &["merge", "-q", "edits"], &["pkg/__init__.py"]);
+        let before = repo.look();
+        for (name, choice) in [("pkg/__init__.py", "--restore"), ("pkg", "--restore"), (".", "--keep-tomb")] {
+            let refused = repo.tomb(&["resolve", name, choice]).exits(1).stderr_text();
+            assert!(refused.contains("no side is a stub"), "{refused}");
+            assert_eq!(repo.look(), before);
+        }
+        repo.git(&["reset", "-q", "--hard"]);
+    }
 }
 
 /// Takes the first command in backticks of what was said, or the whole of it, and runs it.

@@ -77,6 +77,7 @@ fn changes_of_the_same_line_are_a_conflict_as_git_marks_them() {
         let run = repo.tomb(&["restore", "a.py", "--merge=topic"]).exits(1);
         assert!(run.stderr_text().contains("a.py conflicts with what topic made of it"), "{run}");
         assert!(run.stderr_text().contains("`git add`"), "{run}");
+        assert!(run.stderr_text().contains("restored 0 files; 1 file in conflict\n"), "{run}");
         let text = repo.read_text("a.py");
         assert!(text.contains(&format!("<<<<<<< archived {}\nours", &archived[..8])), "{text}");
         assert!(text.contains(">>>>>>> topic\n"), "{text}");
@@ -138,7 +139,7 @@ fn of_several_changes_one_is_named() {
     let before = repo.look();
     let refused = repo.tomb(&["restore", "a.py", "--merge"]).exits(1).stderr_text();
     assert!(refused.contains("in different ways elsewhere: one, "), "{refused}");
-    assert!(refused.contains("`--merge=one`"), "{refused}");
+    assert!(refused.contains("`git archive-tomb restore :/a.py --merge=one`"), "{refused}");
     assert_eq!(repo.look(), before);
     repo.tomb_ok(&["restore", "a.py", "--merge=two"]);
     assert_eq!(repo.read_text("a.py"), changed("a.py", "line_3", "2"));
@@ -224,4 +225,52 @@ fn a_stopped_merge_is_finished_and_undone() {
         copy.git(&["add", "a.py"]);
         assert_commits(&copy);
     }
+}
+
+/// A name that ends like a remote's own choice is a branch all the same.
+#[test]
+fn a_branch_may_be_called_head() {
+    let world = World::new();
+    let repo = project(&world);
+    archive(&repo, &["a.py"]);
+    branch(&repo, "topic/HEAD", || repo.write("a.py", changed("a.py", "line_6", "theirs")));
+    let said = repo.tomb_ok(&["restore", "a.py", "--merge"]).stderr_text();
+    assert!(said.contains("merged a.py with what topic/HEAD made of it"), "{said}");
+    assert_commits(&repo);
+    // What a remote calls its own choice is the branch that it leads to.
+    archive(&repo, &["b.py"]);
+    branch(&repo, "edits", || repo.write("b.py", changed("b.py", "line_6", "theirs")));
+    repo.git(&["update-ref", "refs/remotes/origin/edits", "edits"]);
+    repo.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/edits"]);
+    repo.git(&["branch", "-q", "-D", "edits"]);
+    let said = repo.tomb_ok(&["restore", "b.py", "--merge"]).stderr_text();
+    assert!(said.contains("merged b.py with what origin/edits made of it"), "{said}");
+}
+
+/// What was laid out for git goes, at the latest when the next operation sweeps up after the dead.
+#[test]
+fn a_killed_merge_leaves_no_bytes_behind() {
+    let world = World::new();
+    let repo = project(&world);
+    archive(&repo, &["a.py"]);
+    branch(&repo, "topic", || repo.write("a.py", changed("a.py", "line_6", "theirs")));
+    let before = repo.look();
+    repo.write(
+        "../bin/git",
+        "#!/bin/sh\ncase \" $* \" in *' merge-file '*) kill -9 $PPID; exit 1;; esac\nPATH=${PATH#*:} exec git \"$@\"\n",
+    );
+    repo.set_executable("../bin/git");
+    let path = format!("{}/bin:{}", repo.path.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let run = repo.with("PATH", path).tomb(&["restore", "a.py", "--merge"]);
+    assert_eq!(run.code, None, "{run}");
+    let left = || {
+        let found = repo.command("find").args([".git", "-name", "ours"]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap()
+    };
+    assert_eq!(left().lines().count(), 1);
+    repo.tomb_ok(&["doctor", "--continue"]);
+    assert_eq!(left(), "");
+    assert_eq!(repo.look(), before);
+    repo.tomb_ok(&["restore", "a.py", "--merge"]);
+    assert_commits(&repo);
 }

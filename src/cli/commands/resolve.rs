@@ -10,9 +10,12 @@ use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::git::{Unfinished, UnfinishedKind};
 use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, Reason, RepoPath};
+use git_archive_tomb::journal::Journal;
 use git_archive_tomb::operation::{Facts, StagingPlan, execute, stage_files};
 use git_archive_tomb::quote::quote;
-use git_archive_tomb::resolve::{Choice, Conflict, Conflicts, Home, check_own, keep, re_archive, restore};
+use git_archive_tomb::resolve::{
+    Choice, Conflict, Conflicts, Home, LeftBehind, Named, check_own, keep, keep_left_behind, re_archive, restore,
+};
 use git_archive_tomb::restore::{InPlace, RestoreOptions};
 use git_archive_tomb::store::StoreOptions;
 use serde::Serialize;
@@ -87,10 +90,9 @@ struct ResolvedView {
 struct Done {
     views: Vec<(RepoPath, ResolvedView)>,
     left: Vec<RepoPath>,
+    /// Where git put a file beside a folder that took its place.
+    beside: Vec<RepoPath>,
 }
-
-/// A conflict with the stub that was named, if one was.
-type Named = (Conflict, Option<Tombstone>);
 
 /// Runs the command.
 pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
@@ -102,14 +104,19 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
         session.refuse_without_approvals()?;
     }
     let actor = session.actor(arguments.actor.by.as_deref())?;
-    let conflicts = Conflicts::of(&session.repository)?;
+    let conflicts = Conflicts::of(&session.repository, Journal::at(session.places.journal()))?;
     check_own(&conflicts)?;
     let named = named(arguments, &conflicts, session)?;
-    let done = match choice {
+    let mut done = match choice {
         Choice::KeepTomb => keep_tombs(&conflicts, &named, actor, session)?,
         Choice::Restore => restore_files(&conflicts, &named, actor, session)?,
         Choice::ReArchive => archive_again(&conflicts, &named, arguments, actor, session)?,
     };
+    for (path, _) in &done.views {
+        if conflicts.is_made_up(path)? {
+            done.beside.push(path.clone());
+        }
+    }
     let unfinished = conflicts.unfinished().clone();
     report(done, &unfinished, session)
 }
@@ -141,20 +148,20 @@ fn keep_tombs(
 ) -> Result<Done, CommandError> {
     let files = keep(&session.repository, conflicts, named)?;
     session.places.create()?;
+    let left_behind = keep_left_behind(&session.repository, conflicts, named)?;
     session.catch_signals()?;
     let facts = Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: session.repo_name()? };
     let plan = StagingPlan { facts, files };
     let left = with_context(session, None, |context| Ok(stage_files(context, &plan)?))?;
     let mut done = Done { left, ..Done::default() };
     for (conflict, wanted) in named {
-        let kept = conflict.tombs.iter().find(|tomb| Some(tomb.stub.tombstone) == *wanted).or(conflict.tombs.first());
-        let Some(kept) = kept else { continue };
+        let Some(kept) = conflict.chosen(*wanted) else { continue };
         let path = conflict.place(&kept.stands).clone();
-        if let Some(Home { commit, path }) = conflict.file.as_ref().and_then(|file| file.home.as_ref()) {
+        let home = conflict.file.as_ref().and_then(|file| file.home.as_ref());
+        if let Some(Home { commit, path }) = home.filter(|home| left_behind.iter().all(|left| left.home != *home)) {
             session.output.say(format_args!("the edited version stays in commit {commit}, at {path}"));
         }
-        let mut replaced = others(conflict, kept.stub.tombstone);
-        replaced.retain(|tombstone| *tombstone != kept.stub.tombstone);
+        let replaced = others(conflict, kept.stub.tombstone);
         for tombstone in &replaced {
             session.output.say(format_args!("the other side's item {tombstone} can be restored by its tombstone"));
         }
@@ -167,7 +174,20 @@ fn keep_tombs(
         };
         done.views.push((path, view));
     }
+    warn_of_left_behind(&left_behind, session);
     Ok(done)
+}
+
+/// Says where the bytes are that git would have dropped.
+fn warn_of_left_behind(left_behind: &[LeftBehind<'_>], session: &Session<'_>) {
+    for LeftBehind { home: Home { commit, path }, reference, .. } in left_behind {
+        session.output.warn(format_args!(
+            "no branch keeps commit {commit}, which has the edited version, at {path}; its bytes are kept in this repository alone"
+        ));
+        session
+            .output
+            .hint(format_args!("`git cat-file blob {reference}`; the commit with `git branch <name> {commit}`"));
+    }
 }
 
 fn restore_files(
@@ -191,8 +211,11 @@ fn restore_files(
     let mut done = Done { left: outcome.left, ..Done::default() };
     for item in &plan.items {
         let tombstone = item.wanted.tombstone;
-        let conflict =
-            named.iter().find(|(conflict, _)| conflict.tombs.iter().any(|tomb| tomb.stub.tombstone == tombstone));
+        let conflict = named.iter().find(|(conflict, _)| {
+            let stands =
+                conflict.file.as_ref().map(|file| &file.stands).or(conflict.tombs.first().map(|tomb| &tomb.stands));
+            stands.is_some_and(|stands| *conflict.place(stands) == item.path)
+        });
         let view = ResolvedView {
             path: JsonPath::from(&item.path).into(),
             status: "restored",
@@ -236,6 +259,7 @@ fn archive_again(
     let plans =
         re_archive(&session.repository, conflicts, known.as_deref_mut(), &origin, named, arguments.reason, &options)?;
     drop(known);
+    let left_behind = keep_left_behind(&session.repository, conflicts, named)?;
     let mut done = Done::default();
     for plan in plans {
         let outcome = super::store::carry_out(plan.clone(), session)?;
@@ -255,6 +279,7 @@ fn archive_again(
         }
         done.left.extend(outcome.left);
     }
+    warn_of_left_behind(&left_behind, session);
     Ok(done)
 }
 
@@ -283,6 +308,11 @@ fn report(mut done: Done, unfinished: &Unfinished, session: &mut Session<'_>) ->
             session.output.line(path)?;
         }
     }
+    for path in &done.beside {
+        session.output.warn(format_args!(
+            "{path} is a name that git made up, as the other side has a folder in its place: `git mv` gives it another"
+        ));
+    }
     for path in &done.left {
         session.output.warn(format_args!("{path} changed in the meantime and was left as it is"));
     }
@@ -305,6 +335,8 @@ fn what_next(unfinished: &Unfinished, session: &Session<'_>) -> Result<&'static 
     Ok(match unfinished.kind {
         UnfinishedKind::Merge => "conclude the merge with `git commit`",
         UnfinishedKind::Rebase { .. } => "go on with `git rebase --continue`",
+        UnfinishedKind::Apply if nothing_staged()? => "nothing is left to apply: go on with `git am --skip`",
+        UnfinishedKind::Apply => "go on with `git am --continue`",
         UnfinishedKind::CherryPick if nothing_staged()? => {
             "nothing is left to pick: go on with `git cherry-pick --skip`"
         }

@@ -1,6 +1,7 @@
 //! `restore --merge`: items brought back together with what was made of their files elsewhere.
 
 use git_archive_tomb::archive::AnyArchive;
+use git_archive_tomb::journal::Journal;
 use git_archive_tomb::operation::Outcome;
 use git_archive_tomb::restore::{MergedItem, RestorePlan, merge};
 
@@ -17,9 +18,9 @@ pub(super) fn merge_into(
     archive: Option<&mut AnyArchive>,
 ) -> Result<Vec<MergedItem>, CommandError> {
     session.places.create()?;
-    let folder = session.repository.git_dir();
+    let journal = Journal::at(session.places.journal());
     let revision = Some(revision).filter(|revision| !revision.is_empty());
-    Ok(merge(&session.repository, archive, &session.origin()?, plan, revision, folder)?)
+    Ok(merge(&session.repository, archive, &session.origin()?, plan, revision, &journal)?)
 }
 
 /// Says what was merged and what comes next, and returns how the command ends.
@@ -33,7 +34,7 @@ pub(super) fn report(merged: &[MergedItem], outcome: &Outcome, session: &Session
             None => session.output.say(format_args!("{path} was changed nowhere else; it is as it was archived")),
         }
     }
-    match merged.iter().filter(|item| item.conflict).count() {
+    match in_conflict(merged, outcome) {
         0 if outcome.left.is_empty() => Exit::Done,
         0 => Exit::Failed,
         conflicts => {
@@ -44,4 +45,9 @@ pub(super) fn report(merged: &[MergedItem], outcome: &Outcome, session: &Session
             Exit::Failed
         }
     }
+}
+
+/// Returns how many of the files that came back are in conflict.
+pub(super) fn in_conflict(merged: &[MergedItem], outcome: &Outcome) -> usize {
+    merged.iter().filter(|item| item.conflict && !outcome.left.contains(&item.path)).count()
 }

@@ -206,7 +206,7 @@ impl RestoreRun {
         session.places.create()?;
         session.places.link(session.is_default_archive()?)?;
         let outcome = self.carry_out(plan.clone(), session, archive.as_deref_mut())?;
-        print_restored(&plan, &outcome, session)?;
+        print_restored(&plan, &outcome, merge::in_conflict(&merged, &outcome), session)?;
         Ok(merge::report(&merged, &outcome, session))
     }
 
@@ -399,7 +399,12 @@ fn log_failed(error: &CommandError, actor: &str, tombstone: Option<Tombstone>) {
 }
 
 /// Prints what came back, and a summary.
-fn print_restored(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<'_>) -> Result<(), CommandError> {
+fn print_restored(
+    plan: &RestorePlan,
+    outcome: &Outcome,
+    in_conflict: usize,
+    session: &mut Session<'_>,
+) -> Result<(), CommandError> {
     for (item, record) in plan.items.iter().zip(&outcome.records) {
         if outcome.left.contains(&item.path) {
             session.output.warn(format_args!("{} changed in the meantime and was left as it is", item.path));
@@ -419,11 +424,16 @@ fn print_restored(plan: &RestorePlan, outcome: &Outcome, session: &mut Session<'
             session.output.line(&item.path)?;
         }
     }
-    session.output.say(format_args!(
-        "restored {}{}; files and evidence are staged, commit them with `git commit`",
-        counted(outcome.records.len() - outcome.left.len(), "file"),
-        from_history(&outcome.records),
-    ));
+    let restored = counted(outcome.records.len() - outcome.left.len() - in_conflict, "file");
+    let from = from_history(&outcome.records);
+    // What comes next where there are conflicts is said of those.
+    if in_conflict == 0 {
+        session.output.say(format_args!(
+            "restored {restored}{from}; files and evidence are staged, commit them with `git commit`"
+        ));
+    } else {
+        session.output.say(format_args!("restored {restored}; {} in conflict", counted(in_conflict, "file")));
+    }
     Ok(())
 }
 
