@@ -413,6 +413,7 @@ impl From<ElsewhereError> for CommandError {
             ElsewhereError::Exists { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("choose another place, or replace it with `--force`")
             }
+            ElsewhereError::Closed { .. } => Self::from_error(Exit::Failed, &error).hint("choose another place"),
             ElsewhereError::Write { .. } => Self::from_error(Exit::Failed, &error),
         }
     }

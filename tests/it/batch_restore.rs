@@ -749,3 +749,47 @@ fn progress_is_told_at_intervals_and_damage_fails_its_own_rows() {
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success", "success", "success"]);
     assert!(!repo.exists("out/docs/old.md"));
 }
+
+#[test]
+fn what_archive_and_records_rely_on_is_never_replaced() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let item = tombstones["docs/old.md"].as_str();
+    let place = world.at("far.sqlite").path;
+    std::fs::copy(repo.path.join(".git/archive-tomb/archive.sqlite"), &place).unwrap();
+    let far = repo
+        .with("CODEX_ARCHIVE_URL", format!("sqlite:///{}", place.display()))
+        .with("CODEX_ARCHIVE_LOGGING_FILE", world.at("log.txt").path.display().to_string());
+    far.tomb_ok(&["list"]);
+    let before = repo.look();
+    let outputs =
+        ["../far.sqlite", "../far.sqlite-wal", "../log.txt", ".git/index", ".git/archive-tomb/archive.sqlite"];
+    for output in outputs.into_iter().chain([".codex/archive.sqlite", ".codex/evidence/x"]) {
+        let run = far.tomb(&["restore", item, output, "--force"]).exits(1);
+        assert!(run.stderr_text().contains("hint: choose another place"), "{run}");
+        let absolute = repo.path.join(output);
+        let row = json!([{"tombstone": item, "output": absolute}]).to_string();
+        far.tomb_with_input(&["batch-restore", "-", "--force"], row.as_bytes()).exits(2);
+        assert!(repo.look() == before, "{output}");
+        for repo in [&repo, &far] {
+            repo.tomb_ok(&["show", item]);
+        }
+    }
+    let run = far.tomb(&["restore", item, "../far.sqlite", "--force"]).exits(1);
+    assert!(run.stderr_text().contains("far.sqlite` is the archive, or in it"), "{run}");
+}
+
+#[test]
+fn no_row_goes_where_a_link_leads_that_another_row_makes() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    std::fs::create_dir_all(repo.path.join("root/real")).unwrap();
+    symlink("real", repo.path.join("root/link")).unwrap();
+    let rows = json!([
+        {"tombstone": tombstones["src/legacy/link"], "output": "link"},
+        {"tombstone": tombstones["docs/old.md"], "output": "link/x"},
+    ]);
+    let arguments = ["batch-restore", "-", "--output-root", "root", "--force", "--max-concurrent", "1"];
+    let run = repo.tomb_with_input(&arguments, rows.to_string().as_bytes()).exits(2);
+    assert!(run.stderr_text().contains("row 2 (line 1): the output is below that of row 1"), "{run}");
+}

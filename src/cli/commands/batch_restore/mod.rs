@@ -19,7 +19,6 @@ use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
 use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
-use git_archive_tomb::places::CODEX;
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
@@ -224,7 +223,6 @@ fn taken(
     let results = resumed.map_or_else(|| chosen_results(arguments, session), |path| Ok(Some(path.to_owned())))?;
     let mut taken = vec![(session.directory().join(&arguments.manifest), "the manifest")];
     taken.extend(results.map(|path| (path, "the results file")));
-    taken.push((session.operations_log()?, "the operations log"));
     Ok(taken)
 }
 
@@ -236,11 +234,7 @@ fn check(
     taken: &[(PathBuf, &'static str)],
     session: &Session<'_>,
 ) -> Result<Vec<PathBuf>, CommandError> {
-    let git = "the repository's git directory";
-    let mut closed =
-        vec![(session.repository.git_dir().to_owned(), git), (session.repository.common_dir().to_owned(), git)];
-    closed.extend(session.repository.work_tree().map(|top| (top.join(CODEX), "`.codex`")));
-    let paths = check_outputs(rows, &Ground { root, closed: &closed, taken }, &mut mistakes);
+    let paths = check_outputs(rows, &Ground { root, closed: &session.closed()?, taken }, &mut mistakes);
     if mistakes.is_empty() { Ok(paths) } else { Err(ManifestError::Mistakes(mistakes).into()) }
 }
 

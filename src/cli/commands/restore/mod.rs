@@ -262,7 +262,8 @@ impl RestoreRun {
         let written = if output == "-" {
             to_writer(&mut sources, wanted, stored, session.output.raw()).map(Written::New)
         } else {
-            to_file(&mut sources, wanted, stored, &session.directory().join(output), arguments.force)
+            let path = session.directory().join(output);
+            to_file(&mut sources, wanted, stored, &path, &session.closed()?, arguments.force)
         };
         drop(sources);
         let written = written.map_err(|error| Failure::New(error.into(), Some(Box::new(wanted.clone()))))?;
