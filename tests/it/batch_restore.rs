@@ -793,3 +793,31 @@ fn no_row_goes_where_a_link_leads_that_another_row_makes() {
     let run = repo.tomb_with_input(&arguments, rows.to_string().as_bytes()).exits(2);
     assert!(run.stderr_text().contains("row 2 (line 1): the output is below that of row 1"), "{run}");
 }
+
+#[test]
+fn a_batch_goes_on_in_the_folder_that_it_was_begun_for() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    std::fs::create_dir(repo.path.join("root")).unwrap();
+    let run = repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "r.json", "--output-root", "root"]);
+    assert!(run.stderr_text().contains("Processing 4 items from manifest into "), "{run}");
+    let resume =
+        |file: &str, more: &[&str]| repo.tomb(&[&["batch-restore", "manifest.json", "--resume", file], more].concat());
+    let refused = resume("r.json", &["--output-root", "other"]).exits(2);
+    assert!(refused.stderr_text().contains("hint: go on without `--output-root`"), "{refused}");
+    for same in [&[][..], &["--output-root", "root"], &["--output-root", "./src/../root"]] {
+        resume("r.json", same).exits(0);
+    }
+    let text = repo.read_text("r.json");
+    let root = results(&repo, "r.json")["output_root"].as_str().unwrap().to_owned();
+    for hostile in [text.replace(&root, "root"), text.replace(&root, "../elsewhere")] {
+        repo.write("hostile.json", hostile);
+        resume("hostile.json", &[]).exits(2);
+    }
+    let time = text.rsplit_once("\"total_duration_ms\":").unwrap().0;
+    for (ms, code) in [("1e300", 2), ("-1", 2), ("1e13", 0)] {
+        repo.write("hostile.json", format!("{time}\"total_duration_ms\":{ms}}}}}"));
+        resume("hostile.json", &[]).exits(code);
+    }
+}

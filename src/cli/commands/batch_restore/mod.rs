@@ -5,7 +5,6 @@ mod branch;
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bstr::ByteVec as _;
 use clap::Args;
@@ -85,7 +84,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         return Err(ManifestError::Mistakes(mistakes).into());
     }
     let known = resumed.as_ref().map(|path| Results::read(path, &manifest.sha256, &manifest.rows)).transpose()?;
-    let root = root(arguments, known.as_ref().and_then(|results| results.output_root.as_deref()), session);
+    let root = root(arguments, known.as_ref(), session)?;
     let taken = taken(arguments, resumed.as_deref(), session)?;
     let paths = check(&manifest.rows, mistakes, &root, &taken, session)?;
     if arguments.dry_run {
@@ -122,7 +121,8 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         force: arguments.force,
         resumed: arguments.resume.is_some(),
     };
-    session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
+    let into = if root == session.directory() { String::new() } else { format!(" into {}", shown(&root)) };
+    session.output.say(format_args!("Processing {} from manifest{into}...", counted(manifest.rows.len(), "item")));
     let Batch { mut results, before, .. } = batch;
     let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)
         .map_err(|error| error.hint(how_to_go_on(arguments, &file, session)))?;
@@ -176,17 +176,24 @@ impl Batch {
     /// Takes the file for the results, made if need be, and the lock.
     fn take_file(&mut self, session: &Session<'_>) -> Result<(ResultsFile, BatchLock), CommandError> {
         session.places.create()?;
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => ResultsFile::create_in(session.directory(), &self.results)?,
-        };
-        if let Some(lock) = self.lock.take() {
-            return Ok((file, lock));
+        if let (Some(file), Some(lock)) = (&self.file, self.lock.take()) {
+            return Ok((file.clone(), lock));
         }
         // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
-        file.write(&self.results)?;
+        let file = begin_file(self.file.take(), &self.results, session)?;
         Ok((file, lock(self.results.op, session)?))
     }
+}
+
+/// Writes the first results of a batch to `file`, or to one that is named by the time.
+fn begin_file(
+    file: Option<ResultsFile>,
+    results: &Results,
+    session: &Session<'_>,
+) -> Result<ResultsFile, CommandError> {
+    let Some(file) = file else { return Ok(ResultsFile::create_in(session.directory(), results)?) };
+    file.begin(results)?;
+    Ok(file)
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
@@ -198,14 +205,31 @@ fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, Co
     Ok(first)
 }
 
-/// Returns the folder that relative outputs start from.
-fn root(arguments: &BatchRestoreArguments, recorded: Option<&str>, session: &Session<'_>) -> PathBuf {
-    let recorded = recorded.and_then(|root| unquote(root)?.into_owned().into_path_buf().ok());
-    match (&arguments.output_root, recorded) {
-        (Some(root), _) => session.directory().join(root),
-        (None, Some(root)) => root,
-        (None, None) => session.directory().to_owned(),
+/// Returns the folder that relative outputs start from, which is the same in all runs of a batch.
+fn root(
+    arguments: &BatchRestoreArguments,
+    known: Option<&Results>,
+    session: &Session<'_>,
+) -> Result<PathBuf, CommandError> {
+    let named = arguments.output_root.as_ref().map(|root| session.directory().join(root));
+    let Some(known) = known else { return Ok(named.unwrap_or_else(|| session.directory().to_owned())) };
+    if known.branch.is_some() {
+        let text = "a batch onto a branch is not resumed: that has all items, or is not there";
+        return Err(CommandError::new(Exit::Usage, text).hint("run it again if there is no such branch"));
     }
+    let recorded = known.output_root.as_deref().and_then(|root| unquote(root)?.into_owned().into_path_buf().ok());
+    let Some(recorded) = recorded.filter(|root| root.is_absolute()) else {
+        return Err(CommandError::new(Exit::Usage, "the results file does not say in which folder the outputs are"));
+    };
+    let is_same = |named: &PathBuf| {
+        let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        real(named) == real(&recorded)
+    };
+    if named.as_ref().is_none_or(is_same) {
+        return Ok(recorded);
+    }
+    let text = format!("the outputs of this batch are in {}, not in another folder", shown(&recorded));
+    Err(CommandError::new(Exit::Usage, text).hint("go on without `--output-root`"))
 }
 
 /// Returns the file that is named for the results, if one is.
@@ -481,6 +505,5 @@ fn for_people(milliseconds: f64) -> String {
     if milliseconds < 10_000.0 {
         return format!("{milliseconds:.1}ms");
     }
-    let duration = Duration::from_secs_f64(milliseconds / 1_000.0);
-    format!("{:.1}s", duration.as_secs_f64())
+    format!("{:.1}s", milliseconds / 1_000.0)
 }
