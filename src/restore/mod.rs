@@ -13,7 +13,7 @@ mod locate;
 mod merge;
 mod source;
 
-pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit, plan_branch};
+pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit, check_branch_name, plan_branch};
 pub use closed::Closed;
 pub(crate) use closed::{Way, Ways};
 pub(crate) use elsewhere::{Beside, Standing, look_at, write_beside};

@@ -610,7 +610,8 @@ fn all_items_come_back_in_one_commit_on_a_branch() {
         records(&repo, &["RESTORE"]).iter().map(|record| record["actor"].as_str().unwrap().to_owned()).collect();
     assert_eq!(actors, BTreeSet::from(["alice".to_owned(), "A Maintainer <maintainer@example.org>".to_owned()]));
     let batch = records(&repo, &["BATCH_RESTORE"]);
-    assert_eq!((batch.len(), &batch[0]["count"], &batch[0]["op"]), (1, &json!(2), &results["op"]));
+    let told: Vec<_> = batch.iter().map(|record| (&record["status"], &record["count"], &record["op"])).collect();
+    assert_eq!(told, [(&json!("intent"), &json!(2), &results["op"]), (&json!("done"), &json!(2), &results["op"])]);
 
     // All or nothing: the branch is there, an item is unknown, a path is taken.
     repo.tomb(&arguments).exits(1);
@@ -622,6 +623,15 @@ fn all_items_come_back_in_one_commit_on_a_branch() {
     };
     refused(&format!("tombstone,output\n{old},\n00000000-0000-5000-8000-000000000000,x\n"), 3);
     refused(&format!("tombstone,output\n{old},README.md\n"), 1);
+    let run = refused("tombstone,output\n00000000-0000-5000-8000-000000000000,x\n", 3);
+    assert!(run.stderr_text().ends_with("hint: take the rows out\n"), "{run}");
+    assert_shown!(&world, refused(&format!("tombstone,output\n{old},x\n{code},./x\n{old},x/y\n"), 2), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 2 mistakes
+      caused by: row 2 (line 3): the output is that of row 1 too
+      caused by: row 3 (line 4): the output is below that of row 1, which is a file
+    ");
     assert_shown!(&world, refused(&format!("tombstone,output\n{old},../x\n{code},.git/x\nx,y\n"), 2), @"
     exit: 2
     ----- stderr -----
@@ -792,6 +802,63 @@ fn no_row_goes_where_a_link_leads_that_another_row_makes() {
     let arguments = ["batch-restore", "-", "--output-root", "root", "--force", "--max-concurrent", "1"];
     let run = repo.tomb_with_input(&arguments, rows.to_string().as_bytes()).exits(2);
     assert!(run.stderr_text().contains("row 2 (line 1): the output is below that of row 1"), "{run}");
+}
+
+#[test]
+fn a_dry_run_for_a_branch_finds_what_the_run_would_refuse() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let old = &tombstones["docs/old.md"];
+    let dry = |rows: &str, branch: &str| {
+        let run = repo.tomb_with_input(&["batch-restore", "-", "--dry-run", "--branch", branch], rows.as_bytes());
+        (run.code, run.stdout_text())
+    };
+    let good = format!("tombstone,output\n{old},x\n");
+    assert_eq!(dry(&good, "back").0, Some(0));
+    for (rows, branch, code) in [
+        (&good, "main", 1),
+        (&good, "bad..name", 2),
+        (&format!("{good}{old},./x\n"), "back", 2),
+        (&format!("{good}{old},x/y\n"), "back", 2),
+    ] {
+        assert_eq!(dry(rows, branch), (Some(code), String::new()), "{rows} {branch}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_on_a_branch_is_on_record_before_it_is_there() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let rows = format!("tombstone,output\n{},x\n", tombstones["docs/old.md"]);
+    let before = repo.look();
+    repo.tomb_with_input(
+        &["batch-restore", "-", "--branch", "back", "--results", "/nonexistent/x.json"],
+        rows.as_bytes(),
+    )
+    .exits(1);
+    repo.try_git(&["rev-parse", "--verify", "-q", "back"]).exits(1);
+    assert!(repo.look() == before);
+    assert!(records(&repo, &["BATCH_RESTORE"]).is_empty());
+
+    let file = world.at("r.json").path;
+    let arguments = ["batch-restore", "-", "--branch", "back", "--results", file.to_str().unwrap()];
+    let killed = repo.with("GIT_ARCHIVE_TOMB_FAULT", "branch").tomb_with_input(&arguments, rows.as_bytes());
+    assert_eq!(killed.code, None, "{killed}");
+    let first = results(&repo, "../r.json");
+    assert_eq!(
+        (statuses(&first), &first["finished_at"], &first["branch"]),
+        (vec!["skipped"], &Value::Null, &json!("back"))
+    );
+    let intents = |repo: &Repo<'_>| records(repo, &["BATCH_RESTORE"]).len();
+    assert_eq!(intents(&repo), 1);
+    repo.tomb_ok(&["doctor", "--continue"]);
+    repo.git(&["rev-parse", "--verify", "-q", "back"]);
+    repo.tomb_ok(&["verify", "--range", "HEAD..back", "--strict", "--deep"]);
+    assert_eq!(records(&repo, &["RESTORE"]).iter().filter(|record| record["tombstone"].is_string()).count(), 1);
+    // There is nothing to resume, and the file is free for another batch.
+    repo.write("m.csv", &rows);
+    repo.tomb(&["batch-restore", "m.csv", "--resume", "../r.json"]).exits(2);
+    repo.tomb_ok(&["batch-restore", "m.csv", "--results", "../r.json"]);
 }
 
 #[test]

@@ -104,7 +104,8 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let tracked = Tracked::here(&session.repository)?;
     let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
     if !continue_on_error {
-        refuse_what_is_not_there(&manifest.rows, &located)?;
+        let hint = "take the rows out, or bring back the others with `--continue-on-error`";
+        refuse_what_is_not_there(&manifest.rows, &located, hint)?;
     }
     warn_of_retention(located.values(), session);
 
@@ -306,6 +307,7 @@ fn locate_rows(
 fn refuse_what_is_not_there(
     rows: &[Row<RestoreRow>],
     located: &HashMap<Tombstone, Located>,
+    hint: &str,
 ) -> Result<(), CommandError> {
     let (mut unknown, mut purged) = (Mistakes::default(), Mistakes::default());
     for row in rows {
@@ -318,7 +320,6 @@ fn refuse_what_is_not_there(
             Some(_) => {}
         }
     }
-    let hint = "take the rows out, or bring back the others with `--continue-on-error`";
     for (mistakes, what, exit) in
         [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
     {
