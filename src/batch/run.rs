@@ -22,7 +22,7 @@ use crate::causes::in_one_line;
 use crate::clock::{Stopwatch, Timestamp};
 use crate::config::Performance;
 use crate::evidence::log::{LogError, OperationsLog};
-use crate::evidence::record::{Action, Record, RecordError, Status};
+use crate::evidence::record::{Action, Record, RecordError, Source, Status};
 use crate::fault;
 use crate::fs;
 use crate::git::Repository;
@@ -85,6 +85,8 @@ pub struct RunOptions {
     pub continue_on_error: bool,
     /// Whether any file at an output may be replaced.
     pub force: bool,
+    /// Where bytes may come from, if not from everywhere.
+    pub only: Option<Source>,
     /// Whether an earlier run of this batch was stopped.
     pub resumed: bool,
 }

@@ -758,6 +758,10 @@ fn progress_is_told_at_intervals_and_damage_fails_its_own_rows() {
     "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success", "success", "success"]);
     assert!(!repo.exists("out/docs/old.md"));
+    // What the archive lost may be in history still.
+    repo.tomb(&["batch-restore", "manifest.json", "--resume", "r.json", "--from", "archive"]).exits(1);
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--resume", "r.json", "--from", "history"]);
+    assert_eq!(restored(&repo, "out"), originals(&repo));
 }
 
 #[test]

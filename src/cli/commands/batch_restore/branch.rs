@@ -15,7 +15,7 @@ use git_archive_tomb::manifest::{Manifest, ManifestError, Mistakes, Row};
 use git_archive_tomb::operation::Outcome;
 use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, check_branch_name, plan_branch};
 
-use super::super::restore::{Failure, RestoreRun, path_in_repository, say_where};
+use super::super::restore::{Failure, RestoreRun, SourceArgument, path_in_repository, say_where};
 use super::{
     BatchRestoreArguments, BatchView, begin_file, chosen_results, dry_run, locate_rows, open, print_summary,
     refuse_what_is_not_there, warn_of_retention,
@@ -44,13 +44,13 @@ pub(super) fn run(
     let run = RestoreRun {
         op: results.op,
         actor: session.actor(arguments.actor.by.as_deref())?,
-        only: None,
+        only: arguments.from.map(SourceArgument::source),
         metrics: session.config()?.performance,
         watch: Stopwatch::start(),
     };
     session.act(run.record(Action::Restore));
     let options = arguments.commit.options(name, &run, arguments.force, session)?;
-    let mut archive = open(session)?;
+    let mut archive = open(arguments, session)?;
     let tracked = Tracked::Tree(options.base.tree);
     let located = locate_rows(&manifest.rows, (tracked, true), archive.as_deref_mut(), session)?;
     refuse_what_is_not_there(&manifest.rows, &located, "take the rows out")?;

@@ -23,7 +23,7 @@ use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
 use tracing::info;
 
-use super::restore::BranchArguments;
+use super::restore::{BranchArguments, SourceArgument};
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -67,6 +67,9 @@ pub(crate) struct BatchRestoreArguments {
     /// Replace what stands at the outputs
     #[arg(short, long)]
     force: bool,
+    /// Take the bytes from here only
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    from: Option<SourceArgument>,
     #[command(flatten)]
     commit: BranchArguments,
 }
@@ -99,7 +102,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let mut record = Record::new(Action::Restore, batch.results.op, Timestamp::now());
     record.actor = Some(actor.clone());
     session.act(record);
-    let mut archive = open(session)?;
+    let mut archive = open(arguments, session)?;
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let tracked = Tracked::here(&session.repository)?;
     let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
@@ -120,6 +123,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         timeout: config.batch.timeout_per_item,
         continue_on_error,
         force: arguments.force,
+        only: arguments.from.map(SourceArgument::source),
         resumed: arguments.resume.is_some(),
     };
     let into = if root == session.directory() { String::new() } else { format!(" into {}", shown(&root)) };
@@ -277,8 +281,11 @@ fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError>
     Ok(Exit::Done)
 }
 
-/// Opens the archive, if there is one.
-fn open(session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+/// Opens the archive, if there is one to be asked.
+fn open(arguments: &BatchRestoreArguments, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+    if arguments.from == Some(SourceArgument::History) {
+        return Ok(None);
+    }
     match session.try_open_archive(OpenMode::Existing)? {
         Ok(mut archive) => {
             archive.check_change(Change::Restore)?;
@@ -493,8 +500,13 @@ fn how_to_go_on(arguments: &BatchRestoreArguments, file: &ResultsFile, session: 
     let by = arguments.actor.by.as_ref().map(|by| format!(" --by {}", shell(by.as_bytes()))).unwrap_or_default();
     let carries_on = if arguments.continue_on_error { " --continue-on-error" } else { "" };
     let force = if arguments.force { " --force" } else { "" };
+    let from = match arguments.from {
+        Some(SourceArgument::Archive) => " --from archive",
+        Some(SourceArgument::History) => " --from history",
+        None => "",
+    };
     let manifest = word(&arguments.manifest);
-    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}`")
+    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}{from}`")
 }
 
 fn quoted(path: &Path) -> String {

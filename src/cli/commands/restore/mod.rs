@@ -64,8 +64,9 @@ pub(crate) struct RestoreArguments {
     commit: BranchArguments,
 }
 
+/// Where bytes may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SourceArgument {
+pub(crate) enum SourceArgument {
     /// The archive
     Archive,
     /// Git's own history
@@ -438,7 +439,7 @@ fn warn_of_retention(located: &[Located], session: &Session<'_>) {
 }
 
 impl SourceArgument {
-    fn source(self) -> Source {
+    pub(crate) fn source(self) -> Source {
         match self {
             Self::Archive => Source::Archive,
             Self::History => Source::History,
