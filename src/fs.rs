@@ -128,6 +128,11 @@ pub fn parent_of(path: &Path) -> &Path {
     }
 }
 
+/// Makes the bytes of the file at `path` durable; does nothing to what is no file.
+pub fn sync_file(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_file() { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
 /// Makes the names in folder `path` durable. On systems that cannot sync a folder (Windows) this does nothing.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }

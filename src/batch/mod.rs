@@ -16,7 +16,7 @@ mod work;
 
 pub use lock::BatchLock;
 pub use log::{Before, done_before};
-pub use outputs::{Ground, check_outputs};
+pub use outputs::{Ground, check_outputs, check_repo_paths};
 pub use results::{ItemResult, Results, ResultsError, ResultsFile, RowEcho, RowStatus, Summary};
 pub use row::RestoreRow;
 pub use run::{BatchContext, BatchError, Job, Outcome, RunOptions, Told, run};

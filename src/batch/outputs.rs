@@ -1,26 +1,30 @@
 //! Where the rows of a batch may go: checked before anything is asked of the archive, or written.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use bstr::ByteVec;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::RestoreRow;
-use crate::item::{MAX_PATH_LENGTH, is_dot_git};
+use crate::fs;
+use crate::item::{MAX_PATH_LENGTH, RepoPath, is_dot_git};
 use crate::manifest::{Mistakes, Row};
 use crate::places::{CODEX, is_taken_for};
+use crate::restore::{Closed, Way, Ways};
+
+/// The most names in an output's path.
+const MAX_DEPTH: usize = 256;
 
 /// Where outputs may be.
 #[derive(Debug, Clone)]
 pub struct Ground<'a> {
     /// The folder that relative outputs start from and do not leave. Absolute; it need not exist.
     pub root: &'a Path,
-    /// Folders that nothing is restored into, and what they are.
-    pub closed: &'a [(PathBuf, &'static str)],
+    /// What nothing is restored to.
+    pub closed: &'a Closed,
     /// Files that are used for something else, and what for.
     pub taken: &'a [(PathBuf, &'static str)],
 }
@@ -31,31 +35,39 @@ pub struct Ground<'a> {
 ///
 /// Looks at the file system, and changes nothing there.
 pub fn check_outputs(rows: &[Row<RestoreRow>], ground: &Ground<'_>, mistakes: &mut Mistakes) -> Vec<PathBuf> {
-    let mut resolver = Resolver::default();
-    let root = resolver.resolve(ground.root);
-    let closed: Vec<_> = ground.closed.iter().map(|(folder, what)| (resolver.resolve(folder), *what)).collect();
-    let taken: Vec<_> = ground.taken.iter().map(|(path, what)| (resolver.place_of(path), *what)).collect();
-    let (mut paths, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    let mut ways = Ways::default();
+    let root = ways.to(ground.root);
+    let taken: Vec<_> = ground.taken.iter().map(|(path, what)| (ways.place_of(path), *what)).collect();
+    let (mut paths, mut outputs) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
         match path_of(row.value.output.as_deref(), ground.root) {
             Err(what) => mistakes.add(row.mistake(what)),
             Ok(path) => {
-                let place = resolver.place_of(&path);
+                let (place, way) = (ways.place_of(&path), ways.to(fs::parent_of(&path)));
                 let is_relative = row.value.output.as_deref().is_some_and(|output| !Path::new(output).is_absolute());
-                if is_relative && !place.starts_with(&root) {
+                if is_relative && !place.starts_with(&root.end) {
                     mistakes.add(row.mistake("the output leaves its folder through a symbolic link"));
-                } else if let Some((_, what)) = closed.iter().find(|(folder, _)| place.starts_with(folder)) {
-                    mistakes.add(row.mistake(format!("the output is in {what}")));
+                } else if let Some(what) = ground.closed.holding(&place) {
+                    mistakes.add(row.mistake(format!("the output is {what}, or in it")));
                 } else if let Some((_, what)) = taken.iter().find(|(taken, _)| *taken == place) {
                     mistakes.add(row.mistake(format!("the output is {what}")));
                 }
                 paths.push(path);
-                places.push((row, place));
+                outputs.push(Checked { row, place, way });
             }
         }
     }
-    check_against_each_other(&places, mistakes);
+    check_against_each_other(&outputs, mistakes);
     paths
+}
+
+/// An output by itself.
+struct Checked<'a> {
+    row: &'a Row<RestoreRow>,
+    /// Where it really is.
+    place: PathBuf,
+    /// How its folder is got to.
+    way: Rc<Way>,
 }
 
 /// Returns the path that an output means, its `.` and `..` resolved.
@@ -71,6 +83,9 @@ fn path_of(output: Option<&str>, root: &Path) -> Result<PathBuf, String> {
         return Err("the output is longer than 4096 bytes".to_owned());
     }
     let named = Path::new(output);
+    if named.components().count() > MAX_DEPTH {
+        return Err(format!("the output has more than {MAX_DEPTH} folders"));
+    }
     let mut path = if named.is_absolute() { PathBuf::new() } else { root.to_owned() };
     let mut depth = 0_usize;
     for component in named.components() {
@@ -109,40 +124,83 @@ fn check_name(name: &OsStr, is_absolute: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Finds outputs that are the same place, or below one another.
-fn check_against_each_other(places: &[(&Row<RestoreRow>, PathBuf)], mistakes: &mut Mistakes) {
-    let (mut exact, mut folded) = (HashMap::new(), HashMap::new());
+/// Finds outputs that are the same place, below one another, or that lead through a symbolic link that another row may
+/// replace by one that leads elsewhere.
+fn check_against_each_other(outputs: &[Checked<'_>], mistakes: &mut Mistakes) {
     let mut probe = Probe::default();
-    for (row, place) in places {
-        match exact.entry(place.as_path()) {
-            Entry::Occupied(first) => {
-                mistakes.add(row.mistake(format!("the output is that of row {} too", first.get())));
-                continue;
-            }
-            Entry::Vacant(free) => drop(free.insert(row.number)),
-        }
-        match folded.entry(fold(place)) {
-            Entry::Occupied(first) if probe.folds(place) => mistakes.add(
-                row.mistake(format!("the output is that of row {} too, where names differ in case only", first.get())),
-            ),
-            Entry::Occupied(_) => {}
-            Entry::Vacant(free) => drop(free.insert(row.number)),
-        }
-    }
-    for (row, place) in places {
-        let above = place.ancestors().skip(1).find_map(|folder| {
-            let exactly = exact.get(folder).copied();
-            exactly.or_else(|| folded.get(&fold(folder)).copied().filter(|_| probe.folds(place)))
-        });
-        if let Some(above) = above {
-            mistakes.add(row.mistake(format!("the output is below that of row {above}, which is a file")));
+    let told = check_keys(outputs.iter().map(|output| (output.row, key(&output.place, false))), |_| true, "", mistakes);
+    let folded = outputs.iter().enumerate().filter(|(number, _)| !told.contains(number));
+    let (numbers, folded): (Vec<_>, Vec<_>) =
+        folded.map(|(number, output)| (number, (output.row, key(&output.place, true)))).unzip();
+    let folds = |number: usize| probe.folds(&outputs[numbers[number]].place);
+    check_keys(folded.into_iter(), folds, ", where names differ in case only", mistakes);
+
+    let rows: HashMap<&Path, usize> =
+        outputs.iter().rev().map(|output| (output.place.as_path(), output.row.number)).collect();
+    for output in outputs {
+        if let Some(above) = output.way.links.iter().find_map(|link| rows.get(link.as_path())) {
+            mistakes.add(output.row.mistake(below(*above, "")));
         }
     }
 }
 
-/// Returns a path as a file system that does not tell cases apart takes it.
-fn fold(path: &Path) -> String {
-    path.to_string_lossy().nfkd().flat_map(char::to_lowercase).nfc().collect()
+/// Checks the paths in a repository that rows name: no two are the same, none is below another.
+pub fn check_repo_paths<'a>(paths: impl Iterator<Item = (&'a Row<RestoreRow>, &'a RepoPath)>, mistakes: &mut Mistakes) {
+    let keys = paths
+        .map(|(row, path)| (row, path.as_bytes().iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect()));
+    check_keys(keys, |_| true, "", mistakes);
+}
+
+/// Finds keys that are the same or below one another: parts with a NUL after each but the last. What is found of number `n`
+/// counts if `counts(n)`; returns the numbers of those.
+fn check_keys<'a>(
+    keys: impl Iterator<Item = (&'a Row<RestoreRow>, Vec<u8>)>,
+    mut counts: impl FnMut(usize) -> bool,
+    how: &str,
+    mistakes: &mut Mistakes,
+) -> HashSet<usize> {
+    let mut keys: Vec<_> = keys.enumerate().map(|(number, (row, key))| (key, number, row)).collect();
+    // What is below something comes right after it: NUL is before all that names hold.
+    keys.sort_unstable_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
+    let (mut above, mut told): (Vec<(&[u8], usize)>, _) = (Vec::new(), HashSet::new());
+    for (key, number, row) in &keys {
+        let rest = |(folder, _): &(&[u8], usize)| key.strip_prefix(*folder);
+        while above.last().is_some_and(|last| !rest(last).is_some_and(|rest| rest.is_empty() || rest[0] == 0)) {
+            above.pop();
+        }
+        let what = above.last().map(|last| match last {
+            (folder, first) if *folder == key => format!("the output is that of row {first} too{how}"),
+            (_, first) => below(*first, how),
+        });
+        if above.last().is_none_or(|(folder, _)| *folder != key) {
+            above.push((key, row.number));
+        }
+        if let Some(what) = what
+            && counts(*number)
+        {
+            told.insert(*number);
+            mistakes.add(row.mistake(what));
+        }
+    }
+    told
+}
+
+fn below(row: usize, how: &str) -> String {
+    format!("the output is below that of row {row}, which is a file{how}")
+}
+
+/// Returns the parts of a path, with a NUL after each but the last; if `folded`, as a file system that does not tell cases
+/// apart takes them.
+fn key(path: &Path, folded: bool) -> Vec<u8> {
+    let parts = path.components().filter(|part| *part != Component::RootDir).map(|part| {
+        let name = Vec::from_os_str_lossy(part.as_os_str()).into_owned();
+        if folded { fold(&String::from_utf8_lossy(&name)).into_bytes() } else { name }
+    });
+    bstr::join("\0", parts)
+}
+
+fn fold(name: &str) -> String {
+    name.nfkd().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// Finds out which folders do not tell cases apart, by asking for what is there in another case.
@@ -186,34 +244,6 @@ fn same_place(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Resolves symbolic links in folders, each once.
-#[derive(Default)]
-struct Resolver(HashMap<PathBuf, PathBuf>);
-
-impl Resolver {
-    /// Returns where a file really is: in its folder, links resolved. A link that is the file itself will be replaced.
-    fn place_of(&mut self, file: &Path) -> PathBuf {
-        match (file.parent(), file.file_name()) {
-            (Some(folder), Some(name)) => self.resolve(folder).join(name),
-            _ => file.to_owned(),
-        }
-    }
-
-    /// Returns where a folder really is, as far as it is there.
-    fn resolve(&mut self, folder: &Path) -> PathBuf {
-        if let Some(known) = self.0.get(folder) {
-            return known.clone();
-        }
-        let resolved = match folder.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.place_of(folder),
-            // What cannot be looked at cannot be written to either, and is told then.
-            other => other.unwrap_or_else(|_| folder.to_owned()),
-        };
-        self.0.insert(folder.to_owned(), resolved.clone());
-        resolved
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +254,7 @@ mod tests {
             |output: &&str| serde_json::json!({"tombstone": "8e3531b9-c839-5a07-9dec-507c36136eb1", "output": output});
         let lines = serde_json::Value::from(outputs.iter().map(row).collect::<Vec<_>>()).to_string();
         let rows = manifest::read::<RestoreRow>(lines.as_bytes()).expect("are rows").rows;
-        let closed = [(root.join("git"), "the repository's git directory")];
+        let closed = Closed::new([(root.join("git"), "the repository's git directory")]);
         let taken = [(root.join("results.json"), "the results file")];
         let ground = Ground { root, closed: &closed, taken: &taken };
         let mut mistakes = Mistakes::default();
@@ -271,7 +301,7 @@ mod tests {
         }
         assert_eq!(check(&root, &[".Codex/archive.toml"]), ["1: the output leads into `.codex`"]);
         assert_eq!(check(&root, &["/home/.codex/x"]), ["/home/.codex/x"]);
-        assert_eq!(check(&root, &["git/hooks/x"]), ["1: the output is in the repository's git directory"]);
+        assert_eq!(check(&root, &["git/hooks/x"]), ["1: the output is the repository's git directory, or in it"]);
         assert_eq!(check(&root, &["./results.json"]), ["1: the output is the results file"]);
     }
 
@@ -308,5 +338,33 @@ mod tests {
                 "4: the output leaves its folder through a symbolic link",
             ]
         );
+    }
+    #[cfg(unix)]
+    #[test]
+    fn no_row_leads_through_a_link_that_another_one_replaces() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let root = folder.path().canonicalize().expect("is there").join("root");
+        std::fs::create_dir_all(root.join("real")).expect("makes a folder");
+        std::os::unix::fs::symlink("real", root.join("link")).expect("links");
+        std::os::unix::fs::symlink("link", root.join("far")).expect("links");
+        assert_eq!(check(&root, &["link/x", "far/y", "real/z"]), ["link/x", "far/y", "real/z"]);
+        assert_eq!(
+            check(&root, &["link", "link/x", "far/y", "real/z"]),
+            [
+                "2: the output is below that of row 1, which is a file",
+                "3: the output is below that of row 1, which is a file",
+            ]
+        );
+    }
+
+    #[test]
+    fn deep_outputs_are_refused_and_many_folders_are_no_burden() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let root = folder.path().canonicalize().expect("is there");
+        let deep = |number: usize, depth| format!("a{number}/{}x", "a/".repeat(depth));
+        assert_eq!(check(&root, &[&deep(0, 300)]), ["1: the output has more than 256 folders"]);
+        let many: Vec<String> = (0..2_000).map(|number| deep(number, 250)).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(check(&root, &many), many);
     }
 }

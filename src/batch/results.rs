@@ -21,6 +21,9 @@ const SCHEMA: &str = "archive-batch-restore/1";
 /// What a later version of the format begins with too.
 const FAMILY: &str = "archive-batch-restore/";
 
+/// The longest time that results tell, in milliseconds: some thousand years.
+const MAX_DURATION: f64 = 1e14;
+
 /// The longest results file that is read, in bytes.
 const MAX_LENGTH: u64 = 1 << 30;
 
@@ -116,7 +119,7 @@ pub struct Results {
     pub manifest_sha256: Sha256,
     /// The folder that relative outputs start from, quoted as git quotes paths; `None` for a batch onto a branch.
     pub output_root: Option<String>,
-    /// The branch that the items are on.
+    /// The branch that the items are on, or, as long as the batch is not at its end, are to be on.
     pub branch: Option<String>,
     /// The first row that is wanted.
     pub first_row: usize,
@@ -200,7 +203,8 @@ impl Results {
         if head.manifest_sha256 != *manifest_sha256 || !same_rows {
             return Err(ResultsError::OtherManifest { path: path.to_owned() });
         }
-        let is_sensible = (1..=rows.len().max(1)).contains(&head.first_row) && summary.total_duration_ms >= 0.0;
+        let is_sensible = (1..=rows.len().max(1)).contains(&head.first_row)
+            && (0.0..=MAX_DURATION).contains(&summary.total_duration_ms);
         if !is_sensible {
             return Err(ResultsError::NotResults { path: path.to_owned() });
         }
@@ -340,23 +344,40 @@ pub enum ResultsError {
 }
 
 /// The file that results are kept in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResultsFile {
     path: PathBuf,
+    /// Whether nothing was there.
+    is_new: bool,
 }
 
 impl ResultsFile {
     /// Takes the file at `path`, which is not there, or holds the results of a batch that came to its end. Nothing is written.
     pub fn at(path: &Path) -> Result<Self, ResultsError> {
-        match Whole::read(path)? {
-            Some(whole) if whole.head.finished_at.is_none() => Err(ResultsError::Unfinished { path: path.to_owned() }),
-            _ => Ok(Self { path: path.to_owned() }),
+        let found = Whole::read(path)?.map(|whole| whole.head);
+        match &found {
+            // What is to be on a branch is there or not, whatever its results say.
+            Some(head) if head.finished_at.is_none() && head.branch.is_none() => {
+                Err(ResultsError::Unfinished { path: path.to_owned() })
+            }
+            _ => Ok(Self { path: path.to_owned(), is_new: found.is_none() }),
         }
+    }
+
+    /// Writes the first results of a batch, which replace nothing that came since the file was taken.
+    pub fn begin(&self, results: &Results) -> Result<(), ResultsError> {
+        if self.is_new {
+            let json = json_of(results, &self.path)?;
+            return fs::create_new(&self.path, json.as_bytes())
+                .map_err(|source| ResultsError::Write { path: self.path.clone(), source });
+        }
+        Self::at(&self.path)?;
+        self.write(results)
     }
 
     /// Takes the file at `path`, whose results are resumed.
     pub fn resumed(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), is_new: false }
     }
 
     /// Makes a file in `folder` that is named by the time, and holds `results`.
@@ -370,7 +391,7 @@ impl ResultsFile {
             match fs::create_new(&path, json.as_bytes()) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(ResultsError::Write { path, source }),
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => return Ok(Self { path, is_new: false }),
             }
         }
         unreachable!("some number is free")

@@ -3,7 +3,7 @@
 //! One thread, the caller's, waits for those that do the work. It alone writes log and results, in the order that
 //! `docs/batch.md` gives, and it never waits for a server, so that no server can keep it from noticing that time is up.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::causes::in_one_line;
 use crate::clock::{Stopwatch, Timestamp};
 use crate::config::Performance;
 use crate::evidence::log::{LogError, OperationsLog};
-use crate::evidence::record::{Action, Record, RecordError, Status};
+use crate::evidence::record::{Action, Record, RecordError, Source, Status};
 use crate::fault;
 use crate::fs;
 use crate::git::Repository;
@@ -85,6 +85,8 @@ pub struct RunOptions {
     pub continue_on_error: bool,
     /// Whether any file at an output may be replaced.
     pub force: bool,
+    /// Where bytes may come from, if not from everywhere.
+    pub only: Option<Source>,
     /// Whether an earlier run of this batch was stopped.
     pub resumed: bool,
 }
@@ -144,9 +146,9 @@ pub enum BatchError {
     #[error("cannot record what was done")]
     Record(#[from] RecordError),
     /// What was put in place is not durable.
-    #[error("cannot make the outputs in `{}` durable", path.display())]
+    #[error("cannot make what is at `{}` durable", path.display())]
     Sync {
-        /// The folder.
+        /// The file or folder.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -197,7 +199,7 @@ pub fn run(
         sender,
         running: HashMap::new(),
         live: 0,
-        hanging: HashSet::new(),
+        hanging: HashMap::new(),
         started: 0,
     };
     foreman.results.finished_at = None;
@@ -277,8 +279,8 @@ struct Foreman<'a> {
     running: HashMap<usize, Running>,
     /// How many threads are there that nobody gave up.
     live: usize,
-    /// Those that were given up and did not end yet.
-    hanging: HashSet<usize>,
+    /// Those that were given up and did not end yet, with their last jobs.
+    hanging: HashMap<usize, usize>,
     started: usize,
 }
 
@@ -329,7 +331,7 @@ impl Foreman<'_> {
                 ended.push(end);
             }
             Message::Left { worker } => {
-                if self.hanging.remove(&worker) {
+                if self.hanging.remove(&worker).is_some() {
                     return;
                 }
                 self.live -= 1;
@@ -377,10 +379,14 @@ impl Foreman<'_> {
         }
         let running = self.running.remove(&worker)?;
         self.live -= 1;
-        self.hanging.insert(worker);
-        // It would remove this itself, but perhaps never comes to it.
-        let _ = fs::remove_if_there(&self.work.left_over(&self.work.jobs[running.job]));
+        self.hanging.insert(worker, running.job);
+        self.remove_left_over(running.job);
         Some(running)
+    }
+
+    /// Removes what a thread that hangs would remove itself, but perhaps never comes to.
+    fn remove_left_over(&self, job: usize) {
+        let _ = fs::remove_if_there(&self.work.left_over(&self.work.jobs[job]));
     }
 
     /// Ends all work: whatever happened, nothing is put in place from here on, and what was is accounted for.
@@ -409,7 +415,13 @@ impl Foreman<'_> {
             return Ok(());
         }
         let jobs = &self.work.jobs;
-        let put = ended.iter().filter(|end| matches!(end.outcome, Ok(Some(_))));
+        // What an earlier run put there may have been stopped before this, and is recorded by this one.
+        let found = || ended.iter().filter(|end| self.options.resumed && matches!(end.outcome, Ok(None)));
+        for end in found() {
+            let path = &jobs[end.job].path;
+            fs::sync_file(path).map_err(|source| BatchError::Sync { path: path.clone(), source })?;
+        }
+        let put = ended.iter().filter(|end| matches!(end.outcome, Ok(Some(_)))).chain(found());
         let folders: BTreeSet<&Path> = put.map(|end| fs::parent_of(&jobs[end.job].path)).collect();
         for folder in folders {
             fs::sync_dir(folder).map_err(|source| BatchError::Sync { path: folder.to_owned(), source })?;
@@ -517,8 +529,15 @@ impl Foreman<'_> {
         let recorded = worked.and_then(|()| self.record(&[last]));
         fault::point("batch-end");
         self.hand_over();
-        let patience = if interrupted { PATIENCE.min(self.options.timeout) } else { self.options.timeout };
-        let unrecorded = self.recorder.take().and_then(|recorder| recorder.finish(patience));
+        let timeout = self.options.timeout;
+        let told = self.recorder.take().map_or(Ok(()), |recorder| recorder.finish(timeout, PATIENCE, self.interrupted));
+        let (interrupted, unrecorded) = match told {
+            Ok(()) => (interrupted, None),
+            Err(Untold { interrupted: too, why }) => (interrupted || too, Some(why)),
+        };
+        for job in self.hanging.values() {
+            self.remove_left_over(*job);
+        }
         fault::point("batch-events");
         // One that was interrupted, or broke off, is not at its end, which may still come.
         self.results.finished_at = (!interrupted && recorded.is_ok()).then(Timestamp::now);
@@ -573,14 +592,35 @@ impl Recorder {
         let _ = self.events.send(events);
     }
 
-    /// Waits until all events are in the archive; returns why they are not.
-    fn finish(self, patience: Duration) -> Option<String> {
+    /// Waits until all events are in the archive, and not much longer once the user wants an end.
+    fn finish(self, patience: Duration, last_patience: Duration, interrupted: &AtomicBool) -> Result<(), Untold> {
         drop(self.events);
-        match self.ended.recv_timeout(patience) {
-            Ok(result) => result.err().map(|error| in_one_line(&error)),
-            Err(_) => Some(format!("the archive did not take them within {} s", patience.as_secs_f64())),
+        let mut deadline = Instant::now() + patience;
+        let mut is_interrupted = false;
+        loop {
+            if interrupted.load(Ordering::Relaxed) && !is_interrupted {
+                is_interrupted = true;
+                deadline = deadline.min(Instant::now() + last_patience);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let why = match self.ended.recv_timeout(left.min(TICK)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => in_one_line(&error),
+                Err(RecvTimeoutError::Timeout) if left > TICK => continue,
+                Err(_) if is_interrupted => "it did not take them before the end that was asked for".to_owned(),
+                Err(_) => format!("it did not take them within {} s", patience.as_secs_f64()),
+            };
+            return Err(Untold { interrupted: is_interrupted, why });
         }
     }
+}
+
+/// The archive does not have all events.
+#[derive(Debug)]
+struct Untold {
+    /// Whether the user wanted an end.
+    interrupted: bool,
+    why: String,
 }
 
 fn record_all(pool: &Pool<'static>, incoming: &Receiver<Vec<Event>>) -> Result<(), ArchiveError> {
@@ -594,4 +634,17 @@ fn record_all(pool: &Pool<'static>, incoming: &Receiver<Vec<Event>>) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interruption_ends_the_wait_for_an_archive_that_hangs() {
+        let ((events, _incoming), (_result, ended)) = (channel(), channel());
+        let recorder = Recorder { events, ended };
+        let told = recorder.finish(Duration::from_hours(24), Duration::ZERO, &AtomicBool::new(true));
+        assert!(told.is_err_and(|untold| untold.interrupted));
+    }
 }

@@ -12,6 +12,7 @@ use super::run::{Job, RunOptions};
 use crate::archive::Pool;
 use crate::causes::in_one_line;
 use crate::clock::Stopwatch;
+use crate::evidence::record::Source;
 use crate::fault;
 use crate::fs;
 use crate::git::Repository;
@@ -31,6 +32,8 @@ pub(super) struct Work {
     pub(super) op: OperationId,
     /// Whether any file at an output may be replaced.
     pub(super) force: bool,
+    /// Where bytes may come from, if not from everywhere.
+    only: Option<Source>,
     /// Whether a failure ends it all.
     pub(super) stop_at_failure: bool,
     pub(super) jobs: Vec<Job>,
@@ -105,6 +108,7 @@ impl Work {
             pool,
             op: options.op,
             force: options.force,
+            only: options.only,
             stop_at_failure: !options.continue_on_error,
             jobs,
             runs: Mutex::default(),
@@ -241,7 +245,7 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
         }
         next = Some(begun);
     }
-    let mut sources = Sources::new(&work.repository, archive.as_deref_mut(), None);
+    let mut sources = Sources::new(&work.repository, archive.as_deref_mut(), work.only);
     let coming = next.iter().map(|begun| begun.job).chain(lock(run).iter().copied()).collect::<Vec<_>>();
     sources.expect(coming.iter().filter_map(|job| Some(located(&work.jobs[*job])?.wanted.sha256)));
     loop {

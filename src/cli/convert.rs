@@ -417,6 +417,7 @@ impl From<ElsewhereError> for CommandError {
                 let file = shell(<[u8]>::from_path(file).unwrap_or_default());
                 Self::from_error(Exit::Failed, &error).hint(format!("name a file in it: `{file}`"))
             }
+            ElsewhereError::Closed { .. } => Self::from_error(Exit::Failed, &error).hint("choose another place"),
             ElsewhereError::Write { .. } => Self::from_error(Exit::Failed, &error),
         }
     }

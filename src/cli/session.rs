@@ -1,7 +1,7 @@
 //! One run of the program in one repository: what commands share.
 
 use std::cell::{OnceCell, RefCell};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use git_archive_tomb::operation::git_dir_of;
 use git_archive_tomb::places::{CODEX, CONFIGURATION, LINKS, Places, PlacesError};
 use git_archive_tomb::quote::{quote, unquote};
 use git_archive_tomb::redact::Redactor;
-use git_archive_tomb::restore::{Located, Target, locate_in};
+use git_archive_tomb::restore::{Closed, Located, Target, locate_in};
 use git_archive_tomb::stub::Templates;
 use tracing::{debug, info, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -245,6 +245,27 @@ impl<'a> Session<'a> {
             Place::Default => self.places.operations_log(),
             Place::Path(path) => self.at_top(path),
         })
+    }
+
+    /// Returns the places that nothing is restored to, whatever the user asks.
+    pub(crate) fn closed(&self) -> Result<Closed, CommandError> {
+        let (git, archive) = ("the repository's git directory", "the archive");
+        let mut places =
+            vec![(self.repository.git_dir().to_owned(), git), (self.repository.common_dir().to_owned(), git)];
+        places.extend(self.repository.work_tree().map(|top| (top.join(CODEX), "`.codex`")));
+        if let Location::File(path) = self.archive_location()? {
+            // With what SQLite keeps beside it.
+            let beside =
+                |end| (PathBuf::from([path.as_os_str(), OsStr::new(end)].into_iter().collect::<OsString>()), archive);
+            places.extend(["", "-wal", "-shm", "-journal"].map(beside));
+        }
+        let config = self.config()?;
+        if let Some(StorePlace::Folder(folder)) = config.storage.object_store.as_ref().map(StoreUrl::place) {
+            places.push((folder.clone(), "the archive's object store"));
+        }
+        places.push((self.operations_log()?, "the operations log"));
+        places.extend(config.logging.file.as_ref().map(|path| (self.at_top(path), "the log file")));
+        Ok(Closed::new(places))
     }
 
     /// Returns who acts: `--by`, else `CODEX_ACTOR`, else git's user.

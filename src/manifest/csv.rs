@@ -44,9 +44,9 @@ pub(super) fn table<T: FromRow>(text: &str, rows: &mut Rows<T>) -> Result<(), Ma
 
 /// Says what is wrong with a record that should have `columns` cells.
 fn unfit(raw: &[u8], record: &ByteRecord, columns: Option<usize>) -> Option<String> {
-    if raw.find_iter(b"\"").count() % 2 == 1 {
-        // Else the rest of the file would silently be one cell.
-        return Some("a quote (`\"`) is opened and not closed".to_owned());
+    if let Some(what) = misquoted(raw) {
+        // Else rows that follow would silently be in one cell.
+        return Some(what.to_owned());
     }
     if raw.len() > MAX_ROW_LENGTH {
         return Some(format!("the row is longer than {} KiB", MAX_ROW_LENGTH >> 10));
@@ -54,6 +54,37 @@ fn unfit(raw: &[u8], record: &ByteRecord, columns: Option<usize>) -> Option<Stri
     columns
         .filter(|columns| *columns != record.len())
         .map(|columns| format!("the row has {} cells, the header {columns}", record.len()))
+}
+
+/// Says what is wrong with the quotes in a record: one opens a cell, and the one that closes it ends that cell.
+fn misquoted(raw: &[u8]) -> Option<&'static str> {
+    let mut rest = raw;
+    loop {
+        if let Some(quoted) = rest.strip_prefix(b"\"") {
+            let Some(after) = after_quoted(quoted) else { return Some("a quote (`\"`) is opened and not closed") };
+            rest = after;
+            if !matches!(rest.first(), None | Some(b',' | b'\r' | b'\n')) {
+                return Some("a quote (`\"`) closes before the end of its cell");
+            }
+        }
+        let end = rest.find_byteset(b",\r\n\"").unwrap_or(rest.len());
+        match rest.get(end) {
+            Some(b',') => rest = &rest[end + 1..],
+            Some(b'"') => return Some("a quote (`\"`) opens in the middle of a cell"),
+            _ => return None,
+        }
+    }
+}
+
+/// Returns what follows the quote that closes a cell; two of them are one in the cell.
+fn after_quoted(mut cell: &[u8]) -> Option<&[u8]> {
+    loop {
+        let after = &cell[cell.find_byte(b'"')? + 1..];
+        match after.strip_prefix(b"\"") {
+            Some(more) => cell = more,
+            None => return Some(after),
+        }
+    }
 }
 
 /// Returns the names of the columns.

@@ -229,3 +229,21 @@ proptest! {
         prop_assert_eq!(read, cells);
     }
 }
+
+#[test]
+fn a_quote_opens_a_cell_and_closes_it_and_stands_nowhere_else() {
+    insta::assert_snapshot!(wrong("path,reason\na,\"o1\nb,\"o2\n"), @r#"row 1 (line 2): a quote (`"`) closes before the end of its cell"#);
+    insta::assert_snapshot!(wrong("path,reason\na,\"o1\"zz\nb,o\"2\nc, \"o3\"\n"), @r#"
+    row 1 (line 2): a quote (`"`) closes before the end of its cell
+    row 2 (line 3): a quote (`"`) opens in the middle of a cell
+    row 3 (line 4): a quote (`"`) opens in the middle of a cell
+    "#);
+    insta::assert_snapshot!(wrong("path,reason\na,\"o1\nb,o2\n"), @r#"row 1 (line 2): a quote (`"`) is opened and not closed"#);
+    insta::assert_snapshot!(wrong("path,\"reason\"s\na,b\n"), @r#"the manifest is broken in line 1: a quote (`"`) closes before the end of its cell"#);
+    for text in
+        ["path,reason\r\n\"a\"\"\",\"b,\r\nc\"\r\n\"d\",\"\"\r\n", "path,reason\n\"a\"\"\",\"b,\nc\"\n\"d\",\"\""]
+    {
+        let paths: Vec<_> = rows(text).into_iter().map(|row| row.value.path).collect();
+        assert_eq!(paths, ["a\"", "d"], "{text}");
+    }
+}

@@ -320,16 +320,16 @@ fn announce<E: Error>(
     let mut intent = facts.record(action);
     intent.status = Some(Status::Intent);
     intent.count = Some(paths as u64);
-    if !resumed || !is_announced(log, facts.op)? {
+    if !resumed || !is_announced(log, facts.op, action)? {
         OperationsLog::open(log)?.append(&[intent.to_line()?])?;
     }
     Ok(())
 }
 
-/// Returns whether the operations log has the intent of operation `op`.
-fn is_announced(log: &Path, op: OperationId) -> Result<bool, LogError> {
-    let mut entries = records(log)?.into_iter().flatten().flatten();
-    Ok(entries.any(|entry| entry.record.op == op && entry.record.status == Some(Status::Intent)))
+/// Returns whether the operations log has the intent of operation `op`; a batch that it is the whole of has another, by an action of its own.
+fn is_announced(log: &Path, op: OperationId, action: Action) -> Result<bool, LogError> {
+    let mut records = records(log)?.into_iter().flatten().flatten().map(|entry| entry.record);
+    Ok(records.any(|record| record.op == op && record.action == action && record.status == Some(Status::Intent)))
 }
 
 /// Takes back an operation that failed before the tree changed, and records the failure.

@@ -152,7 +152,7 @@ pub fn plan_branch(
     items: Vec<BranchItem>,
     options: &BranchOptions,
 ) -> Result<RestorePlan, BranchPlanError> {
-    let name = free_name(repository, options)?;
+    let name = check_branch_name(repository, &options.name)?;
     if !repository.knows_committer()? {
         return Err(BranchPlanError::NoIdentity);
     }
@@ -196,9 +196,9 @@ pub fn plan_branch(
 }
 
 /// Returns the name of the branch, which must be one that nothing has.
-fn free_name(repository: &Repository, options: &BranchOptions) -> Result<BranchName, BranchPlanError> {
-    let invalid = || BranchPlanError::InvalidName { name: options.name.clone() };
-    let name = repository.branch_name(options.name.as_bstr())?.ok_or_else(invalid)?;
+pub fn check_branch_name(repository: &Repository, name: &[u8]) -> Result<BranchName, BranchPlanError> {
+    let invalid = || BranchPlanError::InvalidName { name: name.into() };
+    let name = repository.branch_name(name.as_bstr())?.ok_or_else(invalid)?;
     if let Some(existing) = repository.reference_in_the_way(&name)? {
         return Err(BranchPlanError::Exists { name, existing });
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bstr::{ByteSlice, ByteVec};
 use tempfile::TempPath;
 
-use super::{Delivered, SourceError, Sources, Wanted};
+use super::{Closed, Delivered, SourceError, Sources, Wanted};
 use crate::archive::StoredItem;
 use crate::fs;
 use crate::id::Sha256;
@@ -31,6 +31,14 @@ pub enum Written {
 /// Why bytes did not get to their place.
 #[derive(Debug, thiserror::Error)]
 pub enum ElsewhereError {
+    /// Others rely on what is there.
+    #[error("`{}` is {what}, or in it", path.display())]
+    Closed {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
     /// Something else is there.
     #[error("`{}` exists and is not the item", path.display())]
     Exists {
@@ -62,14 +70,18 @@ pub enum ElsewhereError {
 }
 
 /// Puts the bytes of `wanted`, with its mode, at `path`: a reader sees the old file or the whole new one. Folders above
-/// are made. A file that is neither the item nor its stub is replaced only with `force`; a folder never.
+/// are made. A file that is neither the item nor its stub is replaced only with `force`; a folder, and what is `closed`, never.
 pub fn to_file(
     sources: &mut Sources<'_>,
     wanted: &Wanted,
     stored: Option<&StoredItem>,
     path: &Path,
+    closed: &Closed,
     force: bool,
 ) -> Result<Written, ElsewhereError> {
+    if let Some(what) = closed.at(path) {
+        return Err(ElsewhereError::Closed { path: path.to_owned(), what });
+    }
     let standing = look_at(path, wanted, force)?;
     if standing == Standing::Item {
         return Ok(Written::Present);

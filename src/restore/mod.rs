@@ -6,13 +6,16 @@
 //! [`to_file`] anywhere else.
 
 mod branch;
+mod closed;
 mod elsewhere;
 mod in_place;
 mod locate;
 mod merge;
 mod source;
 
-pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit, plan_branch};
+pub use branch::{Base, BranchItem, BranchOptions, BranchPlanError, PlannedCommit, check_branch_name, plan_branch};
+pub use closed::Closed;
+pub(crate) use closed::{Way, Ways};
 pub(crate) use elsewhere::{Beside, Standing, look_at, write_beside};
 pub use elsewhere::{ElsewhereError, Written, to_file, to_writer};
 pub(crate) use in_place::record;

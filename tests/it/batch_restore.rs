@@ -610,7 +610,8 @@ fn all_items_come_back_in_one_commit_on_a_branch() {
         records(&repo, &["RESTORE"]).iter().map(|record| record["actor"].as_str().unwrap().to_owned()).collect();
     assert_eq!(actors, BTreeSet::from(["alice".to_owned(), "A Maintainer <maintainer@example.org>".to_owned()]));
     let batch = records(&repo, &["BATCH_RESTORE"]);
-    assert_eq!((batch.len(), &batch[0]["count"], &batch[0]["op"]), (1, &json!(2), &results["op"]));
+    let told: Vec<_> = batch.iter().map(|record| (&record["status"], &record["count"], &record["op"])).collect();
+    assert_eq!(told, [(&json!("intent"), &json!(2), &results["op"]), (&json!("done"), &json!(2), &results["op"])]);
 
     // All or nothing: the branch is there, an item is unknown, a path is taken.
     repo.tomb(&arguments).exits(1);
@@ -622,6 +623,15 @@ fn all_items_come_back_in_one_commit_on_a_branch() {
     };
     refused(&format!("tombstone,output\n{old},\n00000000-0000-5000-8000-000000000000,x\n"), 3);
     refused(&format!("tombstone,output\n{old},README.md\n"), 1);
+    let run = refused("tombstone,output\n00000000-0000-5000-8000-000000000000,x\n", 3);
+    assert!(run.stderr_text().ends_with("hint: take the rows out\n"), "{run}");
+    assert_shown!(&world, refused(&format!("tombstone,output\n{old},x\n{code},./x\n{old},x/y\n"), 2), @"
+    exit: 2
+    ----- stderr -----
+    error: the manifest has 2 mistakes
+      caused by: row 2 (line 3): the output is that of row 1 too
+      caused by: row 3 (line 4): the output is below that of row 1, which is a file
+    ");
     assert_shown!(&world, refused(&format!("tombstone,output\n{old},../x\n{code},.git/x\nx,y\n"), 2), @"
     exit: 2
     ----- stderr -----
@@ -748,4 +758,137 @@ fn progress_is_told_at_intervals_and_damage_fails_its_own_rows() {
     "#);
     assert_eq!(statuses(&results(&repo, "r.json")), ["failed", "success", "success", "success"]);
     assert!(!repo.exists("out/docs/old.md"));
+    // What the archive lost may be in history still.
+    repo.tomb(&["batch-restore", "manifest.json", "--resume", "r.json", "--from", "archive"]).exits(1);
+    repo.tomb_ok(&["batch-restore", "manifest.json", "--resume", "r.json", "--from", "history"]);
+    assert_eq!(restored(&repo, "out"), originals(&repo));
+}
+
+#[test]
+fn what_archive_and_records_rely_on_is_never_replaced() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let item = tombstones["docs/old.md"].as_str();
+    let place = world.at("far.sqlite").path;
+    std::fs::copy(repo.path.join(".git/archive-tomb/archive.sqlite"), &place).unwrap();
+    let far = repo
+        .with("CODEX_ARCHIVE_URL", format!("sqlite:///{}", place.display()))
+        .with("CODEX_ARCHIVE_LOGGING_FILE", world.at("log.txt").path.display().to_string());
+    far.tomb_ok(&["list"]);
+    let before = repo.look();
+    let outputs =
+        ["../far.sqlite", "../far.sqlite-wal", "../log.txt", ".git/index", ".git/archive-tomb/archive.sqlite"];
+    for output in outputs.into_iter().chain([".codex/archive.sqlite", ".codex/evidence/x"]) {
+        let run = far.tomb(&["restore", item, output, "--force"]).exits(1);
+        assert!(run.stderr_text().contains("hint: choose another place"), "{run}");
+        let absolute = repo.path.join(output);
+        let row = json!([{"tombstone": item, "output": absolute}]).to_string();
+        far.tomb_with_input(&["batch-restore", "-", "--force"], row.as_bytes()).exits(2);
+        assert!(repo.look() == before, "{output}");
+        for repo in [&repo, &far] {
+            repo.tomb_ok(&["show", item]);
+        }
+    }
+    let run = far.tomb(&["restore", item, "../far.sqlite", "--force"]).exits(1);
+    assert!(run.stderr_text().contains("far.sqlite` is the archive, or in it"), "{run}");
+}
+
+#[test]
+fn no_row_goes_where_a_link_leads_that_another_row_makes() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    std::fs::create_dir_all(repo.path.join("root/real")).unwrap();
+    symlink("real", repo.path.join("root/link")).unwrap();
+    let rows = json!([
+        {"tombstone": tombstones["src/legacy/link"], "output": "link"},
+        {"tombstone": tombstones["docs/old.md"], "output": "link/x"},
+    ]);
+    let arguments = ["batch-restore", "-", "--output-root", "root", "--force", "--max-concurrent", "1"];
+    let run = repo.tomb_with_input(&arguments, rows.to_string().as_bytes()).exits(2);
+    assert!(run.stderr_text().contains("row 2 (line 1): the output is below that of row 1"), "{run}");
+}
+
+#[test]
+fn a_dry_run_for_a_branch_finds_what_the_run_would_refuse() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let old = &tombstones["docs/old.md"];
+    let dry = |rows: &str, branch: &str| {
+        let run = repo.tomb_with_input(&["batch-restore", "-", "--dry-run", "--branch", branch], rows.as_bytes());
+        (run.code, run.stdout_text())
+    };
+    let good = format!("tombstone,output\n{old},x\n");
+    assert_eq!(dry(&good, "back").0, Some(0));
+    for (rows, branch, code) in [
+        (&good, "main", 1),
+        (&good, "bad..name", 2),
+        (&format!("{good}{old},./x\n"), "back", 2),
+        (&format!("{good}{old},x/y\n"), "back", 2),
+    ] {
+        assert_eq!(dry(rows, branch), (Some(code), String::new()), "{rows} {branch}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_on_a_branch_is_on_record_before_it_is_there() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    let rows = format!("tombstone,output\n{},x\n", tombstones["docs/old.md"]);
+    let before = repo.look();
+    repo.tomb_with_input(
+        &["batch-restore", "-", "--branch", "back", "--results", "/nonexistent/x.json"],
+        rows.as_bytes(),
+    )
+    .exits(1);
+    repo.try_git(&["rev-parse", "--verify", "-q", "back"]).exits(1);
+    assert!(repo.look() == before);
+    assert!(records(&repo, &["BATCH_RESTORE"]).is_empty());
+
+    let file = world.at("r.json").path;
+    let arguments = ["batch-restore", "-", "--branch", "back", "--results", file.to_str().unwrap()];
+    let killed = repo.with("GIT_ARCHIVE_TOMB_FAULT", "branch").tomb_with_input(&arguments, rows.as_bytes());
+    assert_eq!(killed.code, None, "{killed}");
+    let first = results(&repo, "../r.json");
+    assert_eq!(
+        (statuses(&first), &first["finished_at"], &first["branch"]),
+        (vec!["skipped"], &Value::Null, &json!("back"))
+    );
+    let intents = |repo: &Repo<'_>| records(repo, &["BATCH_RESTORE"]).len();
+    assert_eq!(intents(&repo), 1);
+    repo.tomb_ok(&["doctor", "--continue"]);
+    repo.git(&["rev-parse", "--verify", "-q", "back"]);
+    repo.tomb_ok(&["verify", "--range", "HEAD..back", "--strict", "--deep"]);
+    assert_eq!(records(&repo, &["RESTORE"]).iter().filter(|record| record["tombstone"].is_string()).count(), 1);
+    // There is nothing to resume, and the file is free for another batch.
+    repo.write("m.csv", &rows);
+    repo.tomb(&["batch-restore", "m.csv", "--resume", "../r.json"]).exits(2);
+    repo.tomb_ok(&["batch-restore", "m.csv", "--results", "../r.json"]);
+}
+
+#[test]
+fn a_batch_goes_on_in_the_folder_that_it_was_begun_for() {
+    let world = World::new();
+    let (repo, tombstones) = archived(&world);
+    manifest(&repo, &tombstones, "out");
+    std::fs::create_dir(repo.path.join("root")).unwrap();
+    let run = repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "r.json", "--output-root", "root"]);
+    assert!(run.stderr_text().contains("Processing 4 items from manifest into "), "{run}");
+    let resume =
+        |file: &str, more: &[&str]| repo.tomb(&[&["batch-restore", "manifest.json", "--resume", file], more].concat());
+    let refused = resume("r.json", &["--output-root", "other"]).exits(2);
+    assert!(refused.stderr_text().contains("hint: go on without `--output-root`"), "{refused}");
+    for same in [&[][..], &["--output-root", "root"], &["--output-root", "./src/../root"]] {
+        resume("r.json", same).exits(0);
+    }
+    let text = repo.read_text("r.json");
+    let root = results(&repo, "r.json")["output_root"].as_str().unwrap().to_owned();
+    for hostile in [text.replace(&root, "root"), text.replace(&root, "../elsewhere")] {
+        repo.write("hostile.json", hostile);
+        resume("hostile.json", &[]).exits(2);
+    }
+    let time = text.rsplit_once("\"total_duration_ms\":").unwrap().0;
+    for (ms, code) in [("1e300", 2), ("-1", 2), ("1e13", 0)] {
+        repo.write("hostile.json", format!("{time}\"total_duration_ms\":{ms}}}}}"));
+        resume("hostile.json", &[]).exits(code);
+    }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use bstr::ByteSlice as _;
 use git_archive_tomb::archive::AnyArchive;
-use git_archive_tomb::batch::{RestoreRow, Results, ResultsFile, RowStatus};
+use git_archive_tomb::batch::{RestoreRow, Results, ResultsFile, RowStatus, check_repo_paths};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::git::Tracked;
@@ -13,11 +13,11 @@ use git_archive_tomb::id::{OperationId, Tombstone};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::manifest::{Manifest, ManifestError, Mistakes, Row};
 use git_archive_tomb::operation::Outcome;
-use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, plan_branch};
+use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, check_branch_name, plan_branch};
 
-use super::super::restore::{Failure, RestoreRun, path_in_repository, say_where};
+use super::super::restore::{Failure, RestoreRun, SourceArgument, path_in_repository, say_where};
 use super::{
-    BatchRestoreArguments, BatchView, chosen_results, dry_run, locate_rows, open, print_summary,
+    BatchRestoreArguments, BatchView, begin_file, chosen_results, dry_run, locate_rows, open, print_summary,
     refuse_what_is_not_there, warn_of_retention,
 };
 use crate::cli::error::CommandError;
@@ -33,41 +33,46 @@ pub(super) fn run(
     session: &mut Session<'_>,
 ) -> Result<Exit, CommandError> {
     let outputs = outputs(arguments, &manifest.rows, mistakes, session)?;
+    check_branch_name(&session.repository, <[u8]>::from_os_str(name).unwrap_or_default())?;
     if arguments.dry_run {
         return dry_run(manifest.rows.len(), session);
     }
     session.refuse_without_approvals()?;
     let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
+    results.branch = Some(name.to_string_lossy().into_owned());
     let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
     let run = RestoreRun {
         op: results.op,
         actor: session.actor(arguments.actor.by.as_deref())?,
-        only: None,
+        only: arguments.from.map(SourceArgument::source),
         metrics: session.config()?.performance,
         watch: Stopwatch::start(),
     };
     session.act(run.record(Action::Restore));
     let options = arguments.commit.options(name, &run, arguments.force, session)?;
-    let mut archive = open(session)?;
+    let mut archive = open(arguments, session)?;
     let tracked = Tracked::Tree(options.base.tree);
     let located = locate_rows(&manifest.rows, (tracked, true), archive.as_deref_mut(), session)?;
-    refuse_what_is_not_there(&manifest.rows, &located)?;
+    refuse_what_is_not_there(&manifest.rows, &located, "take the rows out")?;
     warn_of_retention(located.values(), session);
     let (items, places) = items(&manifest.rows, outputs, &located);
     let plan = plan_branch(&session.repository, items, &options)?;
+    // From here on it is known what was asked for, whatever happens.
+    let file = begin_file(file, &results, session)?;
+    if !plan.items.is_empty() {
+        session.record(&batch_record(&run, Status::Intent, manifest.rows.len(), None), archive.as_deref_mut())?;
+    }
     let committed = run.commit(&plan, session, archive.as_deref_mut()).map_err(|failure| match failure {
         Failure::Recorded(error) | Failure::New(error, _) => error,
     });
     let outcome = committed.inspect_err(|error| {
-        let last = last_record(&run, Status::Failed, 0, Some(error));
+        let last = batch_record(&run, Status::Failed, 0, Some(error));
         let _ = session.record(&last, archive.as_deref_mut());
+        results.finished_at = Some(Timestamp::now());
+        let _ = file.write(&results);
     })?;
     finish(&run, &plan, outcome.as_ref(), &places, &mut results, archive.as_deref_mut(), session)?;
 
-    let file = match file {
-        Some(file) => file,
-        None => ResultsFile::create_in(session.directory(), &results)?,
-    };
     file.write(&results)?;
     let path = file.path().strip_prefix(session.directory()).unwrap_or(file.path());
     let commit = outcome.as_ref().and_then(|outcome| outcome.commit);
@@ -97,6 +102,10 @@ fn outputs(
             // What it is caused by says more, and names the path too.
             Err(error) => mistakes.add(row.mistake(error.deepest())),
         }
+    }
+    if mistakes.is_empty() {
+        let named = rows.iter().zip(&outputs).filter_map(|(row, output)| Some((row, output.as_ref()?)));
+        check_repo_paths(named, &mut mistakes);
     }
     if mistakes.is_empty() { Ok(outputs) } else { Err(ManifestError::Mistakes(mistakes).into()) }
 }
@@ -139,18 +148,18 @@ fn finish(
             item.write_ms = record.write_ms;
         }
     }
-    if outcome.is_some() {
-        let branch = plan.commit.as_ref().map(|commit| &commit.branch.name);
-        results.branch = branch.map(|name| name.short().to_str_lossy().into_owned());
-        session.record(&last_record(run, Status::Done, records.len(), None), archive)?;
+    if outcome.is_none() {
+        results.branch = None;
+    } else {
+        session.record(&batch_record(run, Status::Done, records.len(), None), archive)?;
     }
     results.duration_ms = run.watch.elapsed_ms();
     results.finished_at = Some(Timestamp::now());
     Ok(())
 }
 
-/// Returns the record that the batch ended.
-fn last_record(run: &RestoreRun, status: Status, count: usize, error: Option<&CommandError>) -> Record {
+/// Returns the record that the batch begins or ends.
+fn batch_record(run: &RestoreRun, status: Status, count: usize, error: Option<&CommandError>) -> Record {
     let mut record = run.record(Action::BatchRestore);
     record.status = Some(status);
     record.count = Some(count as u64);
@@ -158,6 +167,8 @@ fn last_record(run: &RestoreRun, status: Status, count: usize, error: Option<&Co
         record.level = Level::Error;
         record.error = Some(crate::cli::talk::redacted(&error.summary()).chars().take(1000).collect());
     }
-    record.duration_ms = run.metrics.total(run.watch.elapsed_ms());
+    if status != Status::Intent {
+        record.duration_ms = run.metrics.total(run.watch.elapsed_ms());
+    }
     record
 }

@@ -5,7 +5,6 @@ mod branch;
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bstr::ByteVec as _;
 use clap::Args;
@@ -19,13 +18,12 @@ use git_archive_tomb::evidence::record::{Action, Record};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
 use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
-use git_archive_tomb::places::CODEX;
 use git_archive_tomb::quote::{quote, shell, unquote};
 use git_archive_tomb::restore::{Located, locate_tombstones};
 use serde::Serialize;
 use tracing::info;
 
-use super::restore::BranchArguments;
+use super::restore::{BranchArguments, SourceArgument};
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -69,6 +67,9 @@ pub(crate) struct BatchRestoreArguments {
     /// Replace what stands at the outputs
     #[arg(short, long)]
     force: bool,
+    /// Take the bytes from here only
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    from: Option<SourceArgument>,
     #[command(flatten)]
     commit: BranchArguments,
 }
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         return Err(ManifestError::Mistakes(mistakes).into());
     }
     let known = resumed.as_ref().map(|path| Results::read(path, &manifest.sha256, &manifest.rows)).transpose()?;
-    let root = root(arguments, known.as_ref().and_then(|results| results.output_root.as_deref()), session);
+    let root = root(arguments, known.as_ref(), session)?;
     let taken = taken(arguments, resumed.as_deref(), session)?;
     let paths = check(&manifest.rows, mistakes, &root, &taken, session)?;
     if arguments.dry_run {
@@ -101,12 +102,13 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let mut record = Record::new(Action::Restore, batch.results.op, Timestamp::now());
     record.actor = Some(actor.clone());
     session.act(record);
-    let mut archive = open(session)?;
+    let mut archive = open(arguments, session)?;
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let tracked = Tracked::here(&session.repository)?;
     let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
     if !continue_on_error {
-        refuse_what_is_not_there(&manifest.rows, &located)?;
+        let hint = "take the rows out, or bring back the others with `--continue-on-error`";
+        refuse_what_is_not_there(&manifest.rows, &located, hint)?;
     }
     warn_of_retention(located.values(), session);
 
@@ -121,9 +123,11 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         timeout: config.batch.timeout_per_item,
         continue_on_error,
         force: arguments.force,
+        only: arguments.from.map(SourceArgument::source),
         resumed: arguments.resume.is_some(),
     };
-    session.output.say(format_args!("Processing {} from manifest...", counted(manifest.rows.len(), "item")));
+    let into = if root == session.directory() { String::new() } else { format!(" into {}", shown(&root)) };
+    session.output.say(format_args!("Processing {} from manifest{into}...", counted(manifest.rows.len(), "item")));
     let Batch { mut results, before, .. } = batch;
     let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)
         .map_err(|error| error.hint(how_to_go_on(arguments, &file, session)))?;
@@ -177,17 +181,24 @@ impl Batch {
     /// Takes the file for the results, made if need be, and the lock.
     fn take_file(&mut self, session: &Session<'_>) -> Result<(ResultsFile, BatchLock), CommandError> {
         session.places.create()?;
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => ResultsFile::create_in(session.directory(), &self.results)?,
-        };
-        if let Some(lock) = self.lock.take() {
-            return Ok((file, lock));
+        if let (Some(file), Some(lock)) = (&self.file, self.lock.take()) {
+            return Ok((file.clone(), lock));
         }
         // There before the lock: so one that is left behind belongs to a batch that somebody can go on with.
-        file.write(&self.results)?;
+        let file = begin_file(self.file.take(), &self.results, session)?;
         Ok((file, lock(self.results.op, session)?))
     }
+}
+
+/// Writes the first results of a batch to `file`, or to one that is named by the time.
+fn begin_file(
+    file: Option<ResultsFile>,
+    results: &Results,
+    session: &Session<'_>,
+) -> Result<ResultsFile, CommandError> {
+    let Some(file) = file else { return Ok(ResultsFile::create_in(session.directory(), results)?) };
+    file.begin(results)?;
+    Ok(file)
 }
 
 fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, CommandError> {
@@ -199,14 +210,31 @@ fn first_row(arguments: &BatchRestoreArguments, rows: usize) -> Result<usize, Co
     Ok(first)
 }
 
-/// Returns the folder that relative outputs start from.
-fn root(arguments: &BatchRestoreArguments, recorded: Option<&str>, session: &Session<'_>) -> PathBuf {
-    let recorded = recorded.and_then(|root| unquote(root)?.into_owned().into_path_buf().ok());
-    match (&arguments.output_root, recorded) {
-        (Some(root), _) => session.directory().join(root),
-        (None, Some(root)) => root,
-        (None, None) => session.directory().to_owned(),
+/// Returns the folder that relative outputs start from, which is the same in all runs of a batch.
+fn root(
+    arguments: &BatchRestoreArguments,
+    known: Option<&Results>,
+    session: &Session<'_>,
+) -> Result<PathBuf, CommandError> {
+    let named = arguments.output_root.as_ref().map(|root| session.directory().join(root));
+    let Some(known) = known else { return Ok(named.unwrap_or_else(|| session.directory().to_owned())) };
+    if known.branch.is_some() {
+        let text = "a batch onto a branch is not resumed: that has all items, or is not there";
+        return Err(CommandError::new(Exit::Usage, text).hint("run it again if there is no such branch"));
     }
+    let recorded = known.output_root.as_deref().and_then(|root| unquote(root)?.into_owned().into_path_buf().ok());
+    let Some(recorded) = recorded.filter(|root| root.is_absolute()) else {
+        return Err(CommandError::new(Exit::Usage, "the results file does not say in which folder the outputs are"));
+    };
+    let is_same = |named: &PathBuf| {
+        let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        real(named) == real(&recorded)
+    };
+    if named.as_ref().is_none_or(is_same) {
+        return Ok(recorded);
+    }
+    let text = format!("the outputs of this batch are in {}, not in another folder", shown(&recorded));
+    Err(CommandError::new(Exit::Usage, text).hint("go on without `--output-root`"))
 }
 
 /// Returns the file that is named for the results, if one is.
@@ -224,7 +252,6 @@ fn taken(
     let results = resumed.map_or_else(|| chosen_results(arguments, session), |path| Ok(Some(path.to_owned())))?;
     let mut taken = vec![(session.directory().join(&arguments.manifest), "the manifest")];
     taken.extend(results.map(|path| (path, "the results file")));
-    taken.push((session.operations_log()?, "the operations log"));
     Ok(taken)
 }
 
@@ -236,11 +263,7 @@ fn check(
     taken: &[(PathBuf, &'static str)],
     session: &Session<'_>,
 ) -> Result<Vec<PathBuf>, CommandError> {
-    let git = "the repository's git directory";
-    let mut closed =
-        vec![(session.repository.git_dir().to_owned(), git), (session.repository.common_dir().to_owned(), git)];
-    closed.extend(session.repository.work_tree().map(|top| (top.join(CODEX), "`.codex`")));
-    let paths = check_outputs(rows, &Ground { root, closed: &closed, taken }, &mut mistakes);
+    let paths = check_outputs(rows, &Ground { root, closed: &session.closed()?, taken }, &mut mistakes);
     if mistakes.is_empty() { Ok(paths) } else { Err(ManifestError::Mistakes(mistakes).into()) }
 }
 
@@ -258,8 +281,11 @@ fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError>
     Ok(Exit::Done)
 }
 
-/// Opens the archive, if there is one.
-fn open(session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+/// Opens the archive, if there is one to be asked.
+fn open(arguments: &BatchRestoreArguments, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+    if arguments.from == Some(SourceArgument::History) {
+        return Ok(None);
+    }
     match session.try_open_archive(OpenMode::Existing)? {
         Ok(mut archive) => {
             archive.check_change(Change::Restore)?;
@@ -288,6 +314,7 @@ fn locate_rows(
 fn refuse_what_is_not_there(
     rows: &[Row<RestoreRow>],
     located: &HashMap<Tombstone, Located>,
+    hint: &str,
 ) -> Result<(), CommandError> {
     let (mut unknown, mut purged) = (Mistakes::default(), Mistakes::default());
     for row in rows {
@@ -300,7 +327,6 @@ fn refuse_what_is_not_there(
             Some(_) => {}
         }
     }
-    let hint = "take the rows out, or bring back the others with `--continue-on-error`";
     for (mistakes, what, exit) in
         [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
     {
@@ -474,8 +500,13 @@ fn how_to_go_on(arguments: &BatchRestoreArguments, file: &ResultsFile, session: 
     let by = arguments.actor.by.as_ref().map(|by| format!(" --by {}", shell(by.as_bytes()))).unwrap_or_default();
     let carries_on = if arguments.continue_on_error { " --continue-on-error" } else { "" };
     let force = if arguments.force { " --force" } else { "" };
+    let from = match arguments.from {
+        Some(SourceArgument::Archive) => " --from archive",
+        Some(SourceArgument::History) => " --from history",
+        None => "",
+    };
     let manifest = word(&arguments.manifest);
-    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}`")
+    format!("go on with `git archive-tomb batch-restore {manifest} --resume {results}{by}{carries_on}{force}{from}`")
 }
 
 fn quoted(path: &Path) -> String {
@@ -487,6 +518,5 @@ fn for_people(milliseconds: f64) -> String {
     if milliseconds < 10_000.0 {
         return format!("{milliseconds:.1}ms");
     }
-    let duration = Duration::from_secs_f64(milliseconds / 1_000.0);
-    format!("{:.1}s", duration.as_secs_f64())
+    format!("{:.1}s", milliseconds / 1_000.0)
 }

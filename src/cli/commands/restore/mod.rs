@@ -64,8 +64,9 @@ pub(crate) struct RestoreArguments {
     commit: BranchArguments,
 }
 
+/// Where bytes may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SourceArgument {
+pub(crate) enum SourceArgument {
     /// The archive
     Archive,
     /// Git's own history
@@ -273,7 +274,8 @@ impl RestoreRun {
         let written = if output == "-" {
             to_writer(&mut sources, wanted, stored, session.output.raw()).map(Written::New)
         } else {
-            to_file(&mut sources, wanted, stored, &session.directory().join(output), arguments.force)
+            let path = session.directory().join(output);
+            to_file(&mut sources, wanted, stored, &path, &session.closed()?, arguments.force)
         };
         drop(sources);
         let written = written.map_err(|error| Failure::New(error.into(), Some(Box::new(wanted.clone()))))?;
@@ -458,7 +460,7 @@ fn warn_of_retention(located: &[Located], session: &Session<'_>) {
 }
 
 impl SourceArgument {
-    fn source(self) -> Source {
+    pub(crate) fn source(self) -> Source {
         match self {
             Self::Archive => Source::Archive,
             Self::History => Source::History,
