@@ -34,7 +34,7 @@ use git_archive_tomb::restore::{
 use git_archive_tomb::review::ReviewError;
 use git_archive_tomb::search::SearchError;
 use git_archive_tomb::signature::SignatureError;
-use git_archive_tomb::store::{PlanError as StorePlanError, RefusalReason, StoreError};
+use git_archive_tomb::store::{PlanError as StorePlanError, Refusal, RefusalReason, StoreError};
 use git_archive_tomb::stub::{RenderError, TemplateError};
 use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
@@ -598,7 +598,10 @@ impl From<StorePlanError> for CommandError {
             }
             StorePlanError::Refused { ref refusals } => refusals,
         };
-        let mut shown = Self::from_error(Exit::Failed, &error);
+        // Nothing is wrong with those paths, only with what is said of them.
+        let said = |refusal: &Refusal| matches!(refusal.reason, RefusalReason::Record { .. });
+        let exit = if refusals.iter().all(said) { Exit::Usage } else { Exit::Failed };
+        let mut shown = Self::from_error(exit, &error);
         let mut hints: Vec<String> = Vec::new();
         for refusal in refusals {
             shown = shown.caused_by(refusal.to_string());

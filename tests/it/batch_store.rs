@@ -210,7 +210,7 @@ fn a_row_whose_record_would_be_too_long_is_left_out_like_any_that_is_refused() {
         assert!(told.contains(told_of), "{told}");
     }
     assert!(repo.read_text("docs/old.md").contains("stub v1"));
-    let run = repo.tomb(&["store", "README.md", "--metadata", &more, "--metadata", &format!("a={long}")]).exits(1);
+    let run = repo.tomb(&["store", "README.md", "--metadata", &more, "--metadata", &format!("a={long}")]).exits(2);
     assert!(run.stderr_text().contains("README.md: cannot be recorded: "), "{run}");
 }
 
