@@ -164,8 +164,12 @@ impl Repository {
             return Ok(vec![Vec::new(); paths.len()]);
         }
         let unexpected = || GitError::UnexpectedAnswer { command: "check-attr" };
-        let options: &[&str] = if source == AttributeSource::WorkTree { &[] } else { &["--cached"] };
-        let mut command = self.git().read_command(&[&["check-attr", "-z", "--stdin"], options, names].concat());
+        // In a sparse checkout, git before 2.43 takes what is outside of it for files without attributes.
+        let (whole, options): (&[&str], &[&str]) = match source {
+            AttributeSource::WorkTree => (&[], &[]),
+            AttributeSource::Index | AttributeSource::Tree(_) => (&["-c", "core.sparseCheckout=false"], &["--cached"]),
+        };
+        let mut command = self.git().read_command(&[whole, &["check-attr", "-z", "--stdin"], options, names].concat());
         let index = match source {
             // `check-attr --source` needs git 2.40.
             AttributeSource::Tree(tree) => Some(ScratchIndex::of_tree(self, &tree)?),
