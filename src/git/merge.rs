@@ -7,7 +7,7 @@ use bstr::{BString, ByteSlice};
 
 use super::index::next_record;
 use super::repository::parse_id;
-use super::{ConfigEntry, GitError, Repository, command};
+use super::{ConfigEntry, GitError, IndexUpdate, Repository, Stages, TreeEntry, command};
 use crate::id::ObjectId;
 use crate::item::RepoPath;
 
@@ -192,24 +192,44 @@ impl Repository {
             [*ours, *theirs]
         } else {
             // Commits of the same trees, whose histories have just that base in common; no reference leads to them.
-            [self.commit_upon(ours, base)?, self.commit_upon(theirs, base)?]
+            let tree = |commit| self.objects().commit(commit).map(|commit| commit.tree);
+            [self.commit_upon(&tree(ours)?, Some(base))?, self.commit_upon(&tree(theirs)?, Some(base))?]
         };
-        let [ours, theirs] = sides.map(|side| side.to_string());
+        self.merge_commits(&sides).map(Some)
+    }
+
+    /// Returns the tree that git makes of three versions of `path` alone, conflicts marked, with files of its own in the
+    /// folder `scratch`. No reference leads to any of it.
+    pub fn merge_versions(&self, path: &RepoPath, versions: &Stages, scratch: &Path) -> Result<ObjectId, GitError> {
+        let empty = self.object_format().empty_tree();
+        let tree = |entry: Option<TreeEntry>| {
+            let update =
+                entry.map(|entry| IndexUpdate { path: path.clone(), entry: Some(entry), skip_worktree: false });
+            self.changed_tree(&empty, update.as_slice(), scratch)
+        };
+        let base = self.commit_upon(&tree(versions[0])?, None)?;
+        let side = |version| self.commit_upon(&tree(version)?, Some(&base));
+        self.merge_commits(&[side(versions[1])?, side(versions[2])?])
+    }
+
+    fn merge_commits(&self, sides: &[ObjectId; 2]) -> Result<ObjectId, GitError> {
+        let [ours, theirs] = sides.each_ref().map(ToString::to_string);
         let arguments = ["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", &ours, &theirs];
         let output = command::run("merge-tree", &mut self.git().command(&[], &arguments), b"")?;
         match output.code {
             Some(0 | 1) => {
                 let tree = output.stdout.split(|byte| *byte == 0).next().and_then(|tree| parse_id(tree.trim_end()));
-                tree.map(Some).ok_or(unexpected("merge-tree"))
+                tree.ok_or(unexpected("merge-tree"))
             }
             _ => Err(GitError::Failed { command: "merge-tree", detail: output.stderr }),
         }
     }
 
-    fn commit_upon(&self, commit: &ObjectId, parent: &ObjectId) -> Result<ObjectId, GitError> {
-        let tree = self.objects().commit(commit)?.tree.to_string();
+    fn commit_upon(&self, tree: &ObjectId, parent: Option<&ObjectId>) -> Result<ObjectId, GitError> {
         let somebody = ["user.name=git-archive-tomb", "user.email=git-archive-tomb@localhost"];
-        let arguments = ["commit-tree", &tree, "-p", &parent.to_string()];
+        let (tree, parent) = (tree.to_string(), parent.map(ToString::to_string));
+        let mut arguments = vec!["commit-tree", &tree];
+        arguments.extend(parent.iter().flat_map(|parent| ["-p", parent]));
         let output = command::run("commit-tree", &mut self.git().command(&somebody, &arguments), b"")?;
         parse_id(output.ok("commit-tree")?.trim_end()).ok_or(unexpected("commit-tree"))
     }

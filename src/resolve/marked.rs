@@ -16,16 +16,8 @@ const PIECE: u64 = 64 << 10;
 /// The largest version that is merged to see what that gives, in bytes, where the commits do not tell.
 const MAX_MERGED: u64 = 64 << 20;
 
-/// How git may have merged, as options of `git merge-file`: as it is configured, and in each style. What merges by default
-/// compares lines in another way than what brings conflicts back; older versions do not know that option.
-const OPTIONS: [&[&str]; 6] = [
-    &[],
-    &["--diff3"],
-    &["--zdiff3"],
-    &["--diff-algorithm=histogram"],
-    &["--diff-algorithm=histogram", "--diff3"],
-    &["--diff-algorithm=histogram", "--zdiff3"],
-];
+/// How git may have brought a conflict back, as options of `git merge-file`: as it is configured, and in each style.
+const OPTIONS: [&[&str]; 3] = [&[], &["--diff3"], &["--zdiff3"]];
 
 /// Returns whether a working file is what git makes of the versions, whatever it calls the sides: as the merge left it, or as
 /// `git checkout -m` brings it back.
@@ -52,6 +44,13 @@ pub(super) fn is_gits_own(
             return Ok(false);
         }
         io::copy(&mut open(version)?, &mut file).map_err(failed)?;
+    }
+    // What merges compares lines in another way than what brings conflicts back.
+    let merged = conflicts.repository().merge_versions(path, stages, scratch.path())?;
+    if let Some(made) = objects.entry(&merged, path)?.filter(|made| made.file_mode().is_some())
+        && is_same(open(made)?, open(*working)?).map_err(failed)?
+    {
+        return Ok(true);
     }
     for options in OPTIONS {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
