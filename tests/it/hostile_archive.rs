@@ -98,8 +98,11 @@ fn assert_refused(repo: &Repo<'_>, tombstone: &str, target: &str, what: &str) {
         &["restore", "--force", tombstone],
         &["restore", target, "../out"],
         &["restore", tombstone, "-"],
+        &["restore", target, "--branch", "back"],
+        &["restore", tombstone, "--branch", "back", "--force"],
         &["cat", target],
         &["diff", tombstone],
+        &["grep", "Nobody"],
     ] {
         let run = repo.tomb(arguments);
         assert_eq!(run.code, Some(5), "{what} {arguments:?}: {run}");
@@ -107,6 +110,33 @@ fn assert_refused(repo: &Repo<'_>, tombstone: &str, target: &str, what: &str) {
         assert_eq!(repo.tree(), tree, "{what} {arguments:?}");
         assert!(!outside.exists(), "{what} {arguments:?}");
     }
+    for (output, more) in [("out", &[][..]), ("out", &["--continue-on-error"]), ("docs/back.md", &["--branch", "back"])]
+    {
+        let row = format!("{{\"tombstone\": \"{tombstone}\", \"output\": \"{output}\"}}\n");
+        std::fs::write(outside.with_file_name("manifest"), row).unwrap();
+        let run = repo.tomb(
+            &[
+                &[
+                    "batch-restore",
+                    "../manifest",
+                    "--force",
+                    "--results",
+                    "../results",
+                    "--output-root",
+                    if more.contains(&"--branch") { "." } else { ".." },
+                ],
+                more,
+            ]
+            .concat(),
+        );
+        let told = run.all_text();
+        assert!(told.contains("damaged") || told.contains("does not agree"), "{what} {more:?}: {run}");
+        // Part of a batch failed, or there was none.
+        assert!(matches!(run.code, Some(1 | 5)), "{what} {more:?}: {run}");
+        assert!(!outside.exists(), "{what} {more:?}");
+        assert_eq!(repo.tree(), tree, "{what} {more:?}");
+    }
+    assert_eq!(repo.git(&["branch", "--list", "back"]), "", "{what}");
     let doctor = repo.tomb(&["doctor"]);
     assert!(!doctor.all_text().contains("unfinished"), "{what}: {doctor}");
 }
