@@ -872,7 +872,7 @@ fn a_batch_goes_on_in_the_folder_that_it_was_begun_for() {
     manifest(&repo, &tombstones, "out");
     std::fs::create_dir(repo.path.join("root")).unwrap();
     let run = repo.tomb_ok(&["batch-restore", "manifest.json", "--results", "r.json", "--output-root", "root"]);
-    assert!(run.stderr_text().contains("Processing 4 items from manifest into "), "{run}");
+    assert!(run.stderr_text().contains("Processing 4 items from manifest into `"), "{run}");
     let resume =
         |file: &str, more: &[&str]| repo.tomb(&[&["batch-restore", "manifest.json", "--resume", file], more].concat());
     let refused = resume("r.json", &["--output-root", "other"]).exits(2);

@@ -126,7 +126,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         only: arguments.from.map(SourceArgument::source),
         resumed: arguments.resume.is_some(),
     };
-    let into = if root == session.directory() { String::new() } else { format!(" into {}", shown(&root)) };
+    let into = if root == session.directory() { String::new() } else { format!(" into `{}`", shown(&root)) };
     session.output.say(format_args!("Processing {} from manifest{into}...", counted(manifest.rows.len(), "item")));
     let Batch { mut results, before, .. } = batch;
     let outcome = carry_out(&options, archive, jobs, &mut results, &file, before, session)
