@@ -273,14 +273,7 @@ fn by_path(
     for (entry, stub) in stubs {
         // Not removed: two stubs may name one item.
         let stored = items.get(&stub.tombstone).filter(|stored| stored.is_visible_to(origin)).cloned();
-        let wanted = Wanted::from(&stub);
-        let disagreement = match &stored {
-            Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
-            None => told.of(&stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
-        };
-        if let Some((with, field)) = disagreement {
-            return Err(LocateError::Mismatch { path: entry.path, with, field });
-        }
+        let wanted = told.confirm(&entry.path, &stub, stored.as_ref())?;
         // What this very clone archived is its own, whatever the repository was called then or is called now.
         let ours = wanted.repo == repo || stored.as_ref().is_some_and(|stored| stored.origin == origin);
         if ours {
@@ -345,17 +338,8 @@ pub(crate) fn confirm(
         Some(archive) => archive.item(&stub.tombstone)?.filter(|stored| stored.is_visible_to(origin)),
         None => None,
     };
-    let wanted = Wanted::from(stub);
     let place = Place { repository, tracked: Tracked::Index };
-    let mut told = Told { place, files: None, items: HashMap::new() };
-    let disagreement = match &stored {
-        Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
-        None => told.of(stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
-    };
-    match disagreement {
-        Some((with, field)) => Err(LocateError::Mismatch { path: path.clone(), with, field }),
-        None => Ok(wanted),
-    }
+    Told { place, files: None, items: HashMap::new() }.confirm(path, stub, stored.as_ref())
 }
 
 /// Returns the items of many tombstones: from the archive, then from the tracked evidence, then from
@@ -517,6 +501,19 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
+    /// Returns the item of a stub at `path`, once it agrees with what the archive has of it, else with its evidence.
+    fn confirm(&mut self, path: &RepoPath, stub: &Stub, stored: Option<&StoredItem>) -> Result<Wanted, LocateError> {
+        let wanted = Wanted::from(stub);
+        let disagreement = match stored {
+            Some(stored) => disagreement(&wanted, &Wanted::from(stored)).map(|field| ("the archive", field)),
+            None => self.of(stub)?.and_then(|told| disagreement(&wanted, told)).map(|field| ("its evidence", field)),
+        };
+        match disagreement {
+            Some((with, field)) => Err(LocateError::Mismatch { path: path.clone(), with, field }),
+            None => Ok(wanted),
+        }
+    }
+
     /// Returns what the evidence that `stub` names tells of its item; `None` if that is not in the tree.
     fn of(&mut self, stub: &Stub) -> Result<Option<&Wanted>, GitError> {
         if !self.items.contains_key(&stub.evidence) {
