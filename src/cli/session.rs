@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry, StoredItem,
+    AnyArchive, ArchiveError, Change, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry, StoredItem,
     open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
@@ -20,7 +20,7 @@ use git_archive_tomb::config::{
     environment,
 };
 use git_archive_tomb::evidence::log::OperationsLog;
-use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Status};
+use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Source, Status};
 use git_archive_tomb::git::{GitConfig, Repository, Tracked};
 use git_archive_tomb::id::Sha256;
 use git_archive_tomb::item::RepoPath;
@@ -404,6 +404,22 @@ impl<'a> Session<'a> {
     /// Returns what hides this run's secrets.
     pub(crate) fn redactor(&self) -> Result<Redactor, CommandError> {
         Ok(redactor_of(self.config()?))
+    }
+
+    /// Opens the archive to restore from it, if there is one to be asked where bytes may come from `only` there. Restoring
+    /// never makes one, and is an event in the one that is in use.
+    pub(crate) fn archive_to_restore(&self, only: Option<Source>) -> Result<Option<Box<AnyArchive>>, CommandError> {
+        if only == Some(Source::History) {
+            return Ok(None);
+        }
+        match self.try_open_archive(OpenMode::Existing)? {
+            Ok(mut archive) => {
+                archive.check_change(Change::Restore)?;
+                Ok(Some(archive))
+            }
+            Err(ArchiveError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the archive; `None` if there is none, or one whose making was stopped.

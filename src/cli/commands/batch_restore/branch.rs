@@ -17,7 +17,7 @@ use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, check_branch_n
 
 use super::super::restore::{Failure, RestoreRun, SourceArgument, path_in_repository, say_where};
 use super::{
-    BatchRestoreArguments, BatchView, begin_file, chosen_results, dry_run, locate_rows, open, print_summary,
+    BatchRestoreArguments, BatchView, begin_file, chosen_results, dry_run, locate_rows, print_summary,
     refuse_what_is_not_there, warn_of_retention,
 };
 use crate::cli::error::CommandError;
@@ -50,7 +50,7 @@ pub(super) fn run(
     };
     session.act(run.record(Action::Restore));
     let options = arguments.commit.options(name, &run, arguments.force, session)?;
-    let mut archive = open(arguments, session)?;
+    let mut archive = session.archive_to_restore(run.only)?;
     let tracked = Tracked::Tree(options.base.tree);
     let located = locate_rows(&manifest.rows, (tracked, true), archive.as_deref_mut(), session)?;
     refuse_what_is_not_there(&manifest.rows, &located, "take the rows out")?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteVec as _;
 use clap::Args;
-use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenMode};
+use git_archive_tomb::archive::{AnyArchive, Archive};
 use git_archive_tomb::batch::{
     BatchContext, BatchLock, Before, Ground, Job, Outcome, RestoreRow, Results, ResultsFile, RunOptions, Summary, Told,
     check_outputs, done_before, run as run_batch,
@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let mut record = Record::new(Action::Restore, batch.results.op, Timestamp::now());
     record.actor = Some(actor.clone());
     session.act(record);
-    let mut archive = open(arguments, session)?;
+    let mut archive = session.archive_to_restore(arguments.from.map(SourceArgument::source))?;
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let tracked = Tracked::here(&session.repository)?;
     let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
@@ -279,21 +279,6 @@ fn dry_run(rows: usize, session: &mut Session<'_>) -> Result<Exit, CommandError>
         session.output.line(format_args!("Manifest valid: {}; nothing was restored", counted(rows, "item")))?;
     }
     Ok(Exit::Done)
-}
-
-/// Opens the archive, if there is one to be asked.
-fn open(arguments: &BatchRestoreArguments, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
-    if arguments.from == Some(SourceArgument::History) {
-        return Ok(None);
-    }
-    match session.try_open_archive(OpenMode::Existing)? {
-        Ok(mut archive) => {
-            archive.check_change(Change::Restore)?;
-            Ok(Some(archive))
-        }
-        Err(ArchiveError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Looks all items up at once; where they may replace their stubs, those too.

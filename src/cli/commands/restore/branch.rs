@@ -68,7 +68,7 @@ impl RestoreRun {
         let options = arguments.commit.options(name, self, arguments.force, session)?;
         let base = options.base;
         let output = arguments.output.as_deref().map(|output| path_in_repository(session, output)).transpose()?;
-        *archive = self.open(session)?;
+        *archive = session.archive_to_restore(self.only)?;
         let located = match output {
             Some(_) => {
                 vec![session.locate_one_in(Tracked::Tree(base.tree), archive.as_deref_mut(), &arguments.target)?]

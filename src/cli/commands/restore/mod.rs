@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 
 use bstr::ByteVec;
 use clap::{Args, ValueEnum};
-use git_archive_tomb::archive::{AnyArchive, Archive, ArchiveError, Change, OpenMode};
+use git_archive_tomb::archive::{AnyArchive, Archive};
 use git_archive_tomb::change::After;
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
@@ -184,7 +184,7 @@ impl RestoreRun {
         session.repository.require_work_tree()?;
         session.refuse_unfinished()?;
         session.check_places()?;
-        *archive = self.open(session)?;
+        *archive = session.archive_to_restore(self.only)?;
         let located = session.locate(archive.as_deref_mut(), &arguments.target)?;
         warn_of_retention(&located, session);
         let options = RestoreOptions {
@@ -263,7 +263,7 @@ impl RestoreRun {
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
         session.report_unfinished()?;
-        *archive = self.open(session)?;
+        *archive = session.archive_to_restore(self.only)?;
         let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
         warn_of_retention(std::slice::from_ref(&located), session);
         let (wanted, stored) = (&located.wanted, located.stored.as_ref());
@@ -307,21 +307,6 @@ impl RestoreRun {
             session.output.line(shown_output)?;
         }
         Ok(Exit::Done)
-    }
-
-    /// Opens the archive, if there is one to be asked. Restoring never makes one, and is an event in the one that is in use.
-    fn open(&self, session: &Session<'_>) -> Result<Option<Box<AnyArchive>>, CommandError> {
-        if self.only == Some(Source::History) {
-            return Ok(None);
-        }
-        match session.try_open_archive(OpenMode::Existing)? {
-            Ok(mut archive) => {
-                archive.check_change(Change::Restore)?;
-                Ok(Some(archive))
-            }
-            Err(ArchiveError::Missing { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Returns a record of this run.
