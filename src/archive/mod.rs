@@ -48,8 +48,10 @@ pub use model::{
 pub use objects::{ObjectPlace, ObjectPlaceKind, ObjectsError};
 pub use pool::{Lent, Pool};
 pub use query::Query;
+pub(crate) use reader::LOOK_AHEAD;
 pub use reader::{ContentReader, ReadError, ReadTimings};
 pub use retrying::{OnRetry, Retry, open_retrying};
+pub(crate) use runs::RUN_BYTES;
 pub use runs::{Content, read_in_runs};
 pub use sqlite::SqliteArchive;
 pub use writer::{ContentSource, Progress, StoreContentsError, StoreContentsOptions, StoredContent, store_contents};

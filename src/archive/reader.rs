@@ -12,7 +12,7 @@ use crate::id::{Sha256, Sha256Hasher};
 const KEPT_BLOCKS: usize = 8;
 
 /// How many contents are looked up at a time, where it is known which ones will be read.
-pub(super) const LOOK_AHEAD: usize = 512;
+pub(crate) const LOOK_AHEAD: usize = 512;
 
 /// How long giving back one content took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -12,7 +12,7 @@ use crate::id::Sha256;
 
 /// How many bytes a thread reads before it asks what to read next: the fewer, the more often neighbours are parted; the
 /// more, the longer the last ones keep one thread busy alone.
-const RUN_BYTES: u64 = 8 << 20;
+pub(crate) const RUN_BYTES: u64 = 8 << 20;
 
 /// How many runs may be done, beside those in the hands of the threads, before their turn comes.
 const AHEAD: usize = 2;

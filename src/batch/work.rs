@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 
 use super::run::{Job, RunOptions};
-use crate::archive::Pool;
+use crate::archive::{LOOK_AHEAD, Pool, RUN_BYTES};
 use crate::causes::in_one_line;
 use crate::clock::Stopwatch;
 use crate::evidence::record::Source;
@@ -18,12 +18,6 @@ use crate::fs;
 use crate::git::Repository;
 use crate::id::OperationId;
 use crate::restore::{Beside, Delivered, ElsewhereError, Located, Sources, Standing, Wanted, look_at, write_beside};
-
-/// How many rows one thread takes at a time at most: as many contents as a reader looks up at a time.
-const LONGEST_RUN: usize = 512;
-
-/// How many bytes a run holds at most, unless it is one row: the more, the longer the last ones keep one thread busy alone.
-const RUN_BYTES: u64 = 8 << 20;
 
 /// What all threads share.
 pub(super) struct Work {
@@ -122,7 +116,7 @@ impl Work {
         let wanted = |number: &usize| self.jobs[*number].located.as_ref().map(|located| &located.wanted);
         // Neighbours in path order share blocks, and a reader keeps the last ones.
         numbers.sort_by_cached_key(|number| wanted(number).map(|wanted| (wanted.repo.clone(), wanted.path.clone())));
-        let fair = numbers.len().div_ceil(threads.max(1) * 4).clamp(1, LONGEST_RUN);
+        let fair = numbers.len().div_ceil(threads.max(1) * 4).clamp(1, LOOK_AHEAD);
         let mut runs = self.runs();
         let (mut run, mut bytes) = (VecDeque::new(), 0_u64);
         for number in numbers {
