@@ -109,6 +109,9 @@ pub enum ArchiveError {
         /// When.
         purged_at: Timestamp,
     },
+    /// Another program reads the archive and keeps bytes that were destroyed from going.
+    #[error("another program that reads the archive keeps destroyed bytes from going")]
+    InUse,
     /// An item's content is not in the archive.
     #[error("content `{sha256}` is not in the archive")]
     MissingArtifact {

@@ -18,6 +18,7 @@ mod contract;
 mod copying;
 mod error;
 mod examine;
+mod governing;
 mod location;
 mod migration;
 mod model;
@@ -39,6 +40,7 @@ pub(crate) use copying::item_with;
 pub use copying::{Approval, Batch, Copying, KnownContent, KnownItem, Purpose};
 pub use error::{ArchiveError, Setting};
 pub use examine::{Damage, Examination, examine};
+pub use governing::{ContentFacts, Destroyed, Governing, Hold, Purge};
 pub use location::{Location, OpenMode};
 pub use migration::schema;
 pub use model::{

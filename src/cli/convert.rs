@@ -269,6 +269,10 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
+        ArchiveError::InUse => (
+            Exit::Failed,
+            Some("let other programs close the archive, then finish with `git archive-tomb doctor --continue`"),
+        ),
         ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }

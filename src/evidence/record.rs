@@ -92,6 +92,24 @@ text_enum! {
     }
 }
 
+impl Action {
+    /// The actions of holds, requests, approvals and purges.
+    pub const GOVERNANCE: [Self; 7] = [
+        Self::RestoreApproved,
+        Self::PruneRequest,
+        Self::RequestWithdrawn,
+        Self::DeleteApproved,
+        Self::Purge,
+        Self::HoldSet,
+        Self::HoldReleased,
+    ];
+
+    /// Returns whether it is one of [`Action::GOVERNANCE`].
+    pub fn is_governance(self) -> bool {
+        Self::GOVERNANCE.contains(&self)
+    }
+}
+
 text_enum! {
     /// How what a record tells of stands.
     Status, "a status" {
