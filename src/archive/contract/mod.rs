@@ -1,9 +1,11 @@
 //! What every engine must do, written once. An engine joins with an [`Engine`] and `contract_suite!(ItsEngine)`.
 
+mod governing;
 mod guards;
 mod migrations;
 mod names;
 
+pub(super) use governing::*;
 pub(super) use guards::*;
 pub(super) use migrations::*;
 pub(super) use names::*;
@@ -14,7 +16,7 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, ItemState,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, Hold, ItemState,
     ItemStatus, OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
@@ -94,6 +96,15 @@ macro_rules! contract_suite {
             a_superseded_archive_refuses_every_change
             a_copy_is_changed_by_its_migration_alone
             what_a_copy_takes_in_is_what_was_there
+            holds_are_set_and_released_one_by_one
+            a_store_sets_a_hold_that_its_undoing_releases
+            approvals_are_noted_once_and_used_up_by_a_purge
+            a_purge_begins_only_where_its_judge_agrees
+            a_purge_takes_one_content_and_leaves_every_other
+            what_is_held_moves_also_where_its_bytes_are_another_block
+            what_a_stopped_store_has_left_goes_with_a_purge
+            purged_content_comes_back_only_where_it_is_asked_for
+            what_governs_is_read_in_its_order
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {
@@ -680,7 +691,7 @@ pub(super) fn any_contents_come_back<E: Engine>() {
 fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
     let op = OperationId::generate();
     let [archived, other] = [event(op, Action::Archive, Some(item)), event(op, Action::Recover, None)];
-    let again = item.clone();
+    let (again, purge, sha256) = (item.clone(), governing::purge(item), item.sha256);
     let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
     vec![
         ("check for a store", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Store))),
@@ -695,6 +706,27 @@ fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
         ("seal", Box::new(move |archive: &mut dyn Archive| archive.seal(op, &[archived.clone(), sealed.clone()]))),
         ("undo", Box::new(move |archive: &mut dyn Archive| archive.undo(op, "here", &undone).map(|_| ()))),
         ("append", Box::new(move |archive: &mut dyn Archive| archive.append_events(std::slice::from_ref(&other)))),
+        (
+            "hold",
+            Box::new(move |archive: &mut dyn Archive| {
+                archive.set_holds(&[Hold {
+                    tombstone,
+                    id: Some(op),
+                    name: None,
+                    set_by: None,
+                    reason: None,
+                    set_at: time(1),
+                }])
+            }),
+        ),
+        ("release", Box::new(|archive: &mut dyn Archive| archive.release_holds(&[]))),
+        ("approve", Box::new(|archive: &mut dyn Archive| archive.approve(&[], &[]))),
+        (
+            "begin a purge",
+            Box::new(move |archive: &mut dyn Archive| archive.begin_purge(&purge, &mut |_| true).map(|_| ())),
+        ),
+        ("destroy", Box::new(move |archive: &mut dyn Archive| archive.destroy(&sha256).map(|_| ()))),
+        ("end a purge", Box::new(move |archive: &mut dyn Archive| archive.end_purge(&sha256, &[]))),
         (
             "restored",
             Box::new(move |archive: &mut dyn Archive| {
