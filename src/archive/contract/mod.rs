@@ -50,6 +50,11 @@ pub(super) trait Database: Engine + Sized {
     /// Connects as any client might: to read and write every table, but with no privilege to change the schema.
     fn client(&self) -> Client<'_>;
 
+    /// Connects likewise, with the functions that the program brings.
+    fn client_of_the_programs_kind(&self) -> Client<'_> {
+        self.client()
+    }
+
     /// Runs SQL as the owner of the database.
     fn owner(&self, sql: &str) -> Result<(), String>;
 
@@ -126,6 +131,10 @@ macro_rules! database_suite {
             a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
+            what_is_held_moves_only_to_where_its_bytes_are_seen
+            a_hold_that_a_client_sets_is_released_by_the_program_alone
+            what_is_purged_stays_so_whoever_asks
+            an_older_archive_keeps_its_holds
             purged_content_is_known_as_purged_and_does_not_come_back
             an_archive_is_not_made_unasked
             only_init_brings_an_older_archive_up_to_date_and_there_is_no_way_back
