@@ -107,6 +107,11 @@ impl From<ArchiveError> for CommandError {
     }
 }
 
+const FINISH_IT: &str = "finish it: `git archive-tomb doctor --continue`";
+
+const FINISH_OR_UNDO_IT: &str =
+    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";
+
 const USE_THE_OTHER: &str =
     "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from";
 
@@ -645,19 +650,18 @@ where
                 .caused_by(shown_line(line))
                 .hint("bring that file back under another name: `git archive-tomb restore <target> <output>`"),
             OperationError::Own(error) | OperationError::Change(ChangeError::Attributes(error)) => error.into(),
-            OperationError::Unfinished { ref source, .. } => {
+            OperationError::Unfinished { ref source, is_final, .. } => {
                 let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
                     // What is to be done again is not the whole command.
                     Some(ArchiveError::Lost { .. } | ArchiveError::Busy { .. }) => (Exit::Unreachable, None),
                     Some(archive) => consequence(archive),
                     None => (Exit::Failed, None),
                 };
-                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(
-                    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
-                )
+                let mend = if is_final { FINISH_IT } else { FINISH_OR_UNDO_IT };
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(mend)
             }
-            OperationError::Published { .. } => {
-                Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
+            OperationError::Published { .. } | OperationError::Final { .. } => {
+                Self::from_error(Exit::Failed, &error).hint(FINISH_IT)
             }
             OperationError::Change(ChangeError::BranchTaken { .. }) => {
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
