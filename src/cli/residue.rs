@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 
 use git_archive_tomb::quote::quote;
-use git_archive_tomb::residue::{MAX_NAMED, Residue};
+use git_archive_tomb::residue::{Kind, MAX_NAMED, Residue};
+
+/// How wide the lines of an old terminal are.
+const WIDTH: usize = 80;
 
 /// What no look into this repository tells.
 const ELSEWHERE: &str = "\
-then push what was rewritten by force, and have everybody clone anew: other clones, forks,
-pull requests and caches of hosts, and backups keep what they have, and were not looked at";
+then push what was rewritten by force, and have everybody clone anew: other clones,
+forks, pull requests and caches of hosts, and backups keep what they have, and were
+not looked at";
 
 /// Returns the report as text: what was found, what is not known, and the commands, which a shell takes as they stand.
 pub(crate) fn text(residue: &Residue) -> String {
@@ -27,7 +31,7 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
     for place in &residue.places {
         let mut rest = place.first.iter();
         let first = rest.next().map_or("", String::as_str);
-        writeln!(text, "  {:<13} {:>6}  {first}", place.kind, place.count)?;
+        writeln!(text, "  {:<13} {:>6}  {first}", place.kind.as_str(), place.count)?;
         for name in rest {
             writeln!(text, "{:24}{name}", "")?;
         }
@@ -40,7 +44,7 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
     }
     for copy in &residue.copies {
         let by = copy.actor.as_ref().map(|actor| format!(" by {}", quote(actor.as_bytes()))).unwrap_or_default();
-        writeln!(text, "  {}  {:<7}  {}{by}", copy.time, copy.action, quote(copy.output.as_bytes()))?;
+        writeln!(text, "  {}  {:<7}  {}{by}", copy.time, copy.action.as_str(), quote(copy.output.as_bytes()))?;
     }
     if !residue.unknown.is_empty() {
         writeln!(text, "not looked into:")?;
@@ -56,9 +60,25 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
     for step in &residue.steps {
         if step.about != said {
             said = step.about;
-            writeln!(text, "  # {said}")?;
+            comment(said, text)?;
         }
         writeln!(text, "  {}", step.command)?;
     }
+    if residue.of_kind(Kind::Alternate).is_some() {
+        writeln!(text, "what another repository lends has to be taken out there")?;
+    }
     writeln!(text, "{ELSEWHERE}")
+}
+
+/// Writes what a command is for as lines that a shell passes over.
+fn comment(about: &str, text: &mut String) -> std::fmt::Result {
+    let mut line = String::from("  #");
+    for word in about.split(' ') {
+        if line.len() + word.len() >= WIDTH {
+            writeln!(text, "{line}")?;
+            line.truncate(3);
+        }
+        write!(line, " {word}")?;
+    }
+    writeln!(text, "{line}")
 }

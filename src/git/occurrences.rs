@@ -133,7 +133,10 @@ impl Repository {
             "--no-renames",
             "--no-ext-diff",
         ];
-        arguments.extend(wanted.iter().map(String::as_str));
+        // Git would first fetch all that a filter left out. Without it, all differences are read here: half as fast.
+        if !self.is_partial() {
+            arguments.extend(wanted.iter().map(String::as_str));
+        }
         let mut compare = self.git().read_command(&arguments);
         forbid_fetching(&mut compare);
         let mut found: Vec<Added> = Vec::new();

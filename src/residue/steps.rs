@@ -55,8 +55,8 @@ pub(super) fn steps(search: &Search<'_>) -> Result<Vec<Step>, GitError> {
         let ids: Vec<String> = search.in_history.iter().map(ToString::to_string).collect();
         add("lists the blobs", format!("printf '%s\\n' {} > {LIST}", ids.join(" ")));
         add(
-            "rewrites every commit without them, in this clone: commit what is under way first. Stubs and evidence stay, ids of \
-             commits change, and it takes the remote `origin` out of the configuration",
+            "rewrites all commits of this clone without them: commit what is under way first. Stubs and evidence stay as they \
+             are, the ids of commits change, and the remote `origin` has to be added again",
             format!("git filter-repo --force --strip-blobs-with-ids {LIST}"),
         );
         add("removes the list", format!("rm -f {LIST}"));
