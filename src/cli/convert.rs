@@ -26,6 +26,7 @@ use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::residue::ResidueError;
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
     Absence, BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError,
@@ -168,6 +169,16 @@ impl From<ExportError> for CommandError {
                 with_hint(Self::from_error(Exit::Integrity, &error), hint)
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<ResidueError> for CommandError {
+    fn from(error: ResidueError) -> Self {
+        match error {
+            ResidueError::Git(error) => error.into(),
+            ResidueError::Archive(error) => error.into(),
+            ResidueError::Log(error) => error.into(),
         }
     }
 }

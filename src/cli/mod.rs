@@ -9,6 +9,7 @@ mod filter;
 mod manifest;
 mod output;
 mod progress;
+mod residue;
 mod session;
 mod signing;
 mod talk;

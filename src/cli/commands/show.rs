@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use clap::Args;
-use git_archive_tomb::archive::{Event, StoredItem};
+use git_archive_tomb::archive::{AnyArchive, Event, StoredItem};
 use git_archive_tomb::evidence::record::Record;
 use git_archive_tomb::quote::quote;
+use git_archive_tomb::residue::{self, Content};
 use serde::Serialize;
 
 use crate::cli::error::CommandError;
@@ -21,6 +22,9 @@ use crate::cli::view::ItemView;
 pub(crate) struct ShowArguments {
     /// A tombstone, at least 8 characters of one, or the path of a stub
     target: OsString,
+    /// Only say where the bytes still are in this repository, and which commands take them out
+    #[arg(long)]
+    residue: bool,
 }
 
 #[derive(Serialize)]
@@ -34,6 +38,9 @@ struct Shown<'a> {
 pub(crate) fn run(arguments: &ShowArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let mut archive = session.archive()?;
     let stored = session.find_item(&mut *archive, &arguments.target)?;
+    if arguments.residue {
+        return print_residue(&[stored], &mut *archive, session);
+    }
     let mut events = Vec::new();
     archive.events(&stored.item.tombstone, &mut |event: Event| {
         events.push(event);
@@ -45,6 +52,21 @@ pub(crate) fn run(arguments: &ShowArguments, session: &mut Session<'_>) -> Resul
         session.output.object(&Shown { item: ItemView::from(&stored), events })?;
     } else {
         print(&stored, &events, session.output)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print_residue(
+    items: &[StoredItem],
+    archive: &mut AnyArchive,
+    session: &mut Session<'_>,
+) -> Result<Exit, CommandError> {
+    let content = Content::of(items, &session.repository).expect("there is an item");
+    let residue = residue::of(&session.repository, &content, &session.operations_log()?, Some(archive))?;
+    if session.output.json {
+        session.output.object(&residue)?;
+    } else {
+        session.output.line(crate::cli::residue::text(&residue).trim_end())?;
     }
     Ok(Exit::Done)
 }

@@ -1,0 +1,3 @@
+//! Governance: what keeps bytes from being destroyed, and what an auditor is shown.
+
+mod residue;
