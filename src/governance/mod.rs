@@ -12,6 +12,7 @@ pub mod record;
 pub mod rules;
 mod signing;
 mod statement;
+pub mod story;
 
 pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};
