@@ -17,6 +17,7 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
 use git_archive_tomb::item::RepoPath;
@@ -169,6 +170,15 @@ impl From<ExportError> for CommandError {
                 with_hint(Self::from_error(Exit::Integrity, &error), hint)
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<StoryError> for CommandError {
+    fn from(error: StoryError) -> Self {
+        match error {
+            StoryError::Archive(error) => error.into(),
+            StoryError::Git(error) => error.into(),
         }
     }
 }

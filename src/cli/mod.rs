@@ -12,6 +12,7 @@ mod progress;
 mod residue;
 mod session;
 mod signing;
+mod story;
 mod talk;
 mod view;
 mod visible;

@@ -13,6 +13,7 @@ pub mod remains;
 pub mod rules;
 mod signing;
 mod statement;
+pub mod story;
 
 pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};

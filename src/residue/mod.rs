@@ -73,17 +73,23 @@ pub struct Content {
 }
 
 impl Content {
+    /// Returns the content of these items, each with the blob that it was where it was archived.
+    pub fn new(
+        sha256: Sha256,
+        size: u64,
+        items: impl IntoIterator<Item = (Tombstone, ObjectId)>,
+        repository: &Repository,
+    ) -> Self {
+        let length = repository.object_format().id_length();
+        let (tombstones, objects): (BTreeSet<Tombstone>, Vec<ObjectId>) = items.into_iter().unzip();
+        Self { sha256, size, blob: objects.into_iter().find(|object| object.as_bytes().len() == length), tombstones }
+    }
+
     /// Returns the content of `items`, which all have the same one; `None` if there are none.
     pub fn of(items: &[StoredItem], repository: &Repository) -> Option<Self> {
         let first = &items.first()?.item;
-        let length = repository.object_format().id_length();
-        let mut objects = items.iter().map(|stored| stored.item.object);
-        Some(Self {
-            sha256: first.sha256,
-            size: first.size,
-            blob: objects.find(|object| object.as_bytes().len() == length),
-            tombstones: items.iter().map(|stored| stored.item.tombstone).collect(),
-        })
+        let all = items.iter().map(|stored| (stored.item.tombstone, stored.item.object));
+        Some(Self::new(first.sha256, first.size, all, repository))
     }
 
     /// Returns the text that Git LFS leaves in place of the content.
