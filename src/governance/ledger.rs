@@ -132,7 +132,8 @@ impl Ledger {
     /// Returns what records say of a content.
     pub fn of_records(sha256: &Sha256, records: impl IntoIterator<Item = Told>) -> Self {
         let mut ledger = Self::default();
-        for told in merged(sha256, records) {
+        let about = |told: &Told| matters(&told.record) && told.record.sha256 == Some(*sha256);
+        for told in merged(records.into_iter().filter(about)) {
             ledger.add(told);
         }
         ledger
@@ -199,11 +200,10 @@ impl Ledger {
     }
 }
 
-/// Returns the records that are about a content, each once with all places where it stands, in the order of time.
-fn merged(sha256: &Sha256, records: impl IntoIterator<Item = Told>) -> Vec<Told> {
+/// Returns each of the records once with all places where it stands, in the order of time.
+pub(super) fn merged(records: impl IntoIterator<Item = Told>) -> Vec<Told> {
     let mut known: BTreeMap<(Timestamp, Sha256), (usize, Told)> = BTreeMap::new();
-    let about = records.into_iter().filter(|told| matters(&told.record) && told.record.sha256 == Some(*sha256));
-    for (number, told) in about.enumerate() {
+    for (number, told) in records.into_iter().enumerate() {
         let (_, first) = known.entry((told.record.ts, told.digest)).or_insert_with(|| (number, told.clone()));
         first.in_archive |= told.in_archive;
         if first.file.is_none() {

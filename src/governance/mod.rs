@@ -2,16 +2,18 @@
 //!
 //! A [`record`] of governance is made, [`sign`]ed over its [`statement()`] and kept as evidence and as an event. [`evidence`]
 //! finds the records of a content in a repository, the [`ledger`] says what they add up to, and the [`rules`] judge by it.
-//! All but `evidence` and the signatures is pure. Specified in `docs/governance.md`.
+//! What databases keep of destroyed bytes is in [`remains`]. All but `evidence` and the signatures is pure. Specified in `docs/governance.md`.
 
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
 mod person;
 pub mod record;
+pub mod remains;
 pub mod rules;
 mod signing;
 mod statement;
+pub mod story;
 
 pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};
