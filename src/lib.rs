@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`] |
+//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`], [`governance`], [`residue`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
@@ -28,6 +28,7 @@ pub mod export;
 pub mod fault;
 pub mod fs;
 pub mod git;
+pub mod governance;
 pub mod hooks;
 pub mod id;
 pub mod item;
@@ -40,6 +41,7 @@ pub mod operation;
 pub mod places;
 pub mod quote;
 pub mod redact;
+pub mod residue;
 pub mod resolve;
 pub mod restore;
 pub mod retry;

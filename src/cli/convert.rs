@@ -17,6 +17,7 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
 use git_archive_tomb::item::RepoPath;
@@ -26,6 +27,7 @@ use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::residue::ResidueError;
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
     Absence, BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError,
@@ -107,6 +109,11 @@ impl From<ArchiveError> for CommandError {
     }
 }
 
+const FINISH_IT: &str = "finish it: `git archive-tomb doctor --continue`";
+
+const FINISH_OR_UNDO_IT: &str =
+    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";
+
 const USE_THE_OTHER: &str =
     "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from";
 
@@ -164,6 +171,25 @@ impl From<ExportError> for CommandError {
                 with_hint(Self::from_error(Exit::Integrity, &error), hint)
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<StoryError> for CommandError {
+    fn from(error: StoryError) -> Self {
+        match error {
+            StoryError::Archive(error) => error.into(),
+            StoryError::Git(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResidueError> for CommandError {
+    fn from(error: ResidueError) -> Self {
+        match error {
+            ResidueError::Git(error) => error.into(),
+            ResidueError::Archive(error) => error.into(),
+            ResidueError::Log(error) => error.into(),
         }
     }
 }
@@ -646,19 +672,18 @@ where
                 .caused_by(shown_line(line))
                 .hint("bring that file back under another name: `git archive-tomb restore <target> <output>`"),
             OperationError::Own(error) | OperationError::Change(ChangeError::Attributes(error)) => error.into(),
-            OperationError::Unfinished { ref source, .. } => {
+            OperationError::Unfinished { ref source, is_final, .. } => {
                 let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
                     // What is to be done again is not the whole command.
                     Some(ArchiveError::Lost { .. } | ArchiveError::Busy { .. }) => (Exit::Unreachable, None),
                     Some(archive) => consequence(archive),
                     None => (Exit::Failed, None),
                 };
-                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(
-                    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
-                )
+                let mend = if is_final { FINISH_IT } else { FINISH_OR_UNDO_IT };
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(mend)
             }
-            OperationError::Published { .. } => {
-                Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
+            OperationError::Published { .. } | OperationError::Final { .. } => {
+                Self::from_error(Exit::Failed, &error).hint(FINISH_IT)
             }
             OperationError::Change(ChangeError::BranchTaken { .. }) => {
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")

@@ -99,6 +99,11 @@ impl EvidenceFileName {
         self.0.split('-').next().unwrap_or_default()
     }
 
+    /// Returns whether the name says that the first record is of `action`.
+    pub fn is_of(&self, action: Action) -> bool {
+        self.action() == action_in_name(action)
+    }
+
     /// Returns whether a file whose bytes hash to `sha256` may have this name.
     pub fn matches(&self, sha256: &Sha256) -> bool {
         self.short() == sha256.short()

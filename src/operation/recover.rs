@@ -47,6 +47,9 @@ pub fn undo<O: Operation>(
     active: ActiveOperation,
 ) -> Result<Vec<RepoPath>, OperationError<O::Error>> {
     let facts = operation.facts().clone();
+    if operation.is_final(context).map_err(OperationError::Command)? {
+        return Err(OperationError::Final { op: facts.op, command: operation.command() });
+    }
     landing::release(context, operation.branch(), facts.op)?;
     // Held to the end, so that nobody stages the evidence meanwhile.
     let landing = landing::open(context, operation.branch(), &active, true)?;

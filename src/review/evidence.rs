@@ -1,6 +1,7 @@
 //! Which evidence a change brings, read from git's objects and never from the working tree.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Read;
 
 use crate::evidence::format::{Entry, EvidenceFileName, Facts, FileError, read};
 use crate::git::{Change, GitError, Repository, TreeEntry, literal};
@@ -49,9 +50,14 @@ impl Evidence {
         (FileMode::from_bits(entry.mode) == Some(FileMode::Regular)).then_some(Self { name, id: entry.id })
     }
 
+    /// Opens the file's bytes for reading; nothing has checked them.
+    pub fn open(&self, repository: &Repository) -> Result<impl Read + use<>, GitError> {
+        repository.fetching_objects().open_blob(&self.id)
+    }
+
     /// Reads the file and hands each record to `each`. The records count only if the result is no error.
     pub fn read(&self, repository: &Repository, each: impl FnMut(Entry)) -> Result<Facts, ReviewError> {
-        Ok(read(&self.name, repository.fetching_objects().open_blob(&self.id)?, each)?)
+        Ok(read(&self.name, self.open(repository)?, each)?)
     }
 }
 

@@ -74,8 +74,13 @@ impl Operation for Store<'_> {
     type Error = StoreError;
     type Plan = StorePlan;
 
-    const ACTION: Action = Action::Archive;
-    const FAILURE: Action = Action::ArchiveFail;
+    fn action(&self) -> Action {
+        Action::Archive
+    }
+
+    fn failure(&self) -> Action {
+        Action::ArchiveFail
+    }
 
     fn command(&self) -> &'static str {
         Self::COMMAND

@@ -285,7 +285,8 @@ fn finding_items() {
     state        sealed
 
     events
-      [time]  ARCHIVE stored [uuid] src/legacy/old.py by marc because legacy
+      [time]  ARCHIVE stored
+          by marc: legacy
     ");
     assert_shown!(&world, repo.tomb(&["cat", "src/legacy/run.sh"]), @r"
     exit: 0
@@ -951,7 +952,9 @@ fn help() {
       <TARGET>  A tombstone, at least 8 characters of one, or the path of a stub
 
     Options:
-      -h, --help  Print help (see more with '--help')
+          --residue  Only say where the bytes still are in this repository, and which commands take them
+                     out
+      -h, --help     Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["cat", "-h"]), @r"
     exit: 0

@@ -1,0 +1,4 @@
+//! Governance: what keeps bytes from being destroyed, and what an auditor is shown.
+
+mod audit_view;
+mod residue;
