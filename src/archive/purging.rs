@@ -130,6 +130,23 @@ pub(super) fn sweep(bench: &mut dyn Bench, store: &Blocks) -> Result<u64, Archiv
     Ok(blocks.len() as u64)
 }
 
+/// Deletes those of `blocks`, which were just written, that nobody uses: a store wrote them for a content whose purge began
+/// meanwhile.
+pub(super) fn discard(bench: &mut dyn Bench, store: &Blocks, blocks: &[Block]) -> Result<(), ArchiveError> {
+    for block in blocks {
+        match bench.find(&block.raw_sha256)? {
+            Some(row) if bench.runs(row.id)?.is_empty() => delete(bench, store, &row)?,
+            Some(_) => {}
+            None => {
+                if let Some(store) = store {
+                    store.delete(block.codec, &block.stored_sha256)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The object goes before the row that names it: the other way round, a stop would leave bytes that nothing tells of.
 fn delete(bench: &mut dyn Bench, store: &Blocks, block: &Row) -> Result<(), ArchiveError> {
     if let Some(store) = store {

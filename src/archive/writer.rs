@@ -22,6 +22,9 @@ const GROUP_BYTES: usize = 16 * BLOCK_SIZE;
 /// How many contents are gathered at most, whatever their size, for the same reason.
 const GROUP_CONTENTS: usize = 4096;
 
+/// How often contents are stored whose blocks are gone when they are to be used.
+const ATTEMPTS: u32 = 3;
+
 /// Where contents come from, numbered from 0 in the order in which they should lie beside each other (the caller's path
 /// order).
 pub trait ContentSource: Sync {
@@ -131,6 +134,23 @@ impl StoreContentsError {
 ///
 /// Must not be called from within rayon's thread pool, whose threads it waits for.
 pub fn store_contents(
+    archive: &mut dyn Archive,
+    source: &dyn ContentSource,
+    options: StoreContentsOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<StoredContent>, StoreContentsError> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        match store_once(archive, source, options, progress) {
+            // A purge deletes blocks that nobody uses, those too that were about to be used here.
+            Err(StoreContentsError::Archive(ArchiveError::MissingBlock { .. })) if attempts > 1 => attempts -= 1,
+            Err(StoreContentsError::Block(BlockError::Missing { .. })) if attempts > 1 => attempts -= 1,
+            result => return result,
+        }
+    }
+}
+
+fn store_once(
     archive: &mut dyn Archive,
     source: &dyn ContentSource,
     options: StoreContentsOptions,

@@ -323,6 +323,25 @@ pub(in crate::archive) fn what_a_stopped_store_has_left_goes_with_a_purge<E: Eng
     assert_eq!(archive.counts().expect("counts").stored_bytes, 5);
 }
 
+/// A store that began before a purge comes too late with its bytes.
+pub(in crate::archive) fn what_a_store_brings_of_purged_content_does_not_stay<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let content = b"some content ".repeat(100);
+    let item = archived(&mut *archive, "a", &content, false);
+    assert!(archive.begin_purge(&purge(&item), &mut |_| true).expect("begins"));
+    archive.destroy(&item.sha256).expect("destroys");
+    let raw = [&b"before ".repeat(10), &content[..]].concat();
+    let block = Block::encode(&raw, Sha256::of(&raw), 3).expect("compresses");
+    let length = u32::try_from(content.len()).expect("is short");
+    let segments = vec![Segment { block: block.raw_sha256, offset: 70, length }];
+    let artifact = NewArtifact { sha256: item.sha256, size: item.size, segments, readmit: true };
+    let refused = archive.put(std::slice::from_ref(&block), &[artifact]);
+    assert!(matches!(refused, Err(ArchiveError::Purged { .. })), "{refused:?}");
+    assert!(archive.find_blocks(&[block.raw_sha256]).expect("looks").is_empty());
+    assert_eq!(archive.counts().expect("counts").stored_bytes, 0);
+}
+
 pub(in crate::archive) fn purged_content_comes_back_only_where_it_is_asked_for<E: Engine>() {
     let engine = E::create();
     let mut archive = engine.open();
