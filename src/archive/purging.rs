@@ -178,7 +178,7 @@ fn move_others(
             let outside = || damaged(format!("a segment is not within block `{}`", block.raw_sha256));
             bytes.extend_from_slice(raw.get(range).ok_or_else(outside)?);
         }
-        let (to, mut start) = if held { shown(bench, bytes, raw.len())? } else { (packed(bench, store, &bytes)?, 0) };
+        let (to, mut start) = if held { shown(bench, &bytes, raw.len())? } else { (packed(bench, store, &bytes)?, 0) };
         let mut count = 0;
         for within in &parts {
             count += bench.move_runs(&Move { without: artifact, held, from: block.id, within, to, start })?;
@@ -214,13 +214,13 @@ fn packed(bench: &mut dyn Bench, store: &Blocks, bytes: &[u8]) -> Result<i64, Ar
 
 /// Returns a block whose row shows these raw bytes, and where they start in it. Where one with these bytes is there and does
 /// not show them, a byte before them makes it another block; there is room for that in place of what is destroyed.
-fn shown(bench: &mut dyn Bench, bytes: Vec<u8>, room: usize) -> Result<(i64, u32), ArchiveError> {
+fn shown(bench: &mut dyn Bench, bytes: &[u8], room: usize) -> Result<(i64, u32), ArchiveError> {
     let padded = (0..=u8::MAX).filter(|_| bytes.len() < room.min(BLOCK_SIZE)).map(|byte| {
         let mut padded = vec![byte];
-        padded.extend_from_slice(&bytes);
+        padded.extend_from_slice(bytes);
         (padded, 1)
     });
-    for (raw, start) in std::iter::once((bytes.clone(), 0)).chain(padded) {
+    for (raw, start) in std::iter::once((bytes.to_vec(), 0)).chain(padded) {
         let raw_sha256 = Sha256::of(&raw);
         match bench.find(&raw_sha256)? {
             Some(Row { id, codec: Codec::None, inside: true, .. }) => {

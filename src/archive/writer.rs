@@ -143,8 +143,10 @@ pub fn store_contents(
     loop {
         match store_once(archive, source, options, progress) {
             // A purge deletes blocks that nobody uses, those too that were about to be used here.
-            Err(StoreContentsError::Archive(ArchiveError::MissingBlock { .. })) if attempts > 1 => attempts -= 1,
-            Err(StoreContentsError::Block(BlockError::Missing { .. })) if attempts > 1 => attempts -= 1,
+            Err(
+                StoreContentsError::Archive(ArchiveError::MissingBlock { .. })
+                | StoreContentsError::Block(BlockError::Missing { .. }),
+            ) if attempts > 1 => attempts -= 1,
             result => return result,
         }
     }
