@@ -198,10 +198,10 @@ proptest! {
     }
 }
 
-/// Prints how long it takes where there are many files.
+/// Prints how long it takes where there are many files: 50,000 with `ARCHIVE_TOMB_SIZES=1`.
 #[test]
-fn many_files_are_read_in_no_time() {
-    let count: u64 = std::env::var("ARCHIVE_TOMB_SIZES").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+fn one_file_of_many_is_found() {
+    let count: u64 = if std::env::var_os("ARCHIVE_TOMB_SIZES").is_some() { 50_000 } else { 300 };
     let fixture = Fixture::new("sha1");
     let mut stream = String::new();
     for number in 0..count {
