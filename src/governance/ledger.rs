@@ -143,8 +143,9 @@ impl Ledger {
         match told.record.action {
             Action::PruneRequest if told.items().is_some() => self.requests.extend(Request::of(&told)),
             Action::PruneRequest => {
-                let named = told.record.request.zip(told.record.tombstone);
-                named.map(|(id, item)| self.named.entry(id).or_default().insert(item)).unwrap_or_default();
+                if let Some((id, item)) = told.record.request.zip(told.record.tombstone) {
+                    self.named.entry(id).or_default().insert(item);
+                }
             }
             Action::RequestWithdrawn => self.withdrawals.push(told),
             Action::DeleteApproved => self.approvals.push(told),
@@ -152,23 +153,24 @@ impl Ledger {
             Action::Purge => self.purges.push(told),
             Action::Archive => {
                 let id = Some(told.record.op.to_string());
-                self.hold(&told, id).map(|hold| hold.set.push(told)).unwrap_or_default();
+                self.add_hold(told, id, |hold| &mut hold.set);
             }
             Action::HoldSet => {
                 let id = told.record.request.clone().unwrap_or_else(|| told.record.op.to_string());
-                self.hold(&told, Some(id)).map(|hold| hold.set.push(told)).unwrap_or_default();
+                self.add_hold(told, Some(id), |hold| &mut hold.set);
             }
             Action::HoldReleased => {
                 let id = told.record.request.clone();
-                self.hold(&told, id).map(|hold| hold.released.push(told)).unwrap_or_default();
+                self.add_hold(told, id, |hold| &mut hold.released);
             }
             _ => {}
         }
     }
 
-    fn hold(&mut self, told: &Told, id: Option<String>) -> Option<&mut KnownHold> {
-        let tombstone = told.record.tombstone?;
-        Some(self.holds.entry(HoldKey { tombstone, id }).or_default())
+    fn add_hold(&mut self, told: Told, id: Option<String>, list: fn(&mut KnownHold) -> &mut Vec<Told>) {
+        if let Some(tombstone) = told.record.tombstone {
+            list(self.holds.entry(HoldKey { tombstone, id }).or_default()).push(told);
+        }
     }
 
     /// Returns the items that the records of a request name.
