@@ -2,3 +2,4 @@
 
 mod audit_view;
 mod residue;
+mod statements;
