@@ -17,6 +17,9 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::SigningError;
+use git_archive_tomb::governance::acts::{ActError, PurgingError};
+use git_archive_tomb::governance::clearance::ClearanceError;
 use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
@@ -41,6 +44,7 @@ use git_archive_tomb::stub::{RenderError, TemplateError};
 use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
+use super::acting::refused;
 use super::error::CommandError;
 use super::exit::Exit;
 
@@ -714,6 +718,16 @@ impl From<StoreError> for CommandError {
         match error {
             StoreError::Git(error) => error.into(),
             StoreError::Archive(error) => error.into(),
+            StoreError::Purged { ref paths } => {
+                /// More are not listed: the count tells.
+                const MAX_LISTED: usize = 20;
+                let shown = Self::from_error(Exit::Governance, &error);
+                let listed =
+                    paths.iter().take(MAX_LISTED).map(|purged| format!("{}: {}", purged.path, purged.obstacle));
+                listed.fold(shown, Self::caused_by).hint(
+                    "leave them out; or, if their bytes are to be in the archive again, add `--allow-purged`, which is recorded",
+                )
+            }
             StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
                 let (exit, hint) = match archive {
                     // A full disk, say: the archive was reached.
@@ -745,6 +759,52 @@ impl From<InPlaceError> for CommandError {
             InPlaceError::Scratch { .. } | InPlaceError::IncompleteRecord { .. } => {
                 Self::from_error(Exit::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<ActError> for CommandError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Archive(error) => error.into(),
+            error @ ActError::OtherArchive { .. } => Self::from_error(Exit::Unreachable, &error).hint(USE_THE_OTHER),
+            error @ ActError::NoRecords => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<PurgingError> for CommandError {
+    fn from(error: PurgingError) -> Self {
+        match error {
+            PurgingError::Archive(error) => error.into(),
+            PurgingError::Git(error) => error.into(),
+            PurgingError::Signature(error) => error.into(),
+            PurgingError::Refused { ref obstacles, ref tombstone } => refused(&error.to_string(), obstacles, tombstone),
+            PurgingError::Changed => Self::from_error(Exit::Failed, &error).hint("try again"),
+            PurgingError::NoArchive => Self::from_error(Exit::Unreachable, &error),
+        }
+    }
+}
+
+impl From<ClearanceError> for CommandError {
+    fn from(error: ClearanceError) -> Self {
+        match error {
+            ClearanceError::Archive(error) => error.into(),
+            ClearanceError::Git(error) => error.into(),
+            ClearanceError::Signature(error) => error.into(),
+        }
+    }
+}
+
+impl From<SigningError> for CommandError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Signature(error) => error.into(),
+            error @ SigningError::OtherPerson { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("leave `--by` out, or sign with the key of whoever is named: `--key <key>`"),
+            error @ SigningError::NotAllowed { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("have the key added to the file of allowed signers, or name another with `--key <key>`"),
+            error @ SigningError::NotSigned => Self::from_error(Exit::Failed, &error),
         }
     }
 }
