@@ -81,9 +81,20 @@ impl Session<'_> {
         }
         let (by, verdicts) =
             if needs_approvals { (self.actor(by)?, self.verdicts()?) } else { (String::new(), Verdicts::new(None)) };
+        // Also for bytes that do not come from it: approvals do.
+        let mut asked = if archive.is_none() && needs_approvals { self.archive_of_approvals() } else { None };
+        let archive = archive.or(asked.as_deref_mut());
         let id = archive.as_deref().map(|archive| archive.id().to_owned());
         let judge = self.judge(&verdicts, id.as_deref())?;
         Ok(withheld(&self.repository, archive, &Demand { judge, by: &by, only }, items)?)
+    }
+
+    /// Opens the archive for the approvals in it. Where it is out of reach, those that are signed count from evidence.
+    fn archive_of_approvals(&self) -> Option<Box<AnyArchive>> {
+        self.archive_if_any().unwrap_or_else(|error| {
+            self.output.warn(format_args!("approvals in the archive do not count: {}", error.summary()));
+            None
+        })
     }
 
     /// Records that items are handed out by `command`, where that takes approvals: before any byte of them is.

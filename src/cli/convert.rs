@@ -207,17 +207,32 @@ fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)
             Some(OperationError::Command(error)) => (Some(error as &(dyn Error + 'static)), None),
             _ => (None, None),
         };
-        let held = held.or_else(|| match (error.downcast_ref::<StoreError>(), error.downcast_ref::<InPlaceError>()) {
-            (Some(StoreError::Archive(archive)), _) | (_, Some(InPlaceError::Archive(archive))) => Some(archive),
-            _ => error.downcast_ref::<ArchiveError>(),
-        });
+        let held = held.or_else(|| archive_error_of(error));
         if let Some(archive) = held {
             let reached = matches!(archive, ArchiveError::Engine { .. });
-            return Some(archive).filter(|archive| !reached && consequence(archive).0 == Exit::Unreachable);
+            let tells = matches!(archive, ArchiveError::InUse) || consequence(archive).0 == Exit::Unreachable;
+            return Some(archive).filter(|_| !reached && tells);
         }
         next = command.or_else(|| error.source());
     }
     None
+}
+
+/// Returns the archive's error that `error` is, or shows as if it were it.
+fn archive_error_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
+    if let Some(StoreError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(InPlaceError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(ActError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(PurgingError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    error.downcast_ref()
 }
 
 /// Returns how a command ends that an archive failed, and what to do about it.
@@ -299,10 +314,7 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
-        ArchiveError::InUse => (
-            Exit::Failed,
-            Some("let other programs close the archive, then finish with `git archive-tomb doctor --continue`"),
-        ),
+        ArchiveError::InUse => (Exit::Failed, Some("let other programs close the archive")),
         ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }

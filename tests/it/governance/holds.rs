@@ -20,22 +20,76 @@ fn assert_held(repo: &Repo<'_>, holds: usize) {
 fn holds_are_set_listed_and_released_one_by_one() {
     let world = World::new();
     let repo = archived(&world);
-    assert_shown!(&world, repo.tomb(&["hold", "list"]), @"");
-    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--by", "Carol", "--reason", "Litigation", "--name", "CASE-7"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "list"]), @r"
+    exit: 0
+    ----- stderr -----
+    0 holds
+    ");
+    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--by", "Carol", "--reason", "Litigation", "--name", "CASE-7"]), @r"
+    exit: 0
+    ----- stdout -----
+    held  [uuid]  project:docs/old.md
+    ----- stderr -----
+    its evidence is staged; commit it with `git commit`
+    ");
     repo.tomb_ok(&["hold", "set", SECRET, "--by", "Dan", "--reason", "Audit"]);
     hold(&repo, "src/legacy/old.py", "CASE-8");
-    assert_shown!(&world, repo.tomb(&["hold", "list"]), @"");
-    assert_shown!(&world, repo.tomb(&["hold", "list", SECRET, "--json"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "list"]), @r"
+    exit: 0
+    ----- stdout -----
+    [date]  [uuid]  docs/old.md  CASE-7  by Carol: Litigation
+    [date]  [uuid]  docs/old.md  by Dan: Audit
+    [date]  [uuid]  src/legacy/old.py  CASE-8  by Carol: Litigation
+    ----- stderr -----
+    3 holds
+    ");
+    assert_shown!(&world, repo.tomb(&["hold", "list", SECRET, "--json"]), @r#"
+    exit: 0
+    ----- stdout -----
+    {"tombstone":"[uuid]","path":"docs/old.md","id":"[uuid]","name":"CASE-7","by":"Carol","reason":"Litigation","at":"[time]","in_archive":true,"evidence":".codex/evidence/ops/[time]-hold-set-[digest].jsonl"}
+    {"tombstone":"[uuid]","path":"docs/old.md","id":"[uuid]","by":"Dan","reason":"Audit","at":"[time]","in_archive":true,"evidence":".codex/evidence/ops/[time]-hold-set-[digest].jsonl"}
+    ----- stderr -----
+    2 holds
+    "#);
     request(&repo, SECRET);
     assert_held(&repo, 2);
-    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled"]), @"");
-    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled", "--name", "CASE-9"]), @"");
-    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled", "--name", "CASE-7"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: item [uuid] is under several holds
+      caused by: legal hold `CASE-7` of [date] by `Carol` on `docs/old.md`, in the archive and in evidence `.codex/evidence/ops/[time]-hold-set-[digest].jsonl` (Litigation)
+      caused by: legal hold of [date] by `Dan` on `docs/old.md`, in the archive and in evidence `.codex/evidence/ops/[time]-hold-set-[digest].jsonl` (Audit)
+    hint: name the case: `--name CASE-7`
+    ");
+    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled", "--name", "CASE-9"]), @r"
+    exit: 1
+    ----- stderr -----
+    error: item [uuid] is under no hold CASE-9
+      caused by: legal hold `CASE-7` of [date] by `Carol` on `docs/old.md`, in the archive and in evidence `.codex/evidence/ops/[time]-hold-set-[digest].jsonl` (Litigation)
+      caused by: legal hold of [date] by `Dan` on `docs/old.md`, in the archive and in evidence `.codex/evidence/ops/[time]-hold-set-[digest].jsonl` (Audit)
+    ");
+    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled", "--name", "CASE-7"]), @r"
+    exit: 0
+    ----- stdout -----
+    released  [uuid]  project:docs/old.md
+    ----- stderr -----
+    its evidence is staged; commit it with `git commit`
+    ");
     assert_held(&repo, 1);
     repo.tomb_ok(&["hold", "release", SECRET, "--reason", "Done", "--name", ""]);
-    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Done"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Done"]), @r"
+    exit: 1
+    ----- stderr -----
+    error: item [uuid] is under no hold
+    ");
     repo.tomb_ok(&purge(SECRET, &["--apply"]));
-    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--reason", "Too late"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--reason", "Too late"]), @r"
+    exit: 4
+    ----- stderr -----
+    error: item [uuid] is purged
+      caused by: the bytes were destroyed on [date], approved by `Ada <ada@example.org>` and `Bob <bob@example.org>` (Contains PII)
+    hint: `git archive-tomb show [uuid]` tells the whole story
+    ");
 }
 
 #[test]
@@ -49,7 +103,13 @@ fn a_hold_keeps_the_bytes_of_every_item_that_has_them() {
     repo.commit("archive");
     request(&repo, SECRET);
     assert_held(&repo, 1);
-    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Done"]), @"");
+    assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Done"]), @r#"
+    exit: 1
+    ----- stderr -----
+    error: item [uuid] is under no hold
+      caused by: legal hold of [date] by `A Maintainer <maintainer@example.org>` on `docs/copy.md`, in the archive and in evidence `.codex/evidence/ops/[time]-archive-[digest].jsonl`
+    hint: that one is of another item with the same bytes: `git archive-tomb hold release [uuid] --reason "<why>"`
+    "#);
     repo.tomb_ok(&["hold", "release", "docs/copy.md", "--reason", "Done"]);
     repo.tomb_ok(&purge(SECRET, &["--apply", "--all-references"]));
 }

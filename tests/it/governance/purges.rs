@@ -22,8 +22,19 @@ const REQUEST: &[&str] = &["prune-request", SECRET, "--by", "Ada", "--reason", "
 const HOLD: &[&str] = &["hold", "set", SECRET, "--by", "Carol", "--name", "CASE-7", "--reason", "Litigation"];
 
 /// Points at which the archive has been changed for good, until the end.
-const LATE: &[&str] =
-    &["bytes", "rows", "evidence", "own-written", "evidence-file", "log", "blobs", "copy", "staged", "files"];
+const LATE: &[&str] = &[
+    "bytes",
+    "rows",
+    "evidence",
+    "own-written",
+    "evidence-file",
+    "log",
+    "blobs",
+    "copy",
+    "staged",
+    "files",
+    "index-written",
+];
 
 const ACTS: &[Act] = &[
     Act { arguments: REQUEST, action: "PRUNE_REQUEST", before: &[], is_final: &[] },
@@ -60,8 +71,8 @@ const ACTS: &[Act] = &[
 fn assert_done(repo: &Repo<'_>, act: &Act, what: &str) {
     assert_eq!(journals(repo), Vec::<String>::new(), "{what}");
     assert_eq!(events(repo, act.action).len(), 1, "{what}");
-    let logged = logged(repo, act.action).into_iter().filter(|record| record["status"] == "done").count();
-    assert_eq!(logged, 1, "{what}");
+    // What was undone before stays in the log.
+    assert!(logged(repo, act.action).iter().any(|record| record["status"] == "done"), "{what}");
     repo.tomb_ok(&["evidence", "verify"]);
     repo.tomb_ok(&["doctor"]);
     let staged = repo.status();
@@ -102,9 +113,9 @@ fn stop_everywhere(act: &Act) {
             let undone = killed.sibling("undone");
             let run = undone.tomb(&["doctor", "--abort"]);
             let is_late = !events(&undone, act.action).is_empty()
-                || ["index-written", "index-renamed", "index", "settled"].contains(point)
-                || act.is_final.contains(point)
-                || PURGE_POINTS.contains(point);
+                || ["index-renamed", "index", "settled"].contains(*point)
+                || act.is_final.contains(*point)
+                || PURGE_POINTS.contains(*point);
             if is_unfinished && run.code != Some(0) {
                 let refused = run.exits(1).stderr_text();
                 assert!(is_late && refused.contains("cannot be undone"), "{what}: {refused}");
@@ -159,15 +170,33 @@ fn a_purge_that_lost_its_clone_is_ended_by_another() {
     let _ = repo.tomb(&["cat", SECRET]).exits(4);
     // This clone, without its journal.
     let own = repo.sibling("own");
-    assert_shown!(&world, own.tomb(&["doctor"]), @"");
-    assert_shown!(&world, own.tomb(&["doctor", "--continue"]), @"");
+    assert_shown!(&world, own.tomb(&["doctor"]), @r"
+    exit: 1
+    ----- stdout -----
+    note: the bytes of 1 items are not in the archive
+    error: the purge of item [uuid], begun [time] by Ada <ada@example.org> and Bob <bob@example.org>, did not come to its end: bytes may be left
+      mend: git archive-tomb doctor --continue
+    warning: hooks are missing or out of date
+      mend: git archive-tomb hooks install
+    ----- stderr -----
+    1 error
+    ");
+    assert_shown!(&world, own.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    ended the purge of item [uuid]; its evidence is staged
+    ");
     assert_eq!(events(&own, "PURGE").len(), 1);
     own.commit("purge");
     own.tomb_ok(&["verify", "--all", "--deep"]);
     own.tomb_ok(&["doctor"]);
     // Another one that uses the archive.
     std::fs::remove_file(repo.path.join(".git/archive-tomb/origin")).unwrap();
-    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @"");
+    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    destroyed the bytes of item [uuid], whose purge another clone began; its record is made there
+    ");
     repo.tomb_ok(&["doctor"]);
     let _ = repo.tomb(&["cat", SECRET]).exits(4);
 }
@@ -182,12 +211,23 @@ fn a_reader_in_the_way_leaves_it_unfinished_and_later_it_is_finished() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM item;").unwrap();
     let count: i64 = reader.query_row("SELECT count(*) FROM item", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 3);
-    assert_shown!(&world, repo.tomb(&purge(SECRET, &["--apply"])), @"");
+    assert_shown!(&world, repo.tomb(&purge(SECRET, &["--apply"])), @r"
+    exit: 1
+    ----- stderr -----
+    error: operation [uuid] is unfinished
+      caused by: another program that reads the archive keeps destroyed bytes from going
+    hint: let other programs close the archive
+    hint: finish it: `git archive-tomb doctor --continue`
+    ");
     let _ = repo.tomb(&["cat", SECRET]).exits(4);
     let _ = repo.tomb(&["doctor", "--abort"]).exits(1);
     let _ = repo.tomb(&["doctor", "--continue"]).exits(1);
     reader.execute_batch("COMMIT").unwrap();
-    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @"");
+    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    finished operation [uuid]
+    ");
     assert_eq!(events(&repo, "PURGE").len(), 1);
     repo.commit("purge");
     repo.tomb_ok(&["verify", "--all", "--deep"]);

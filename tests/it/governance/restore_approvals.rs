@@ -41,7 +41,13 @@ fn nothing_is_handed_out_without_approvals_and_all_of_it_with_them() {
         clone.git(&["config", "archivetomb.governance.restoreApprovals", "2"]);
         clone
     };
-    assert_shown!(&world, base.tomb(&["cat", SECRET]), @"");
+    assert_shown!(&world, base.tomb(&["cat", SECRET]), @r"
+    exit: 4
+    ----- stderr -----
+    error: item [uuid] is handed out with approvals only
+      caused by: 0 of 2 approvals
+    hint: whoever is to approve runs `git archive-tomb approve [uuid] --for restore`
+    ");
     let all = |repo: &Repo<'_>, code| {
         for way in WAYS {
             let before = repo.look();

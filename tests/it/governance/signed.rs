@@ -62,7 +62,14 @@ fn approve_in(bob: &Repo<'_>, ada: &Repo<'_>) {
 fn two_people_approve_in_two_clones_with_two_keys() {
     let world = World::new();
     let (ada, bob) = two_clones(&world);
-    assert_shown!(&world, bob.tomb(&["approve", SECRET, "--reason", "I looked"]), @"");
+    assert_shown!(&world, bob.tomb(&["approve", SECRET, "--reason", "I looked"]), @r"
+    exit: 0
+    ----- stdout -----
+    approved  [uuid]  project:docs/old.md
+    ----- stderr -----
+    there is no archive here: the approval counts from its evidence, where that is fetched
+    its evidence is staged; commit it with `git commit`
+    ");
     bob.git(&["switch", "-q", "-c", "approval"]);
     bob.commit("approve");
     ada.tomb_ok(&["approve", SECRET]);
@@ -107,7 +114,12 @@ fn nobody_speaks_in_the_name_of_another() {
     let world = World::new();
     let (ada, bob) = two_clones(&world);
     let before = bob.look();
-    assert_shown!(&world, bob.tomb(&["approve", SECRET, "--by", "Ada <ada@example.org>"]), @"");
+    assert_shown!(&world, bob.tomb(&["approve", SECRET, "--by", "Ada <ada@example.org>"]), @r"
+    exit: 4
+    ----- stderr -----
+    error: the key is `bob@example.org`'s, not `Ada <ada@example.org>`'s
+    hint: leave `--by` out, or sign with the key of whoever is named: `--key <key>`
+    ");
     assert_eq!(bob.look(), before);
     // In unsigned mode that would do.
     let both = ["purge", SECRET, "--by", "ada@example.org", "--second", "bob@example.org", "--reason", "x"];

@@ -6,7 +6,7 @@ use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::governance::acts::{Act, ActPlan, PurgePlan, Purging};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal};
-use git_archive_tomb::operation::execute;
+use git_archive_tomb::operation::execute_again;
 use git_archive_tomb::quote::quote;
 
 use super::{Finding, Remedy, apply, with_context};
@@ -91,7 +91,7 @@ fn record_here(purge: Purge, repo: &str, archive: &mut AnyArchive, session: &Ses
     let judge = session.judge(&verdicts, Some(&id))?;
     session.places.create()?;
     let mut purging = Purging::new(plan, judge);
-    with_context(session, Some(archive), |context| Ok(execute(context, &mut purging)?))?;
+    with_context(session, Some(archive), |context| Ok(execute_again(context, &mut purging)?))?;
     Ok(())
 }
 
