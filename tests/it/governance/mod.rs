@@ -1,5 +1,10 @@
 //! Governance: what keeps bytes from being destroyed, and what an auditor is shown.
 
 mod audit_view;
+mod commands;
+mod holds;
+mod purges;
 mod residue;
+mod restore_approvals;
+mod signed;
 mod statements;
