@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::{ContentFacts, Event, Hold};
+use crate::archive::{ContentFacts, Event, Hold, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::{Action, Record};
 use crate::id::{Sha256, Tombstone};
+use crate::item::RepoPath;
 
 use super::record::{ARCHIVE, ITEMS, RequestKey, took_place};
 
@@ -88,6 +89,8 @@ pub struct KnownHold {
     pub released: Vec<Told>,
     /// The archive's own row of it, which is not released.
     pub row: Option<Hold>,
+    /// The path of the item, where the archive has it.
+    pub path: Option<RepoPath>,
 }
 
 /// What the records about a content add up to. Each list is in the order of time, and has each record once.
@@ -117,6 +120,11 @@ impl Ledger {
         for hold in &facts.holds {
             let id = hold.id.map(|id| id.to_string());
             ledger.holds.entry(HoldKey { tombstone: hold.tombstone, id }).or_default().row = Some(hold.clone());
+        }
+        let item = |stored: &StoredItem| (stored.item.tombstone, stored.item.path.clone());
+        let paths: BTreeMap<Tombstone, RepoPath> = facts.items.iter().map(item).collect();
+        for (key, hold) in &mut ledger.holds {
+            hold.path = paths.get(&key.tombstone).cloned();
         }
         ledger
     }

@@ -19,3 +19,6 @@ pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};
 pub use signing::{SigningError, Standing, Verdicts, Verifier, sign};
 pub use statement::statement;
+
+#[cfg(test)]
+mod tests;
