@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
     batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init,
-    list, migrate, pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
+    list, migrate, pr_body, report, resolve, restore, schema, show, status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -97,6 +97,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArguments),
     HealthCheck(health_check::HealthCheckArguments),
     Export(export::ExportArguments),
+    Report(report::ReportArguments),
     Migrate(migrate::MigrateArguments),
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),

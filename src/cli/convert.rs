@@ -17,6 +17,7 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::overview::OverviewError;
 use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
@@ -187,6 +188,16 @@ impl From<ProofError> for CommandError {
             ProofError::NoEvidence { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("it may be on a branch of a remote: `git fetch --all`")
             }
+        }
+    }
+}
+
+impl From<OverviewError> for CommandError {
+    fn from(error: OverviewError) -> Self {
+        match error {
+            OverviewError::Archive(error) => error.into(),
+            OverviewError::Git(error) => error.into(),
+            OverviewError::Signature(error) => error.into(),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
+pub mod overview;
 mod person;
 pub mod record;
 pub mod remains;

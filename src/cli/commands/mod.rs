@@ -15,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod pr_body;
+pub(crate) mod report;
 pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod schema;

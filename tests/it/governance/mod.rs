@@ -3,4 +3,5 @@
 mod audit_view;
 mod people;
 mod proof;
+mod report;
 mod residue;
