@@ -150,10 +150,10 @@ fn records(repository: &Repository, file: &Evidence, wanted: impl Fn(&Told) -> b
 }
 
 /// Returns whether `source` has the bytes that are looked for, and the digest of all of it.
-fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
+pub(super) fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
     let overlap = finder.needle().len() - 1;
     let mut hasher = Sha256Hasher::new();
-    let (mut buffer, mut kept, mut found) = (vec![0; 64 * 1024], 0, false);
+    let (mut buffer, mut kept, mut found) = (vec![0; 8 * 1024], 0, false);
     loop {
         let read = match source.read(&mut buffer[kept..]) {
             Ok(0) => return Ok((found, hasher.finish())),

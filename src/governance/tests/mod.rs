@@ -1,5 +1,6 @@
 //! The rules against everything that can be said: by a table, by forgers, and by whoever writes nonsense.
 
+mod evidence;
 mod ledger;
 mod replay;
 mod rules;

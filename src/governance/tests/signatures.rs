@@ -116,6 +116,19 @@ fn a_statement_is_the_record_below_a_line_that_says_what_it_is() {
 }
 
 #[test]
+fn a_sample_of_the_format_counts_for_ever() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/governance"));
+    let name = "20261031T120856Z-delete-approved-f243a8dad936f18d.jsonl";
+    let line = std::fs::read(folder.join(name)).expect("is there");
+    let mut records = Vec::new();
+    let name = EvidenceFileName::parse(name.as_bytes()).expect("is a name");
+    crate::evidence::format::read(&name, &line[..], |entry| records.push(entry.record)).expect("is intact");
+    let file = folder.join("allowed_signers");
+    let verdicts = Verdicts::new(Some(AllowedSigners { program: "ssh-keygen".into(), file, revoked: None }));
+    assert!(matches!(standing(&verdicts, &records[0]), Standing::Signed { .. }));
+}
+
+#[test]
 fn whoever_is_allowed_signs_in_his_own_name() {
     let keys = Keys::new();
     let signers = keys.everybody();

@@ -5,3 +5,4 @@ mod people;
 mod proof;
 mod report;
 mod residue;
+mod statements;
