@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice;
 use clap::Args;
-use git_archive_tomb::archive::AnyArchive;
+use git_archive_tomb::archive::{AnyArchive, Query};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::{Exported, Facts, FactsError, export, facts};
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &ExportArguments, session: &mut Session<'_>) -> Res
     record.backend = Some(session.config()?.url.backend().as_str().to_owned());
     record.output = Some(shown(dir));
     session.act(record.clone());
-    let exported = write(&place, session);
+    let exported = write(&place, arguments.actor.by.as_deref(), session);
     record.duration_ms = session.config()?.performance.total(watch.elapsed_ms());
     match &exported {
         Ok(exported) => {
@@ -177,9 +177,9 @@ struct ProvedView<'a> {
     proved: &'a Proved,
 }
 
-fn write(place: &Path, session: &Session<'_>) -> Result<Exported, CommandError> {
-    session.refuse_without_approvals()?;
+fn write(place: &Path, by: Option<&str>, session: &Session<'_>) -> Result<Exported, CommandError> {
     let mut archive = session.archive()?;
+    session.clear_listed(&mut *archive, &Query::default(), "export", by)?;
     let bar = Progress::bytes("exporting", archive.counts()?.artifact_bytes, session.output.quiet);
     Ok(export(&mut *archive, place, session.config()?.storage.level, &mut |bytes| bar.set(bytes))?)
 }
