@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
     approve, batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hold,
-    hooks, init, list, migrate, pr_body, prune_request, purge, resolve, restore, retention, schema, show, status,
-    store, textconv, trust, verify,
+    hooks, init, list, migrate, pr_body, prune_request, purge, report, resolve, restore, retention, schema, show,
+    status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -103,6 +103,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArguments),
     HealthCheck(health_check::HealthCheckArguments),
     Export(export::ExportArguments),
+    Report(report::ReportArguments),
     Migrate(migrate::MigrateArguments),
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),

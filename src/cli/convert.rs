@@ -20,6 +20,7 @@ use git_archive_tomb::git::{AttributeLine, Gap, GitError};
 use git_archive_tomb::governance::SigningError;
 use git_archive_tomb::governance::acts::{ActError, PurgingError};
 use git_archive_tomb::governance::clearance::ClearanceError;
+use git_archive_tomb::governance::overview::OverviewError;
 use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
@@ -29,6 +30,7 @@ use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
+use git_archive_tomb::proof::ProofError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::residue::ResidueError;
 use git_archive_tomb::resolve::ResolveError;
@@ -175,6 +177,32 @@ impl From<ExportError> for CommandError {
                 with_hint(Self::from_error(Exit::Integrity, &error), hint)
             }
             ExportError::Content { .. } | ExportError::Io { .. } => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<ProofError> for CommandError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Folder(error) => error.into(),
+            ProofError::Git(error) => error.into(),
+            ProofError::Archive(error) => error.into(),
+            ProofError::Signature(error) => error.into(),
+            ProofError::Checkpoint(error) => error.into(),
+            ProofError::Record(error) => Self::from_error(Exit::Failed, &error),
+            ProofError::NoEvidence { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("it may be on a branch of a remote: `git fetch --all`")
+            }
+        }
+    }
+}
+
+impl From<OverviewError> for CommandError {
+    fn from(error: OverviewError) -> Self {
+        match error {
+            OverviewError::Archive(error) => error.into(),
+            OverviewError::Git(error) => error.into(),
+            OverviewError::Signature(error) => error.into(),
         }
     }
 }

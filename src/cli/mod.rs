@@ -136,6 +136,7 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
         Command::Export(arguments) => commands::export::run(&arguments, &mut session),
+        Command::Report(arguments) => commands::report::run(&arguments, &mut session),
         Command::Migrate(arguments) => commands::migrate::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),

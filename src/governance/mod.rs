@@ -10,6 +10,7 @@ pub mod clearance;
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
+pub mod overview;
 mod person;
 pub mod record;
 pub mod remains;

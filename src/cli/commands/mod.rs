@@ -19,6 +19,7 @@ pub(crate) mod migrate;
 pub(crate) mod pr_body;
 pub(crate) mod prune_request;
 pub(crate) mod purge;
+pub(crate) mod report;
 pub(crate) mod resolve;
 pub(crate) mod restore;
 pub(crate) mod retention;

@@ -3,7 +3,10 @@
 mod audit_view;
 mod commands;
 mod holds;
+mod people;
+mod proof;
 mod purges;
+mod report;
 mod residue;
 mod restore_approvals;
 mod signed;
