@@ -121,6 +121,18 @@ pub const BATCH_POINTS: &[&str] = &[
     "batch-events",
 ];
 
+/// The points of a purge, past those of its operation.
+pub const PURGE_POINTS: &[&str] = &[
+    // The purge has begun in the archive: from here on it is only ever finished.
+    "purge-begun",
+    // Some blocks are rewritten or gone; passed for each group.
+    "purge-block",
+    // No row and no object has the bytes.
+    "purge-swept",
+    // The database's file is written anew, its log is not empty; only for SQLite.
+    "purge-scrubbed",
+];
+
 /// Kills the process, as `kill -9` would, if the environment asks for a stop at `name`.
 #[inline]
 pub fn point(name: &str) {
@@ -130,7 +142,7 @@ pub fn point(name: &str) {
 
         static PASSED: AtomicU64 = AtomicU64::new(0);
         debug_assert!(
-            POINTS.iter().chain(COPYING_POINTS).chain(BATCH_POINTS).any(|known| *known == name),
+            POINTS.iter().chain(COPYING_POINTS).chain(BATCH_POINTS).chain(PURGE_POINTS).any(|known| *known == name),
             "`{name}` is not in the list"
         );
         let Some(wanted) = std::env::var_os(VARIABLE) else { return };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::{
-    ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying, Counts, Event, ItemStatus, NewArtifact,
+    ArchiveError, ArtifactInfo, Block, BlockInfo, Change, Copying, Counts, Event, Governing, ItemStatus, NewArtifact,
     PendingOperation, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
@@ -19,11 +19,11 @@ use crate::item::{Item, RepoPath};
 ///   the program, of the database and of the machine.
 /// * Every changing method may be repeated after an error or a crash and then has the effect of one call.
 /// * Several programs may use one archive at once. What one has been told is stored, the others see.
-/// * Nothing here deletes bytes, items or events.
+/// * Nothing deletes items or events, and only [`Governing::destroy`] deletes bytes.
 /// * An archive that is superseded (see [`Copying`]) refuses every change with [`ArchiveError::Superseded`].
 ///
 /// `origin` is the id of the clone that acts: an opaque text, the same for every command run in that clone.
-pub trait Archive: Copying + Send {
+pub trait Archive: Copying + Governing + Send {
     /// Returns the archive's random id: a lower-case version 4 UUID, made with the archive and never changed.
     fn id(&self) -> &str;
 
@@ -54,8 +54,9 @@ pub trait Archive: Copying + Send {
     /// Adds blocks and artifacts made of these or earlier blocks, and returns the artifacts that were not there before.
     ///
     /// A block exists once by the digest of its raw bytes, an artifact once by its content's: what is there stays as
-    /// it is. Fails with [`ArchiveError::Purged`] for content that was purged, and with [`ArchiveError::MissingBlock`]
-    /// where a segment names a block that is neither here nor there.
+    /// it is. Fails with [`ArchiveError::Purged`] for content that was purged (unless it is to be
+    /// [readmitted](NewArtifact::readmit), and its purge has ended), and with [`ArchiveError::MissingBlock`] where a segment
+    /// names a block that is neither here nor there (any more: a purge deletes blocks that nobody uses).
     fn put(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError>;
 
     /// Returns up to [`SEGMENT_PAGE`](super::SEGMENT_PAGE) segments of `content` in order, from number `from` (from 0).
@@ -70,7 +71,8 @@ pub trait Archive: Copying + Send {
     /// Records that operation `op` of clone `origin` is about to archive `items`: rows in state *pending*.
     ///
     /// Returns for each item whether this operation made its row. A row that is there, sealed or pending, is left as it
-    /// is, but put under a legal hold if the item asks for one; one that was undone begins anew as this operation's.
+    /// is, but put under a legal hold of this operation if the item asks for one, and not purged any more if its content
+    /// has come back; one that was undone begins anew as this operation's.
     ///
     /// The contents must have been [`put`](Self::put) before: fails with [`ArchiveError::MissingArtifact`] or
     /// [`ArchiveError::Purged`] where they are not there (any more).
@@ -83,7 +85,7 @@ pub trait Archive: Copying + Send {
     fn seal(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError>;
 
     /// Takes operation `op` of clone `origin` back: its rows that are still pending become undone, `event` is appended.
-    /// Returns how many rows that were. Bytes stay.
+    /// Returns how many rows that were. Bytes stay; the holds that it asked for on these rows are released.
     ///
     /// Fails with [`ArchiveError::OtherOrigin`], changing nothing, where another clone began the operation.
     fn undo(&mut self, op: OperationId, origin: &str, event: &Event) -> Result<u64, ArchiveError>;

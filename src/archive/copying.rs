@@ -2,7 +2,7 @@
 //!
 //! `docs/migrate.md` says what holds while a copy is made.
 
-use super::{Archive, ArchiveError, Block, Event, Segment, StoredItem};
+use super::{Archive, ArchiveError, Block, Event, Hold, Purge, Segment, StoredItem};
 use crate::clock::Timestamp;
 use crate::id::{Sha256, Tombstone};
 use crate::item::text_enum;
@@ -59,18 +59,40 @@ pub struct KnownItem {
     pub approvals: Vec<Approval>,
 }
 
+/// A hold, released or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownHold {
+    /// The hold.
+    pub hold: Hold,
+    /// When it was released, and the digest of the event that says so.
+    pub released: Option<(Timestamp, Sha256)>,
+}
+
+/// A purge, ended or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPurge {
+    /// The purge.
+    pub purge: Purge,
+    /// When the bytes were gone.
+    pub destroyed_at: Option<Timestamp>,
+}
+
 /// What a copy takes in at once: blocks before the contents that are made of them, contents before items, items before
-/// events. What is of one batch needs no other order.
+/// events, and those before holds and purges. What is of one batch needs no other order.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Blocks, as they are stored. What is there already stays.
     pub blocks: Vec<Block>,
-    /// Contents with their segments; a purged one has none. What is there already stays.
+    /// Contents with their segments; a purged one has none. What is there already stays, but what was purged there comes back.
     pub contents: Vec<(KnownContent, Vec<Segment>)>,
-    /// Items. One that is there already becomes as it is here.
+    /// Items, without their holds. One that is there already becomes as it is here.
     pub items: Vec<KnownItem>,
     /// Events, in their order. What is there already stays where it is.
     pub events: Vec<Event>,
+    /// Holds, in their order. One that is there already stays, but is released if it is released here.
+    pub holds: Vec<KnownHold>,
+    /// Purges that have ended, in their order. What is there already stays.
+    pub purges: Vec<KnownPurge>,
 }
 
 /// The part of an [`Archive`](super::Archive) that makes and takes copies.
@@ -92,6 +114,14 @@ pub trait Copying {
     /// Returns the next events after number `after` (from 0), each with its number, in the order in which they were
     /// appended, checked against their digests. An empty page is the end.
     fn events_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError>;
+
+    /// Returns the next holds after number `after` (from 0), each with its number, in the order in which they were set. An
+    /// empty page is the end.
+    fn holds_page(&mut self, after: u64) -> Result<Vec<(u64, KnownHold)>, ArchiveError>;
+
+    /// Returns the next purges after number `after` (from 0), each with its number, in the order in which they began. An
+    /// empty page is the end.
+    fn purges_page(&mut self, after: u64) -> Result<Vec<(u64, KnownPurge)>, ArchiveError>;
 
     /// Returns the number of the newest event; 0 if there is none.
     fn newest_event(&mut self) -> Result<u64, ArchiveError>;

@@ -4,6 +4,7 @@
 
 use super::{Approval, ArchiveError, Event, StoredItem};
 use crate::clock::Timestamp;
+use crate::evidence::record::{Action, Record};
 use crate::id::{OperationId, Sha256, Tombstone};
 
 /// A legal hold on an item, as the archive keeps it. It keeps the bytes of every item with the same content.
@@ -120,4 +121,27 @@ pub trait Governing {
     /// Returns the events about governance of all items, in the order in which they were appended, after number `after` (from
     /// 0), a page at a time. An empty page is the end.
     fn governance_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError>;
+}
+
+/// Returns the SQL of the list of all actions about governance.
+pub(super) fn governance_actions() -> String {
+    Action::GOVERNANCE.map(|action| format!("'{}'", action.as_str())).join(", ")
+}
+
+/// What an event releases.
+pub(super) struct Release<'a> {
+    /// The item whose hold it is.
+    pub tombstone: Tombstone,
+    /// The hold's id; `None` for one that nobody knows who set.
+    pub hold: Option<String>,
+    /// The event.
+    pub event: &'a Event,
+}
+
+/// Returns what `events` release.
+pub(super) fn releases(events: &[Event]) -> impl Iterator<Item = Release<'_>> {
+    events.iter().filter(|event| event.action == Action::HoldReleased).filter_map(|event| {
+        let record = Record::parse_line(event.line.as_bytes()).ok()?;
+        Some(Release { tombstone: event.tombstone?, hold: record.request, event })
+    })
 }

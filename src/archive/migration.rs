@@ -6,26 +6,50 @@ use super::ArchiveError;
 use crate::id::Sha256;
 use crate::item::Backend;
 
-const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../schemas/sqlite/0001_initial.sql"),
-    program: "0.1.0",
-}];
+const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sql: include_str!("../../schemas/sqlite/0001_initial.sql"),
+        program: "0.1.0",
+    },
+    Migration {
+        version: 2,
+        name: "governance",
+        sql: include_str!("../../schemas/sqlite/0002_governance.sql"),
+        program: "0.1.0",
+    },
+];
 
-const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../schemas/postgres/0001_initial.sql"),
-    program: "0.1.0",
-}];
+const POSTGRES: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sql: include_str!("../../schemas/postgres/0001_initial.sql"),
+        program: "0.1.0",
+    },
+    Migration {
+        version: 2,
+        name: "governance",
+        sql: include_str!("../../schemas/postgres/0002_governance.sql"),
+        program: "0.1.0",
+    },
+];
 
-const MARIADB: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../schemas/mariadb/0001_initial.sql"),
-    program: "0.1.0",
-}];
+const MARIADB: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sql: include_str!("../../schemas/mariadb/0001_initial.sql"),
+        program: "0.1.0",
+    },
+    Migration {
+        version: 2,
+        name: "governance",
+        sql: include_str!("../../schemas/mariadb/0002_governance.sql"),
+        program: "0.1.0",
+    },
+];
 
 /// Returns every migration of a backend, in order.
 pub(super) fn migrations(backend: Backend) -> &'static [Migration] {

@@ -28,6 +28,10 @@ pub enum Change {
     Store,
     /// Items are given back: times are noted, and events added.
     Restore,
+    /// Holds are set and released, approvals and events are added.
+    Govern,
+    /// Bytes are destroyed, or those that were come back.
+    Purge,
     /// The archive is marked as one whose place another one takes.
     Supersede,
 }
@@ -38,6 +42,8 @@ impl Change {
         match self {
             Self::Store => "store anything",
             Self::Restore => "record what is given back",
+            Self::Govern => "record what is held and approved",
+            Self::Purge => "destroy bytes",
             Self::Supersede => "be superseded",
         }
     }
@@ -67,7 +73,8 @@ pub struct StoredItem {
     pub compressed_size: u64,
     /// When it was last given back.
     pub restored_at: Option<Timestamp>,
-    /// When its bytes were destroyed.
+    /// When its bytes were destroyed, or began to be. They stay so for this item although the content may have come back
+    /// with another one.
     pub purged_at: Option<Timestamp>,
 }
 
@@ -188,6 +195,8 @@ pub struct NewArtifact {
     pub size: u64,
     /// Where the bytes are, in order.
     pub segments: Vec<Segment>,
+    /// Whether it comes back also where its bytes were destroyed.
+    pub readmit: bool,
 }
 
 /// An operation that has not been sealed.

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
-    AnyArchive, Archive, ArchiveError, ArtifactInfo, Batch, Block, BlockInfo, Change, Copying, Counts, Event,
-    ItemStatus, KnownContent, KnownItem, NewArtifact, PendingOperation, Query, Segment, StoredItem,
+    AnyArchive, Approval, Archive, ArchiveError, ArtifactInfo, Batch, Block, BlockInfo, Change, ContentFacts, Copying,
+    Counts, Destroyed, Event, Governing, Hold, ItemStatus, KnownContent, KnownHold, KnownItem, KnownPurge, NewArtifact,
+    PendingOperation, Purge, Query, Segment, StoredItem,
 };
 use crate::clock::Timestamp;
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -251,6 +252,14 @@ macro_rules! ask_through {
                 self.ask(|archive| archive.events_page(after))
             }
 
+            fn holds_page(&mut self, after: u64) -> Result<Vec<(u64, KnownHold)>, ArchiveError> {
+                self.ask(|archive| archive.holds_page(after))
+            }
+
+            fn purges_page(&mut self, after: u64) -> Result<Vec<(u64, KnownPurge)>, ArchiveError> {
+                self.ask(|archive| archive.purges_page(after))
+            }
+
             fn newest_event(&mut self) -> Result<u64, ArchiveError> {
                 self.ask(|archive| archive.newest_event())
             }
@@ -273,6 +282,56 @@ macro_rules! ask_through {
                 last_look: &mut dyn FnMut() -> Option<Event>,
             ) -> Result<(), ArchiveError> {
                 self.ask(|archive| archive.supersede(by, last_look))
+            }
+        }
+
+        impl Governing for $wrapper {
+            fn content_facts(&mut self, sha256: &Sha256) -> Result<Option<ContentFacts>, ArchiveError> {
+                self.ask(|archive| archive.content_facts(sha256))
+            }
+
+            fn set_holds(&mut self, holds: &[Hold]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.set_holds(holds))
+            }
+
+            fn release_holds(&mut self, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.release_holds(events))
+            }
+
+            fn holds(&mut self) -> Result<Vec<(Hold, StoredItem)>, ArchiveError> {
+                self.ask(|archive| archive.holds())
+            }
+
+            fn approve(&mut self, approvals: &[(Tombstone, Approval)], events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.approve(approvals, events))
+            }
+
+            fn begin_purge(
+                &mut self,
+                purge: &Purge,
+                judge: &mut dyn FnMut(&ContentFacts) -> bool,
+            ) -> Result<bool, ArchiveError> {
+                self.ask(|archive| archive.begin_purge(purge, judge))
+            }
+
+            fn destroy(&mut self, sha256: &Sha256) -> Result<Destroyed, ArchiveError> {
+                self.ask(|archive| archive.destroy(sha256))
+            }
+
+            fn end_purge(&mut self, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.end_purge(sha256, events))
+            }
+
+            fn purge_of(&mut self, sha256: &Sha256) -> Result<Option<Purge>, ArchiveError> {
+                self.ask(|archive| archive.purge_of(sha256))
+            }
+
+            fn unfinished_purges(&mut self) -> Result<Vec<Purge>, ArchiveError> {
+                self.ask(|archive| archive.unfinished_purges())
+            }
+
+            fn governance_page(&mut self, after: u64) -> Result<Vec<(u64, Event)>, ArchiveError> {
+                self.ask(|archive| archive.governance_page(after))
             }
         }
     };

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::chunk::pieces;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Block, BlockError, BlockInfo, ContentReader, NewArtifact, ReadError, Segment,
+    Archive, ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockError, BlockInfo, ContentReader, NewArtifact,
+    ReadError, Segment,
 };
 use crate::id::{Sha256, Sha256Hasher};
 
@@ -45,11 +46,13 @@ pub trait ContentSource: Sync {
 pub struct StoreContentsOptions {
     /// The zstd level.
     pub level: i32,
+    /// Whether content comes back that was purged.
+    pub allow_purged: bool,
 }
 
 impl Default for StoreContentsOptions {
     fn default() -> Self {
-        Self { level: 3 }
+        Self { level: 3, allow_purged: false }
     }
 }
 
@@ -137,7 +140,7 @@ pub fn store_contents(
     let mut store = Store::new(&archive, source, options, progress);
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(0);
-        let packing = scope.spawn(|| Packer::new(&archive, source, sender).run());
+        let packing = scope.spawn(|| Packer::new(&archive, source, options, sender).run());
         // The receiver is dropped at the end of `run`, whatever comes of it, which stops the packer.
         let stored = store.run(receiver);
         stored.and(packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -214,6 +217,7 @@ impl RawBlock {
 struct Packer<'a, 'b> {
     archive: &'b SharedArchive<'a>,
     source: &'b dyn ContentSource,
+    options: StoreContentsOptions,
     sender: SyncSender<Message>,
     /// The contents of this call so far.
     seen: HashSet<Sha256>,
@@ -238,9 +242,14 @@ impl From<StoreContentsError> for Halt {
 }
 
 impl<'a, 'b> Packer<'a, 'b> {
-    fn new(archive: &'b SharedArchive<'a>, source: &'b dyn ContentSource, sender: SyncSender<Message>) -> Self {
+    fn new(
+        archive: &'b SharedArchive<'a>,
+        source: &'b dyn ContentSource,
+        options: StoreContentsOptions,
+        sender: SyncSender<Message>,
+    ) -> Self {
         let (seen, open, full) = (HashSet::new(), RawBlock::default(), Vec::new());
-        Self { archive, source, sender, seen, open, full, full_bytes: 0 }
+        Self { archive, source, options, sender, seen, open, full, full_bytes: 0 }
     }
 
     fn run(mut self) -> Result<(), StoreContentsError> {
@@ -283,14 +292,14 @@ impl<'a, 'b> Packer<'a, 'b> {
         let known = lock(self.archive).find_artifacts(&digests).map_err(StoreContentsError::from)?;
         let mut identities = Vec::with_capacity(window.len());
         for sha256 in digests {
-            let info = known.get(&sha256);
-            if let Some(purged_at) = info.and_then(|info| info.purged_at) {
-                return Err(StoreContentsError::from(ArchiveError::Purged { sha256, purged_at }).into());
-            }
-            let identity = match info {
-                Some(info) => Identity::Known(info.compressed_size),
-                None if self.seen.insert(sha256) => Identity::New,
-                None => Identity::Repeated,
+            let identity = match known.get(&sha256) {
+                Some(ArtifactInfo { purged_at: Some(purged_at), .. }) if !self.options.allow_purged => {
+                    let purged_at = *purged_at;
+                    return Err(StoreContentsError::from(ArchiveError::Purged { sha256, purged_at }).into());
+                }
+                Some(info) if info.purged_at.is_none() => Identity::Known(info.compressed_size),
+                _ if self.seen.insert(sha256) => Identity::New,
+                _ => Identity::Repeated,
             };
             identities.push((sha256, identity));
         }
@@ -524,7 +533,7 @@ impl<'a, 'b> Store<'a, 'b> {
     fn complete(&mut self, content: usize) {
         let StoredContent { sha256, size, .. } = self.contents[content];
         let segments = self.unfinished.remove(&content).unwrap_or_default();
-        self.group.artifacts.push(NewArtifact { sha256, size, segments });
+        self.group.artifacts.push(NewArtifact { sha256, size, segments, readmit: self.options.allow_purged });
         self.group.contents.push(content);
         self.done.contents += 1;
     }

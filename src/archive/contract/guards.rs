@@ -18,6 +18,7 @@ const EVENTS: &str = "events are append-only";
 const BLOCK_IN_USE: &str = "the block is in use";
 const BLOCKS: &str = "blocks never change";
 const SEGMENTS: &str = "segments never change";
+const MOVES: &str = "what is held moves only to where its bytes are seen";
 const COMPLETE: &str = "the content is complete";
 const HELD_CONTENT: &str = "the content is under a legal hold";
 const CONTENT_IN_USE: &str = "the content is in use";
@@ -68,8 +69,7 @@ const EVERYWHERE: Attempts = &[
         &[
             "DELETE FROM segment WHERE artifact_id = 2",
             "DELETE FROM segment",
-            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
-            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z'",
+            "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) VALUES (2, 'x', '', '', '', '', '', '', '2026-01-01T00:00:00.000Z')",
         ],
     ),
     (CONTENT_IN_USE, &["DELETE FROM artifact WHERE id = 2", "DELETE FROM artifact"]),
@@ -78,6 +78,8 @@ const EVERYWHERE: Attempts = &[
         &[
             "UPDATE artifact SET size_bytes = 0 WHERE id = 2",
             "UPDATE artifact SET created_at = ''",
+            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
+            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z'",
             "UPDATE artifact SET content_sha256 = (SELECT digest FROM event WHERE id = 1) WHERE id = 2",
         ],
     ),
@@ -271,13 +273,8 @@ const MARIADB: Attempts = &[
         ],
     ),
     (BLOCKS, &["INSERT INTO block SELECT * FROM block AS b ON DUPLICATE KEY UPDATE bytes = 'x', stored_size = 1"]),
-    (
-        SEGMENTS,
-        &[
-            "REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)",
-            "SET foreign_key_checks = 0;\nUPDATE segment SET block_id = 99",
-        ],
-    ),
+    (SEGMENTS, &["REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)"]),
+    (MOVES, &["SET foreign_key_checks = 0;\nUPDATE segment SET block_id = 99"]),
     (
         HELD_CONTENT,
         &[
@@ -409,13 +406,16 @@ pub(in crate::archive) fn a_client_changes_no_event_and_destroys_nothing_held<E:
     engine.raw("DELETE FROM block WHERE id = 1").expect("deletes");
 }
 
+/// Begins a purge of the free content.
+const PURGE: &str = "INSERT INTO purged
+    (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at)
+  VALUES (1, '0199f1a2-0000-7000-8000-000000000001', 'here', '0199f1a2-0000-5000-8000-000000000001', 'r', 'A', 'B', 'why',
+    '2026-01-01T00:00:00.000Z')";
+
 /// A transaction that looked at the archive before something was held must not destroy it afterwards.
 pub(in crate::archive) fn a_hold_counts_for_who_looked_before_it<E: Database>() {
     for begin in begins_with_a_look(E::BACKEND) {
-        for destroy in [
-            "DELETE FROM segment WHERE artifact_id = 1",
-            "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1",
-        ] {
+        for destroy in ["DELETE FROM segment WHERE artifact_id = 1", PURGE] {
             let (engine, [_, free]) = with_held_item::<E>();
             let mut looked = engine.client();
             looked(begin).expect(begin);
@@ -450,11 +450,7 @@ pub(in crate::archive) fn a_hold_that_is_being_set_is_waited_for<E: Database>() 
 pub(in crate::archive) fn purged_content_is_known_as_purged_and_does_not_come_back<E: Database>() {
     let (engine, [_, free]) = with_held_item::<E>();
     let mut client: Client<'_> = engine.client();
-    for sql in [
-        "DELETE FROM segment WHERE artifact_id = 1",
-        "DELETE FROM block WHERE id = 1",
-        "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1",
-    ] {
+    for sql in [PURGE, "DELETE FROM segment WHERE artifact_id = 1", "DELETE FROM block WHERE id = 1"] {
         client(sql).expect(sql);
     }
     let back = client("INSERT INTO segment VALUES (1, 0, 2, 0, 5000)").expect_err("is purged");

@@ -779,7 +779,8 @@ pub(super) fn bytes_are_refused_that_belong_elsewhere_by_now(archive: &mut dyn A
     let content = b"late";
     let block = Block::encode(content, Sha256::of(content), 3).expect("compresses");
     let sha256 = block.raw_sha256;
-    let artifact = NewArtifact { sha256, size: 4, segments: vec![Segment { block: sha256, offset: 0, length: 4 }] };
+    let segments = vec![Segment { block: sha256, offset: 0, length: 4 }];
+    let artifact = NewArtifact { sha256, size: 4, segments, readmit: false };
     let elsewhere = |error| matches!(error, ArchiveError::Objects(ObjectsError::NotConfigured));
     archive.put(&[], &[]).expect("is in use");
     init();
@@ -852,6 +853,12 @@ pub(super) fn what_a_copy_takes_in_is_what_was_there<E: Engine>() {
     for events in [&page, &page, &rest] {
         let events = events.iter().map(|(_, event)| event.clone()).collect();
         target.take_in(&of, &Batch { events, ..Batch::default() }).expect("takes in");
+    }
+    let holds: Vec<_> = source.holds_page(0).expect("reads").into_iter().map(|(_, known)| known).collect();
+    assert_eq!(holds.len(), 43);
+    for _ in 0..2 {
+        target.take_in(&of, &Batch { holds: holds.clone(), ..Batch::default() }).expect("takes in");
+        assert!(target.holds_page(0).expect("reads").into_iter().map(|(_, known)| known).eq(holds.iter().cloned()));
     }
     let lines = |archive: &mut dyn Archive| {
         let mut sink = (Vec::new(), Vec::new());

@@ -38,8 +38,7 @@ pub(super) trait BlockStore: fmt::Debug + Send + Sync {
     /// [`BLOCK_SIZE`](super::BLOCK_SIZE), not checked otherwise.
     fn get(&self, codec: Codec, stored_sha256: &Sha256) -> Result<Vec<u8>, ArchiveError>;
 
-    /// Destroys these bytes, if they are there. For purges.
-    #[cfg_attr(not(all(test, feature = "net")), expect(dead_code, reason = "purges are to come"))]
+    /// Destroys these bytes, if they are there.
     fn delete(&self, codec: Codec, stored_sha256: &Sha256) -> Result<(), ArchiveError>;
 }
 

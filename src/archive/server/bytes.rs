@@ -92,20 +92,31 @@ pub(super) fn put_blocks(connection: &mut dyn Connection, blocks: &NewBlocks<'_>
         dialect.unless_there
     );
     for (block, bytes) in blocks.rows().filter(|(block, _)| !known.contains_key(&block.raw_sha256)) {
-        let values = [
-            block.raw_sha256.to_string().into(),
-            i64::from(block.raw_size).into(),
-            block.stored_sha256.to_string().into(),
-            i64::from(block.info().stored_size).into(),
-            block.codec.as_str().into(),
-            bytes.into(),
-        ];
-        connection.execute(&sql, &values).map_err(failed("store a block"))?;
+        put_block(connection, &sql, block, bytes)?;
     }
     Ok(())
 }
 
-/// Writes those artifacts that are not there, with their segments, and returns them.
+/// Writes a block by `insert`, which takes the columns of its row but for the id.
+pub(super) fn put_block(
+    connection: &mut dyn Connection,
+    insert: &str,
+    block: &Block,
+    bytes: Option<&[u8]>,
+) -> Result<(), ArchiveError> {
+    let values = [
+        block.raw_sha256.to_string().into(),
+        i64::from(block.raw_size).into(),
+        block.stored_sha256.to_string().into(),
+        i64::from(block.info().stored_size).into(),
+        block.codec.as_str().into(),
+        bytes.into(),
+    ];
+    connection.execute(insert, &values).map(|_| ()).map_err(failed("store a block"))
+}
+
+/// Writes those artifacts that are not there, with their segments, and returns them; those too that were purged and are let
+/// in again. Items that were purged stay so.
 pub(super) fn put_artifacts(
     connection: &mut dyn Connection,
     artifacts: &[NewArtifact],
@@ -114,10 +125,18 @@ pub(super) fn put_artifacts(
     let contents: Vec<Sha256> = artifacts.iter().map(|artifact| artifact.sha256).collect();
     let known = find_artifacts(connection, &contents)?;
     // In the order in which they came: neighbours share blocks, and are read in this order when the archive is copied.
-    let mut fresh: Vec<&NewArtifact> = Vec::new();
+    let (mut fresh, mut back): (Vec<&NewArtifact>, Vec<&NewArtifact>) = (Vec::new(), Vec::new());
     let mut added = HashSet::new();
+    let purging = being_purged(connection, artifacts.iter().filter(|artifact| artifact.readmit))?;
     for artifact in artifacts {
         match known.get(&artifact.sha256) {
+            Some(ArtifactInfo { purged_at: Some(_), .. })
+                if artifact.readmit && !purging.contains(&artifact.sha256) =>
+            {
+                if added.insert(artifact.sha256) {
+                    back.push(artifact);
+                }
+            }
             Some(ArtifactInfo { purged_at: Some(purged_at), .. }) => {
                 return Err(ArchiveError::Purged { sha256: artifact.sha256, purged_at: *purged_at });
             }
@@ -135,10 +154,45 @@ pub(super) fn put_artifacts(
     insert_rows(connection, sql, rows).map_err(failed)?;
     let segments: Vec<_> = fresh.iter().map(|artifact| (artifact.sha256, &artifact.segments[..])).collect();
     put_segments(connection, &segments)?;
+    let segments: Vec<_> = back.iter().map(|artifact| (artifact.sha256, &artifact.segments[..])).collect();
+    readmit(connection, &segments)?;
     Ok(added)
 }
 
-/// Writes the segments of contents whose rows are new.
+/// Returns those of `artifacts` whose purge has begun and not ended.
+fn being_purged<'a>(
+    connection: &mut dyn Connection,
+    artifacts: impl Iterator<Item = &'a NewArtifact>,
+) -> Result<HashSet<Sha256>, ArchiveError> {
+    let failed = failed("look for purges");
+    let sql = "SELECT a.content_sha256 FROM artifact a JOIN purged p ON p.artifact_id = a.id
+      WHERE p.destroyed_at IS NULL AND a.content_sha256 IN (…)";
+    let mut found = HashSet::new();
+    in_groups(artifacts.map(|artifact| artifact.sha256.to_string().into()), sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed)? {
+            found.insert(parse(&row.text(0).map_err(failed)?, "artifact.content_sha256")?);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Gives purged contents their bytes again.
+pub(super) fn readmit(connection: &mut dyn Connection, contents: &[(Sha256, &[Segment])]) -> Result<(), ArchiveError> {
+    let failed = failed("let purged contents in again");
+    let ids: Vec<i64> = artifact_ids(connection, contents.iter().map(|(sha256, _)| sha256))?.into_values().collect();
+    let change = |connection: &mut dyn Connection, sql: &str| {
+        in_groups(ids.iter().copied().map(Value::Integer), sql, |sql, values| {
+            connection.execute(sql, values).map(|_| ()).map_err(failed)
+        })
+    };
+    // There are some only where somebody put them there.
+    change(connection, "DELETE FROM segment WHERE artifact_id IN (…)")?;
+    put_segments(connection, contents)?;
+    change(connection, "UPDATE artifact SET purged_at = NULL WHERE id IN (…)")
+}
+
+/// Writes the segments of contents whose rows are there and have none.
 pub(super) fn put_segments(
     connection: &mut dyn Connection,
     contents: &[(Sha256, &[Segment])],

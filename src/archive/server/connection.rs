@@ -46,6 +46,8 @@ pub(super) struct Dialect {
     pub own_numbers: &'static str,
     /// Waits, in a transaction, for the blocks that are being written just now.
     pub await_blocks: &'static str,
+    /// The name of the column `offset`, which is a word of the language.
+    pub offset: &'static str,
     /// The type that a sum is cast to, to be an integer of 64 bits.
     pub integer: &'static str,
     /// Asks which columns there are in the schema, by the names of table and column, of tables `IN (…)`.

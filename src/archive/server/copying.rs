@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bytes::{artifact_ids, put_blocks, put_segments};
+use super::bytes::{artifact_ids, find_artifacts, put_blocks, put_segments, readmit};
 use super::connection::{Connection, Value, text};
+use super::governing::{add_holds, add_purge, holds_of, holds_page, select_purges};
 use super::items::{ItemRow, insert_items, rewrite_row, row_ids, select, write_labels};
 use super::{ServerArchive, damaged, events, failed, insert_rows, length, parse, placeholders};
 use crate::archive::copying::PAGE;
 use crate::archive::objects::put_first;
-use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
+use crate::archive::{
+    Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownHold, KnownItem, KnownPurge, Segment,
+};
 use crate::id::{Sha256, Tombstone};
 
 /// How an archive stands.
@@ -96,6 +99,18 @@ impl Copying for ServerArchive {
         events.collect()
     }
 
+    fn holds_page(&mut self, after: u64) -> Result<Vec<(u64, KnownHold)>, ArchiveError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let page = self.ask(|connection| holds_page(connection, "1 = 1", after, &[]))?;
+        page.into_iter().map(|(number, known)| Ok((length(number, "hold.id")?, known))).collect()
+    }
+
+    fn purges_page(&mut self, after: u64) -> Result<Vec<(u64, KnownPurge)>, ArchiveError> {
+        let tail = format!("WHERE p.id > ? ORDER BY p.id LIMIT {PAGE}");
+        let page = self.ask(|connection| select_purges(connection, &tail, &[number(after)]))?;
+        page.into_iter().map(|(number, known)| Ok((length(number, "purge.id")?, known))).collect()
+    }
+
     fn newest_event(&mut self) -> Result<u64, ArchiveError> {
         let failed = failed("look for the newest event");
         let rows = self
@@ -132,7 +147,14 @@ impl Copying for ServerArchive {
             put_blocks(connection, &blocks)?;
             add_contents(connection, &batch.contents)?;
             set_items(connection, &batch.items)?;
-            events::insert(connection, &batch.events)
+            events::insert(connection, &batch.events)?;
+            set_holds(connection, &batch.holds)?;
+            for purge in &batch.purges {
+                if select_purges(connection, "WHERE p.op = ?", &[purge.purge.op.to_string().into()])?.is_empty() {
+                    add_purge(connection, purge)?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -169,13 +191,44 @@ impl Copying for ServerArchive {
     }
 }
 
-/// Adds those contents that are not there.
+/// Adds holds, or releases them as they are released in the other archive. Where the event that says so is not there yet, that
+/// is for the next round.
+fn set_holds(connection: &mut dyn Connection, holds: &[KnownHold]) -> Result<(), ArchiveError> {
+    let items = row_ids(connection, holds.iter().map(|known| &known.hold.tombstone))?;
+    let there = holds_of(connection, &items.values().copied().collect::<Vec<_>>())?;
+    let mut new = Vec::new();
+    for known in holds {
+        let tombstone = known.hold.tombstone;
+        let item = *items.get(&tombstone).ok_or(ArchiveError::NoSuchItem { tombstone })?;
+        let there = there.get(&tombstone).and_then(|there| there.iter().find(|(_, there)| there.hold == known.hold));
+        match (there, known.released) {
+            (None, _) => new.push((item, known)),
+            (Some((number, KnownHold { released: None, .. })), Some((at, by))) => {
+                let sql = "UPDATE hold SET released_at = ?, released_by = ?
+                  WHERE id = ? AND EXISTS (SELECT 1 FROM event WHERE digest = ?)";
+                let by = by.to_string();
+                let values = [at.to_string().into(), by.as_str().into(), (*number).into(), by.as_str().into()];
+                connection.execute(sql, &values).map_err(failed("take in a hold"))?;
+            }
+            (Some(_), _) => {}
+        }
+    }
+    add_holds(connection, &new)
+}
+
+/// Adds those contents that are not there. Those that were purged there, and are not here, come back.
 fn add_contents(
     connection: &mut dyn Connection,
     contents: &[(KnownContent, Vec<Segment>)],
 ) -> Result<(), ArchiveError> {
-    let mut known: HashSet<Sha256> =
-        artifact_ids(connection, contents.iter().map(|(content, _)| &content.sha256))?.into_keys().collect();
+    let digests: Vec<Sha256> = contents.iter().map(|(content, _)| content.sha256).collect();
+    let there = find_artifacts(connection, &digests)?;
+    let back = contents.iter().filter(|(content, _)| {
+        content.purged_at.is_none() && there.get(&content.sha256).is_some_and(|info| info.purged_at.is_some())
+    });
+    let back: Vec<_> = back.map(|(content, segments)| (content.sha256, &segments[..])).collect();
+    readmit(connection, &back)?;
+    let mut known: HashSet<Sha256> = there.into_keys().collect();
     let fresh: Vec<_> = contents.iter().filter(|(content, _)| known.insert(content.sha256)).collect();
     let rows = fresh.iter().map(|(content, _)| {
         let size = i64::try_from(content.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;

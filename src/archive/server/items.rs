@@ -1,6 +1,6 @@
 //! Items, with their tags and referents, on a server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::bytes::{artifact_ids, compressed_size, find_artifacts};
@@ -32,7 +32,6 @@ struct Standing {
     id: i64,
     state: ItemState,
     op: OperationId,
-    legal_hold: bool,
 }
 
 pub(super) fn begin(
@@ -44,38 +43,34 @@ pub(super) fn begin(
     let artifacts = usable_artifacts(connection, items)?;
     let mut standing = standing(connection, items)?;
     let mut statuses = Vec::with_capacity(items.len());
-    let (mut fresh, mut again, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fresh, mut again, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         statuses.push(match standing.get_mut(&item.tombstone) {
             Some(row) if row.state != ItemState::Undone => {
-                if item.legal_hold && !row.legal_hold {
-                    held.push(item.tombstone);
-                    row.legal_hold = true;
-                }
+                known.push(row.id);
                 if row.op == op { ItemStatus::Stored } else { ItemStatus::AlreadyStored }
             }
             row => {
                 if let Some(row) = row {
                     again.push((row.id, item));
-                    (row.state, row.op, row.legal_hold) = (ItemState::Pending, op, item.legal_hold);
+                    (row.state, row.op) = (ItemState::Pending, op);
                 } else {
                     fresh.push(item);
-                    let (state, legal_hold) = (ItemState::Pending, item.legal_hold);
-                    standing.insert(item.tombstone, Standing { id: 0, state, op, legal_hold });
+                    standing.insert(item.tombstone, Standing { id: 0, state: ItemState::Pending, op });
                 }
                 ItemStatus::Stored
             }
         });
     }
-    let rows: Vec<_> =
-        fresh.iter().map(|item| ItemRow { item, op, origin, state: ItemState::Pending, restored_at: None }).collect();
+    let rows: Vec<_> = fresh.iter().map(|item| ItemRow::new(item, op, origin)).collect();
     insert_items(connection, &rows, &artifacts)?;
     for (id, item) in &again {
         begin_anew(connection, *id, item, op, origin)?;
     }
-    let failed = failed("hold an item");
-    in_groups(held.iter().map(|tombstone| tombstone.to_string().into()), HOLD, |sql, values| {
-        connection.execute(sql, values).map(|_| ()).map_err(failed)
+    // The content of those that were purged is there again, which was seen before.
+    let back = "UPDATE item SET purged_at = NULL WHERE purged_at IS NOT NULL AND id IN (…)";
+    in_groups(known.into_iter().map(Value::Integer), back, |sql, values| {
+        connection.execute(sql, values).map(|_| ()).map_err(failed("record the items"))
     })?;
     let ids = row_ids(connection, fresh.iter().map(|item| &item.tombstone))?;
     let mut labelled = Vec::with_capacity(fresh.len() + again.len());
@@ -85,10 +80,44 @@ pub(super) fn begin(
     }
     labelled.extend(again);
     write_labels(connection, &labelled)?;
+    hold(connection, items, op)?;
     Ok(statuses)
 }
 
-const HOLD: &str = "UPDATE item SET legal_hold = TRUE WHERE tombstone_id IN (…)";
+/// Puts the holds on items that operation `op` asks for, also where another store brought the item in: one that was asked for
+/// is never lost. The columns of the items follow by themselves.
+fn hold(connection: &mut dyn Connection, items: &[Item], op: OperationId) -> Result<(), ArchiveError> {
+    let held: Vec<&Item> = items.iter().filter(|item| item.legal_hold).collect();
+    let ids = row_ids(connection, held.iter().map(|item| &item.tombstone))?;
+    let mut there = items_held_by(connection, op, ids.values().copied())?;
+    let fresh = held.iter().filter_map(|item| {
+        let id = *ids.get(&item.tombstone)?;
+        there.insert(id).then(|| -> [Value<'_>; 4] {
+            [id.into(), op.to_string().into(), item.archived_by.as_str().into(), item.archived_at.to_string().into()]
+        })
+    });
+    let fresh: Vec<_> = fresh.collect();
+    let sql = "INSERT INTO hold (item_id, op, set_by, set_at) VALUES …";
+    insert_rows(connection, sql, fresh).map_err(failed("hold items"))
+}
+
+/// Returns those of the items in rows `ids` that have a hold of operation `op`, released or not.
+fn items_held_by(
+    connection: &mut dyn Connection,
+    op: OperationId,
+    ids: impl Iterator<Item = i64>,
+) -> Result<HashSet<i64>, ArchiveError> {
+    let mut held = HashSet::new();
+    // An operation's id needs no quoting.
+    let sql = format!("SELECT item_id FROM hold WHERE op = '{op}' AND item_id IN (…)");
+    in_groups(ids.map(Value::Integer), &sql, |sql, values| {
+        for row in connection.query(sql, values).map_err(failed("look for holds"))? {
+            held.insert(row.integer(0).map_err(failed("look for holds"))?);
+        }
+        Ok(())
+    })?;
+    Ok(held)
+}
 
 /// Returns the rows of the items' contents, which must be there, not purged, and of the lengths that the items say.
 fn usable_artifacts(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Sha256, i64>, ArchiveError> {
@@ -110,7 +139,7 @@ fn usable_artifacts(connection: &mut dyn Connection, items: &[Item]) -> Result<H
 fn standing(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<Tombstone, Standing>, ArchiveError> {
     let failed = failed("look for items");
     let (state, op) = (text("state"), text("op"));
-    let sql = format!("SELECT tombstone_id, id, {state}, {op}, legal_hold FROM item WHERE tombstone_id IN (…)");
+    let sql = format!("SELECT tombstone_id, id, {state}, {op} FROM item WHERE tombstone_id IN (…)");
     let mut found = HashMap::new();
     in_groups(items.iter().map(|item| item.tombstone.to_string().into()), &sql, |sql, values| {
         for row in connection.query(sql, values).map_err(failed)? {
@@ -118,7 +147,6 @@ fn standing(connection: &mut dyn Connection, items: &[Item]) -> Result<HashMap<T
                 id: row.integer(1).map_err(failed)?,
                 state: parse(&row.text(2).map_err(failed)?, "item.state")?,
                 op: parse(&row.text(3).map_err(failed)?, "item.op")?,
-                legal_hold: row.boolean(4).map_err(failed)?,
             };
             found.insert(parse(&row.text(0).map_err(failed)?, "item.tombstone_id")?, standing);
         }
@@ -152,16 +180,24 @@ pub(super) struct ItemRow<'a> {
     pub origin: &'a str,
     pub state: ItemState,
     pub restored_at: Option<Timestamp>,
+    pub purged_at: Option<Timestamp>,
+}
+
+impl<'a> ItemRow<'a> {
+    /// Returns the row of an item that operation `op` begins.
+    fn new(item: &'a Item, op: OperationId, origin: &'a str) -> Self {
+        Self { item, op, origin, state: ItemState::Pending, restored_at: None, purged_at: None }
+    }
 }
 
 impl<'a> From<&'a StoredItem> for ItemRow<'a> {
     fn from(stored: &'a StoredItem) -> Self {
-        let StoredItem { item, op, origin, state, restored_at, .. } = stored;
-        Self { item, op: *op, origin, state: *state, restored_at: *restored_at }
+        let StoredItem { item, op, origin, state, restored_at, purged_at, .. } = stored;
+        Self { item, op: *op, origin, state: *state, restored_at: *restored_at, purged_at: *purged_at }
     }
 }
 
-/// Adds items, whose contents have the ids `artifacts`, without their labels.
+/// Adds items, whose contents have the ids `artifacts`, without their labels and holds.
 pub(super) fn insert_items(
     connection: &mut dyn Connection,
     items: &[ItemRow<'_>],
@@ -169,9 +205,9 @@ pub(super) fn insert_items(
 ) -> Result<(), ArchiveError> {
     let failed = failed("record the items");
     let sql = "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind,
-        language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by, archived_at, op, origin,
-        state, restored_at) VALUES …";
-    let rows = items.iter().map(|ItemRow { item, op, origin, state, restored_at }| -> [Value<'_>; 22] {
+        language, mime_type, reason, metadata, dirty, delete_after, archived_by, archived_at, op, origin, state,
+        restored_at, purged_at) VALUES …";
+    let rows = items.iter().map(|ItemRow { item, op, origin, state, restored_at, purged_at }| -> [Value<'_>; 22] {
         let path = match std::str::from_utf8(item.path.as_bytes()) {
             Ok(text) => text.into(),
             Err(_) => quote::quote(item.path.as_bytes()),
@@ -191,7 +227,6 @@ pub(super) fn insert_items(
             item.reason.as_str().into(),
             metadata(item).into(),
             item.dirty.into(),
-            item.legal_hold.into(),
             item.delete_after.map(|date| date.to_string()).into(),
             item.archived_by.as_str().into(),
             item.archived_at.to_string().into(),
@@ -199,6 +234,7 @@ pub(super) fn insert_items(
             (*origin).into(),
             state.as_str().into(),
             restored_at.map(|time| time.to_string()).into(),
+            purged_at.map(|time| time.to_string()).into(),
         ]
     });
     insert_rows(connection, sql, rows).map_err(failed)
@@ -216,18 +252,19 @@ fn begin_anew(
     op: OperationId,
     origin: &str,
 ) -> Result<(), ArchiveError> {
-    let row = ItemRow { item, op, origin, state: ItemState::Pending, restored_at: None };
+    let row = ItemRow::new(item, op, origin);
     rewrite_row(connection, id, &row, &["tag", "referent"]).map_err(failed("record an item"))
 }
 
-/// Makes row `id` say what `row` does, but for what a tombstone stands for, which never changes; empties its part of `tables`.
+/// Makes row `id` say what `row` does, but for what a tombstone stands for, which never changes, and for its holds; empties its
+/// part of `tables`.
 pub(super) fn rewrite_row(
     connection: &mut dyn Connection,
     id: i64,
     row: &ItemRow<'_>,
     tables: &[&str],
 ) -> Result<(), sqlx::Error> {
-    let ItemRow { item, op, origin, state, restored_at } = row;
+    let ItemRow { item, op, origin, state, restored_at, purged_at } = row;
     let values: [Value<'_>; 17] = [
         item.object.to_string().into(),
         item.mode.as_str().into(),
@@ -237,20 +274,20 @@ pub(super) fn rewrite_row(
         item.reason.as_str().into(),
         metadata(item).into(),
         item.dirty.into(),
-        item.legal_hold.into(),
         item.delete_after.map(|date| date.to_string()).into(),
         item.archived_by.as_str().into(),
         item.archived_at.to_string().into(),
         op.to_string().into(),
         (*origin).into(),
         restored_at.map(|time| time.to_string()).into(),
+        purged_at.map(|time| time.to_string()).into(),
         state.as_str().into(),
         id.into(),
     ];
     connection.execute(
         "UPDATE item SET object_id = ?, mode = ?, kind = ?, language = ?, mime_type = ?, reason = ?, metadata = ?,
-           dirty = ?, legal_hold = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?,
-           restored_at = ?, state = ?
+           dirty = ?, delete_after = ?, archived_by = ?, archived_at = ?, op = ?, origin = ?, restored_at = ?,
+           purged_at = ?, state = ?
          WHERE id = ?",
         &values,
     )?;
@@ -291,7 +328,11 @@ pub(super) fn seal(connection: &mut dyn Connection, op: OperationId, events: &[E
     if let Some(tombstone) = archived.iter().find(|tombstone| !rows.contains_key(tombstone)) {
         return Err(ArchiveError::NoSuchItem { tombstone: *tombstone });
     }
-    let sql = "UPDATE item SET state = 'sealed' WHERE state <> 'sealed' AND tombstone_id IN (…)";
+    // The content of what was undone may be purged. In this order: MariaDB reads columns as they were set before.
+    let sql = "UPDATE item SET purged_at = CASE WHEN state = 'undone'
+          THEN (SELECT a.purged_at FROM artifact a WHERE a.id = item.artifact_id) ELSE purged_at END,
+        state = 'sealed'
+      WHERE state <> 'sealed' AND tombstone_id IN (…)";
     in_groups(archived.iter().map(|tombstone| tombstone.to_string().into()), sql, |sql, values| {
         connection.execute(sql, values).map(|_| ()).map_err(failed)
     })?;
@@ -312,6 +353,11 @@ pub(super) fn undo(
     let undo = "UPDATE item SET state = 'undone' WHERE op = ? AND state = 'pending'";
     let undone = connection.execute(undo, &[op.to_string().into()]).map_err(failed)?;
     events::insert(connection, std::slice::from_ref(event))?;
+    let released = "UPDATE hold SET released_at = ?, released_by = ? WHERE op = ? AND released_at IS NULL
+      AND item_id IN (SELECT id FROM item WHERE op = ? AND state = 'undone')";
+    let [by, op] = [event.digest.to_string(), op.to_string()];
+    let values = [event.created_at.to_string().into(), by.into(), op.as_str().into(), op.as_str().into()];
+    connection.execute(released, &values).map_err(failed)?;
     Ok(undone)
 }
 
@@ -513,7 +559,7 @@ pub(super) fn counts(connection: &mut dyn Connection) -> Result<Counts, ArchiveE
         retrievable: count(
             "COUNT(*)",
             "item i JOIN artifact a ON a.id = i.artifact_id
-             WHERE i.state <> 'undone' AND a.purged_at IS NULL AND a.size_bytes = (SELECT COALESCE(SUM(s.length), 0)
+             WHERE i.state <> 'undone' AND i.purged_at IS NULL AND a.purged_at IS NULL AND a.size_bytes = (SELECT COALESCE(SUM(s.length), 0)
                FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)",
         )?,
         artifacts: count("COUNT(*)", "artifact WHERE purged_at IS NULL")?,
@@ -594,8 +640,8 @@ const TEXTS: [&str; 19] = [
     "i.state",
     "i.op",
     "i.origin",
+    "i.purged_at",
     "a.content_sha256",
-    "a.purged_at",
 ];
 
 /// Reads one row of what [`select`] asks for, without labels.
@@ -639,6 +685,6 @@ fn read_item(row: &Row) -> Result<StoredItem, ArchiveError> {
         origin: text("i.origin")?,
         compressed_size: length(row.integer(after(4)).map_err(failed)?, "segment.length")?,
         restored_at: optional("i.restored_at")?.map(|time| parse(&time, "restored_at")).transpose()?,
-        purged_at: optional("a.purged_at")?.map(|time| parse(&time, "purged_at")).transpose()?,
+        purged_at: optional("i.purged_at")?.map(|time| parse(&time, "purged_at")).transpose()?,
     })
 }

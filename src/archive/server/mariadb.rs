@@ -22,6 +22,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     unless_there: "",
     own_numbers: "",
     await_blocks: "SELECT id FROM block LIMIT 1 FOR UPDATE",
+    offset: "`offset`",
     integer: "SIGNED",
     columns: "SELECT table_name, column_name FROM information_schema.columns
       WHERE table_schema = DATABASE() AND table_name IN (…)",

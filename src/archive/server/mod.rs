@@ -24,7 +24,9 @@ mod address;
 mod bytes;
 mod connection;
 mod copying;
+mod destroying;
 mod events;
+mod governing;
 mod items;
 mod mariadb;
 mod postgres;
@@ -41,6 +43,9 @@ use copying::Standing;
 use refusal::{cannot_connect, failed};
 use schema::Found;
 use statements::{in_groups, insert_rows, placeholders};
+
+/// How often blocks are written that are gone when they are to be used.
+const PUT_ATTEMPTS: u32 = 3;
 
 /// Which kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +149,20 @@ impl ServerArchive {
             work(connection, standing)
         };
         self.transaction(action, |dialect| dialect.begin_write, locked)
+    }
+
+    /// Adds blocks, each by itself, and then artifacts, under the lock.
+    fn put_once(&mut self, blocks: &[Block], artifacts: &[NewArtifact]) -> Result<HashSet<Sha256>, ArchiveError> {
+        let store = self.blocks.clone();
+        let blocks = put_first(self, &store, blocks)?;
+        self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
+        self.lock("store contents", |connection, standing| {
+            if let Some(by) = standing.superseded_by {
+                return Err(ArchiveError::Superseded { by });
+            }
+            blocks.check(standing.keeps_objects)?;
+            bytes::put_artifacts(connection, artifacts)
+        })
     }
 
     fn transaction<T>(
@@ -306,16 +325,14 @@ impl Archive for ServerArchive {
         {
             return Err(ArchiveError::Superseded { by });
         }
-        let store = self.blocks.clone();
-        let blocks = put_first(self, &store, blocks)?;
-        self.ask(|connection| bytes::put_blocks(connection, &blocks))?;
-        self.lock("store contents", |connection, standing| {
-            if let Some(by) = standing.superseded_by {
-                return Err(ArchiveError::Superseded { by });
+        let mut attempts = PUT_ATTEMPTS;
+        loop {
+            match self.put_once(blocks, artifacts) {
+                // A purge deletes blocks that nobody uses, those too that somebody is about to.
+                Err(ArchiveError::MissingBlock { .. }) if attempts > 1 && !blocks.is_empty() => attempts -= 1,
+                result => return result,
             }
-            blocks.check(standing.keeps_objects)?;
-            bytes::put_artifacts(connection, artifacts)
-        })
+        }
     }
 
     fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {

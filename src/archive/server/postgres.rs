@@ -20,6 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     unless_there: "ON CONFLICT DO NOTHING",
     own_numbers: "OVERRIDING USER VALUE",
     await_blocks: "LOCK TABLE block IN SHARE MODE",
+    offset: "\"offset\"",
     integer: "BIGINT",
     columns: "SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -10,10 +10,34 @@ use crate::archive::{ArchiveError, Change};
 pub(super) fn check(connection: &mut dyn Connection, change: Change) -> Result<(), ArchiveError> {
     let (inserts, others): (&[&str], &[&str]) = match change {
         Change::Store => (
-            &["event", "artifact", "block", "segment", "item", "tag", "referent"],
-            &["UPDATE item SET state = state", "DELETE FROM tag", "DELETE FROM referent"],
+            &["event", "artifact", "block", "segment", "item", "tag", "referent", "hold"],
+            &[
+                "UPDATE item SET state = state",
+                "UPDATE hold SET released_at = released_at, released_by = released_by",
+                "DELETE FROM tag",
+                "DELETE FROM referent",
+            ],
         ),
         Change::Restore => (&["event"], &["UPDATE item SET restored_at = restored_at"]),
+        Change::Govern => (
+            &["event", "hold", "approval"],
+            &[
+                "UPDATE item SET legal_hold = legal_hold",
+                "UPDATE hold SET released_at = released_at, released_by = released_by",
+            ],
+        ),
+        Change::Purge => (
+            &["event", "block", "purged", "approval"],
+            &[
+                "UPDATE item SET purged_at = purged_at",
+                "UPDATE artifact SET purged_at = purged_at",
+                "UPDATE purged SET destroyed_at = destroyed_at",
+                "UPDATE approval SET consumed_at = consumed_at",
+                "UPDATE segment SET block_id = block_id",
+                "DELETE FROM segment",
+                "DELETE FROM block",
+            ],
+        ),
         Change::Supersede => (&["event"], &["UPDATE archive SET superseded_by = superseded_by"]),
     };
     let own_numbers = connection.dialect().own_numbers;

@@ -20,6 +20,8 @@ const TABLES: &[&str] = &[
     "referent",
     "approval",
     "event",
+    "hold",
+    "purged",
     "held_artifact",
 ];
 

@@ -85,25 +85,34 @@ pub(super) fn put(
     put_blocks(&transaction, blocks)?;
     {
         let now = Timestamp::now().to_string();
-        let mut find_artifact =
-            transaction.prepare_cached("SELECT purged_at FROM artifact WHERE content_sha256 = ?1").map_err(failed)?;
+        let mut find_artifact = transaction
+            .prepare_cached(
+                "SELECT id, purged_at, EXISTS (SELECT 1 FROM purged WHERE artifact_id = artifact.id AND destroyed_at IS NULL)
+                 FROM artifact WHERE content_sha256 = ?1",
+            )
+            .map_err(failed)?;
         let mut add_artifact = transaction
             .prepare_cached("INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES (?1, ?2, ?3)")
             .map_err(failed)?;
         for artifact in artifacts {
             let sha256 = artifact.sha256;
             let text = sha256.to_string();
-            let known = find_artifact.query_row([&text], |row| row.get::<_, Option<String>>(0));
-            match known.optional().map_err(failed)? {
-                Some(None) => continue,
-                Some(Some(purged_at)) => {
+            let known = find_artifact.query_row([&text], |row| row.try_into());
+            let known: Option<(i64, Option<String>, bool)> = known.optional().map_err(failed)?;
+            match known {
+                Some((_, None, _)) => continue,
+                Some((id, Some(_), false)) if artifact.readmit => {
+                    readmit(&transaction, id, &sha256, &artifact.segments)?;
+                }
+                Some((_, Some(purged_at), _)) => {
                     return Err(ArchiveError::Purged { sha256, purged_at: parse(&purged_at, "artifact.purged_at")? });
                 }
-                None => {}
+                None => {
+                    let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
+                    let id = add_artifact.insert(params![text, size, now]).map_err(failed)?;
+                    put_segments(&transaction, id, &sha256, &artifact.segments)?;
+                }
             }
-            let size = i64::try_from(artifact.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
-            let id = add_artifact.insert(params![text, size, now]).map_err(failed)?;
-            put_segments(&transaction, id, &sha256, &artifact.segments)?;
             fresh.insert(sha256);
         }
     }
@@ -111,30 +120,49 @@ pub(super) fn put(
     Ok(fresh)
 }
 
+/// Gives a purged content its bytes again. Items that were purged stay so.
+pub(super) fn readmit(
+    transaction: &Transaction<'_>,
+    artifact: i64,
+    sha256: &Sha256,
+    segments: &[Segment],
+) -> Result<(), ArchiveError> {
+    let failed = engine_error("let purged content in again");
+    // There are some only where somebody put them there.
+    transaction.execute("DELETE FROM segment WHERE artifact_id = ?1", [artifact]).map_err(failed)?;
+    put_segments(transaction, artifact, sha256, segments)?;
+    transaction.execute("UPDATE artifact SET purged_at = NULL WHERE id = ?1", [artifact]).map_err(failed)?;
+    Ok(())
+}
+
 /// Adds those blocks that are not there.
 pub(super) fn put_blocks(transaction: &Transaction<'_>, blocks: &NewBlocks<'_>) -> Result<(), ArchiveError> {
     let failed = engine_error("store blocks");
     blocks.check(keeps_objects(transaction)?)?;
     let mut find = transaction.prepare_cached(FIND_BLOCK).map_err(failed)?;
-    let mut add = transaction
-        .prepare_cached(
-            "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )
-        .map_err(failed)?;
     for (block, bytes) in blocks.rows() {
-        let raw_sha256 = block.raw_sha256.to_string();
-        if row_id(&mut find, &raw_sha256)?.is_none() {
-            let (stored_sha256, stored_size) = (block.stored_sha256.to_string(), block.info().stored_size);
-            let codec = block.codec.as_str();
-            add.execute(params![raw_sha256, block.raw_size, stored_sha256, stored_size, codec, bytes])
-                .map_err(failed)?;
+        if row_id(&mut find, &block.raw_sha256.to_string())?.is_none() {
+            put_block(transaction, block, bytes)?;
         }
     }
     Ok(())
 }
 
-/// Adds the segments of content `sha256`, whose row is new and has the id `artifact`.
+/// Adds a block that is not there, and returns the id of its row.
+pub(super) fn put_block(connection: &Connection, block: &Block, bytes: Option<&[u8]>) -> Result<i64, ArchiveError> {
+    let Block { raw_sha256, raw_size, stored_sha256, codec, .. } = block;
+    let (raw_sha256, stored_sha256) = (raw_sha256.to_string(), stored_sha256.to_string());
+    let values = params![raw_sha256, raw_size, stored_sha256, block.info().stored_size, codec.as_str(), bytes];
+    connection
+        .prepare_cached(
+            "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut statement| statement.insert(values))
+        .map_err(engine_error("store blocks"))
+}
+
+/// Adds the segments of content `sha256`, whose row has the id `artifact` and no segments yet.
 pub(super) fn put_segments(
     transaction: &Transaction<'_>,
     artifact: i64,

@@ -2,12 +2,15 @@
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::bytes::{length, put_blocks, put_segments, row_id};
-use super::items::{column, optional, parsed, select, write_item, write_labels};
+use super::bytes::{length, put_blocks, put_segments, readmit, row_id};
+use super::governing::{add_hold, add_purge, select_holds, select_purges};
+use super::items::{ItemRow, column, optional, parsed, select, write_item, write_labels};
 use super::{SqliteArchive, damaged, engine_error, events, parse};
 use crate::archive::copying::PAGE;
 use crate::archive::objects::put_first;
-use crate::archive::{Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownItem, Segment};
+use crate::archive::{
+    Approval, ArchiveError, Batch, Copying, Event, KnownContent, KnownHold, KnownItem, KnownPurge, Segment,
+};
 use crate::id::{Sha256, Tombstone};
 
 const FIND_ARTIFACT: &str = "SELECT id FROM artifact WHERE content_sha256 = ?1";
@@ -91,6 +94,16 @@ impl Copying for SqliteArchive {
         Ok(page)
     }
 
+    fn holds_page(&mut self, after: u64) -> Result<Vec<(u64, KnownHold)>, ArchiveError> {
+        let tail = format!("WHERE h.id > ?1 ORDER BY h.id LIMIT {PAGE}");
+        select_holds(&self.connection, &tail, [i64::try_from(after).unwrap_or(i64::MAX)])
+    }
+
+    fn purges_page(&mut self, after: u64) -> Result<Vec<(u64, KnownPurge)>, ArchiveError> {
+        let tail = format!("WHERE p.id > ?1 ORDER BY p.id LIMIT {PAGE}");
+        select_purges(&self.connection, &tail, [i64::try_from(after).unwrap_or(i64::MAX)])
+    }
+
     fn newest_event(&mut self) -> Result<u64, ArchiveError> {
         let newest = self.connection.query_row("SELECT coalesce(max(id), 0) FROM event", [], |row| row.get(0));
         length(newest.map_err(engine_error("look for the newest event"))?, "event.id")
@@ -125,6 +138,14 @@ impl Copying for SqliteArchive {
             set_item(&transaction, item)?;
         }
         events::insert(&transaction, &batch.events)?;
+        for hold in &batch.holds {
+            set_hold(&transaction, hold)?;
+        }
+        for purge in &batch.purges {
+            if select_purges(&transaction, "WHERE p.op = ?1", [purge.purge.op.to_string()])?.is_empty() {
+                add_purge(&transaction, purge)?;
+            }
+        }
         transaction.commit().map_err(engine_error("take in what is copied"))
     }
 
@@ -160,7 +181,7 @@ impl Copying for SqliteArchive {
     }
 }
 
-/// Adds a content, unless it is there.
+/// Adds a content, unless it is there. One that was purged there, and is not here, comes back.
 fn add_content(
     transaction: &Transaction<'_>,
     content: &KnownContent,
@@ -169,7 +190,12 @@ fn add_content(
     let failed = engine_error("take in a content");
     let mut find = transaction.prepare_cached(FIND_ARTIFACT).map_err(failed)?;
     let sha256 = content.sha256.to_string();
-    if row_id(&mut find, &sha256)?.is_some() {
+    if let Some(id) = row_id(&mut find, &sha256)? {
+        let sql = "SELECT purged_at IS NOT NULL FROM artifact WHERE id = ?1";
+        let purged: bool = transaction.query_row(sql, [id], |row| row.get(0)).map_err(failed)?;
+        if purged && content.purged_at.is_none() {
+            readmit(transaction, id, &content.sha256, segments)?;
+        }
         return Ok(());
     }
     let size = i64::try_from(content.size).map_err(|_| damaged("a content longer than 2^63 bytes"))?;
@@ -202,15 +228,14 @@ fn set_item(transaction: &Transaction<'_>, known: &KnownItem) -> Result<(), Arch
         let mut artifact = transaction.prepare_cached(FIND_ARTIFACT).map_err(failed)?;
         let artifact = row_id(&mut artifact, &item.sha256.to_string())?;
         let artifact = artifact.ok_or(ArchiveError::MissingArtifact { sha256: item.sha256 })?;
-        write_item(transaction, None, artifact, item, stored.op, &stored.origin)?;
-        let id = row_id(&mut find, &tombstone)?;
-        id.ok_or(ArchiveError::NoSuchItem { tombstone: item.tombstone })?
+        let row = ItemRow { item, op: stored.op, origin: &stored.origin, purged_at: stored.purged_at };
+        write_item(transaction, None, artifact, &row)?
     };
     let metadata = serde_json::to_string(&item.metadata).expect("a map of texts is JSON");
     transaction
         .prepare_cached(
             "UPDATE item SET object_id = ?2, mode = ?3, kind = ?4, language = ?5, mime_type = ?6, reason = ?7,
-               metadata = ?8, dirty = ?9, legal_hold = ?10, delete_after = ?11, archived_by = ?12, archived_at = ?13,
+               metadata = ?8, dirty = ?9, purged_at = ?10, delete_after = ?11, archived_by = ?12, archived_at = ?13,
                op = ?14, origin = ?15, restored_at = ?16, state = ?17
              WHERE id = ?1",
         )
@@ -225,7 +250,7 @@ fn set_item(transaction: &Transaction<'_>, known: &KnownItem) -> Result<(), Arch
                 item.reason.as_str(),
                 metadata,
                 item.dirty,
-                item.legal_hold,
+                stored.purged_at.map(|time| time.to_string()),
                 item.delete_after.map(|date| date.to_string()),
                 item.archived_by,
                 item.archived_at.to_string(),
@@ -247,6 +272,29 @@ fn set_item(transaction: &Transaction<'_>, known: &KnownItem) -> Result<(), Arch
         let Approval { purpose, request, approver, approved_at, consumed_at } = approval;
         let consumed_at = consumed_at.map(|time| time.to_string());
         add.execute(params![id, purpose.as_str(), request, approver, approved_at.to_string(), consumed_at])
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Adds a hold, or releases it as it is released in the other archive. Where the event that says so is not there yet, that is
+/// for the next round.
+fn set_hold(transaction: &Transaction<'_>, known: &KnownHold) -> Result<(), ArchiveError> {
+    let failed = engine_error("take in a hold");
+    let tombstone = known.hold.tombstone;
+    let mut find = transaction.prepare_cached(FIND_ITEM).map_err(failed)?;
+    let item = row_id(&mut find, &tombstone.to_string())?.ok_or(ArchiveError::NoSuchItem { tombstone })?;
+    let there = select_holds(transaction, "WHERE h.item_id = ?1 ORDER BY h.id", [item])?;
+    let Some((number, there)) = there.into_iter().find(|(_, there)| there.hold == known.hold) else {
+        return add_hold(transaction, item, known);
+    };
+    if let (Some((at, by)), None) = (known.released, there.released) {
+        transaction
+            .execute(
+                "UPDATE hold SET released_at = ?2, released_by = ?3
+                 WHERE id = ?1 AND EXISTS (SELECT 1 FROM event WHERE digest = ?3)",
+                params![i64::try_from(number).unwrap_or(i64::MAX), at.to_string(), by.to_string()],
+            )
             .map_err(failed)?;
     }
     Ok(())

@@ -36,13 +36,14 @@ pub(super) fn begin(
         let undone = ItemState::Undone.as_str();
         statuses.push(match row {
             Some((id, state, maker)) if state != undone => {
-                if item.legal_hold {
-                    raise_hold(&transaction, id)?;
-                }
+                come_back(&transaction, id)?;
+                hold(&transaction, id, item, op)?;
                 if maker == op.to_string() { ItemStatus::Stored } else { ItemStatus::AlreadyStored }
             }
             row => {
-                write_item(&transaction, row.map(|(id, ..)| id), artifact, item, op, origin)?;
+                let new = ItemRow { item, op, origin, purged_at: None };
+                let id = write_item(&transaction, row.map(|(id, ..)| id), artifact, &new)?;
+                hold(&transaction, id, item, op)?;
                 ItemStatus::Stored
             }
         });
@@ -69,24 +70,49 @@ fn usable_artifact(transaction: &Transaction<'_>, sha256: &Sha256, size: u64) ->
     Ok(id)
 }
 
-/// Puts a hold on an item that another store brought in: a hold that was asked for is never lost.
-fn raise_hold(transaction: &Transaction<'_>, id: i64) -> Result<(), ArchiveError> {
+/// Puts the hold on an item that operation `op` asks for, also where another store brought the item in: one that was asked for
+/// is never lost. The column of the item follows by itself.
+fn hold(transaction: &Transaction<'_>, id: i64, item: &Item, op: OperationId) -> Result<(), ArchiveError> {
+    if !item.legal_hold {
+        return Ok(());
+    }
+    let failed = engine_error("hold an item");
     let mut statement = transaction
-        .prepare_cached("UPDATE item SET legal_hold = 1 WHERE id = ?1 AND legal_hold = 0")
-        .map_err(engine_error("hold an item"))?;
-    statement.execute([id]).map_err(engine_error("hold an item"))?;
+        .prepare_cached(
+            "INSERT INTO hold (item_id, op, set_by, set_at) SELECT ?1, ?2, ?3, ?4
+             WHERE NOT EXISTS (SELECT 1 FROM hold WHERE item_id = ?1 AND op = ?2)",
+        )
+        .map_err(failed)?;
+    statement.execute(params![id, op.to_string(), item.archived_by, item.archived_at.to_string()]).map_err(failed)?;
     Ok(())
 }
 
-/// Makes an item's row, or with the id of an undone row begins that one anew.
+/// Takes back that an item was purged: its content is there again, which was seen before.
+fn come_back(transaction: &Transaction<'_>, id: i64) -> Result<(), ArchiveError> {
+    let failed = engine_error("record the items");
+    let mut statement = transaction
+        .prepare_cached("UPDATE item SET purged_at = NULL WHERE id = ?1 AND purged_at IS NOT NULL")
+        .map_err(failed)?;
+    statement.execute([id]).map_err(failed)?;
+    Ok(())
+}
+
+/// What a row of an item says that is new.
+pub(super) struct ItemRow<'a> {
+    pub item: &'a Item,
+    pub op: OperationId,
+    pub origin: &'a str,
+    pub purged_at: Option<Timestamp>,
+}
+
+/// Makes an item's row, or with the id of an undone row begins that one anew, and returns its id. Holds are left as they are.
 pub(super) fn write_item(
     transaction: &Transaction<'_>,
     undone: Option<i64>,
     artifact: i64,
-    item: &Item,
-    op: OperationId,
-    origin: &str,
-) -> Result<(), ArchiveError> {
+    row: &ItemRow<'_>,
+) -> Result<i64, ArchiveError> {
+    let ItemRow { item, op, origin, purged_at } = row;
     let failed = engine_error("record an item");
     let path = match std::str::from_utf8(item.path.as_bytes()) {
         Ok(text) => text.into(),
@@ -108,19 +134,19 @@ pub(super) fn write_item(
         item.reason.as_str(),
         metadata,
         item.dirty,
-        item.legal_hold,
         item.delete_after.map(|date| date.to_string()),
         item.archived_by,
         item.archived_at.to_string(),
         op.to_string(),
         origin,
+        purged_at.map(|time| time.to_string()),
     ];
     let id = match undone {
         None => transaction
             .prepare_cached(
                 "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode,
-                   kind, language, mime_type, reason, metadata, dirty, legal_hold, delete_after, archived_by,
-                   archived_at, op, origin, state)
+                   kind, language, mime_type, reason, metadata, dirty, delete_after, archived_by, archived_at, op,
+                   origin, purged_at, state)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
                    'pending')",
             )
@@ -130,8 +156,8 @@ pub(super) fn write_item(
             transaction
                 .prepare_cached(
                     "UPDATE item SET object_id = ?7, mode = ?8, kind = ?9, language = ?10, mime_type = ?11,
-                       reason = ?12, metadata = ?13, dirty = ?14, legal_hold = ?15, delete_after = ?16,
-                       archived_by = ?17, archived_at = ?18, op = ?19, origin = ?20, restored_at = NULL,
+                       reason = ?12, metadata = ?13, dirty = ?14, delete_after = ?15, archived_by = ?16,
+                       archived_at = ?17, op = ?18, origin = ?19, purged_at = ?20, restored_at = NULL,
                        state = 'pending'
                      WHERE tombstone_id = ?1",
                 )
@@ -143,7 +169,8 @@ pub(super) fn write_item(
             id
         }
     };
-    write_labels(transaction, id, item).map_err(failed)
+    write_labels(transaction, id, item).map_err(failed)?;
+    Ok(id)
 }
 
 /// Writes an item's tags and referents.
@@ -168,9 +195,14 @@ pub(super) fn seal(transaction: Transaction<'_>, op: OperationId, events: &[Even
         .execute("UPDATE item SET state = 'sealed' WHERE op = ?1 AND state = 'pending'", [op.to_string()])
         .map_err(failed)?;
     {
-        // Sealing what is sealed counts as found and changes nothing.
-        let mut seal =
-            transaction.prepare_cached("UPDATE item SET state = 'sealed' WHERE tombstone_id = ?1").map_err(failed)?;
+        // Sealing what is sealed counts as found and changes nothing. The content of what was undone may be purged.
+        let mut seal = transaction
+            .prepare_cached(
+                "UPDATE item SET state = 'sealed', purged_at = CASE state WHEN 'undone'
+                   THEN (SELECT purged_at FROM artifact WHERE id = item.artifact_id) ELSE purged_at END
+                 WHERE tombstone_id = ?1",
+            )
+            .map_err(failed)?;
         for event in events.iter().filter(|event| event.action == Action::Archive) {
             if let Some(tombstone) = event.tombstone
                 && seal.execute([tombstone.to_string()]).map_err(failed)? == 0
@@ -204,6 +236,13 @@ pub(super) fn undo(
         .execute("UPDATE item SET state = 'undone' WHERE op = ?1 AND state = 'pending'", [op.to_string()])
         .map_err(failed)?;
     events::insert(&transaction, std::slice::from_ref(event))?;
+    transaction
+        .execute(
+            "UPDATE hold SET released_at = ?2, released_by = ?3 WHERE op = ?1 AND released_at IS NULL
+               AND item_id IN (SELECT id FROM item WHERE op = ?1 AND state = 'undone')",
+            [op.to_string(), event.created_at.to_string(), event.digest.to_string()],
+        )
+        .map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(undone as u64)
 }
@@ -322,7 +361,7 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts, ArchiveError> {
         items: count("SELECT count(*) FROM item WHERE state <> 'undone'")?,
         retrievable: count(
             "SELECT count(*) FROM item i JOIN artifact a ON a.id = i.artifact_id
-             WHERE i.state <> 'undone' AND a.purged_at IS NULL AND a.size_bytes = (SELECT coalesce(sum(s.length), 0)
+             WHERE i.state <> 'undone' AND i.purged_at IS NULL AND a.purged_at IS NULL AND a.size_bytes = (SELECT coalesce(sum(s.length), 0)
                FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)",
         )?,
         artifacts: count("SELECT count(*) FROM artifact WHERE purged_at IS NULL")?,
@@ -361,7 +400,7 @@ fn visit_items(
     let sql = format!(
         "SELECT i.tombstone_id, i.repo, i.path_bytes, i.commit_sha, i.object_id, i.mode, i.kind, i.language,
            i.mime_type, i.reason, i.metadata, i.dirty, i.legal_hold, i.delete_after, i.archived_by, i.archived_at,
-           i.restored_at, i.state, i.op, i.origin, a.content_sha256, a.size_bytes, a.purged_at,
+           i.restored_at, i.state, i.op, i.origin, i.purged_at, a.content_sha256, a.size_bytes,
            {COMPRESSED_SIZE} AS compressed_size,
            (SELECT json_group_array(tag) FROM (SELECT tag FROM tag WHERE item_id = i.id ORDER BY tag)) AS tags,
            (SELECT json_group_array(json_object('type', ref_type, 'value', ref_value)) FROM

@@ -30,7 +30,9 @@ use crate::item::{Backend, Item, RepoPath};
 
 mod bytes;
 mod copying;
+mod destroying;
 mod events;
+mod governing;
 mod items;
 mod schema;
 #[cfg(test)]
@@ -182,6 +184,7 @@ fn connect(path: &Path, mode: OpenMode) -> Result<Connection, ArchiveError> {
         // of the partial indexes serves: every look at an item.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(64);
+        governing::add_functions(&connection)?;
         // `synchronous` FULL syncs the WAL at every commit; `fullfsync` is what makes that true on macOS.
         connection.execute_batch(
             "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; \

@@ -229,7 +229,7 @@ fn recover_store(
         Remedy::Finish => Some(session.open_archive(OpenMode::Existing)?),
     };
     let templates = session.templates()?;
-    let storage = StoreContentsOptions { level: session.config()?.storage.level };
+    let storage = StoreContentsOptions { level: session.config()?.storage.level, ..StoreContentsOptions::default() };
     let mut store = Store { plan, templates: &templates, storage, progress: &mut |_| {} };
     apply(remedy, &mut store, active, archive.as_deref_mut(), session)
 }

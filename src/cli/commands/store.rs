@@ -280,7 +280,7 @@ pub(super) fn carry_out(plan: StorePlan, session: &Session<'_>) -> Result<Outcom
     let bar = Progress::bytes("archiving", total, session.output.quiet);
     let mut progress = |progress: StoreProgress| bar.set(progress.bytes);
     let templates = session.templates()?;
-    let storage = StoreContentsOptions { level: session.config()?.storage.level };
+    let storage = StoreContentsOptions { level: session.config()?.storage.level, ..StoreContentsOptions::default() };
     let mut store = Store { plan, templates: &templates, storage, progress: &mut progress };
     let (log, origin) = (session.operations_log()?, session.origin()?);
     let redactor = session.config()?.redactor();

@@ -65,7 +65,7 @@ fn what_another_node_wrote_meanwhile_is_found_by_the_next_attempt() {
         let block = Block::encode(&content, sha256, 3).expect("compresses");
         assert_eq!(block.codec, Codec::None);
         let segments = vec![Segment { block: sha256, offset: 0, length: 1000 }];
-        let artifact = NewArtifact { sha256, size: 1000, segments };
+        let artifact = NewArtifact { sha256, size: 1000, segments, readmit: false };
         let ((written, writes), (looked, looks)) = (channel(), channel());
         // The first one ends when the second one has looked for the content in vain.
         let mut first = on_a_node(&database, meet("COMMIT", written, looks));
