@@ -26,6 +26,7 @@ mod docs;
 mod export;
 mod faults;
 mod from_history;
+mod governance;
 mod grep;
 mod hammer;
 mod histories;
