@@ -54,6 +54,12 @@ impl Database for Sqlite {
         Box::new(move |sql| client.execute_batch(sql).map_err(|error| error.to_string()))
     }
 
+    fn client_of_the_programs_kind(&self) -> contract::Client<'_> {
+        let client = self.raw();
+        super::governing::add_functions(&client).expect("adds");
+        Box::new(move |sql| client.execute_batch(sql).map_err(|error| error.to_string()))
+    }
+
     fn owner(&self, sql: &str) -> Result<(), String> {
         self.raw().execute_batch(sql).map_err(|error| error.to_string())
     }
