@@ -58,6 +58,19 @@ pub fn about_item(repository: &Repository, tombstone: &Tombstone) -> Result<Foun
     search(repository, &tombstone.to_string(), |told| told.record.tombstone == Some(*tombstone), |_| true)
 }
 
+/// Returns all that evidence says about governance. A file that is not intact says nothing, and is named where that matters.
+pub fn all(repository: &Repository) -> Result<Found, GitError> {
+    // Holds that stores set stand in files that are not named after governance, and few of those have any.
+    let by_store = |told: &Told| matters(&told.record) && !told.record.action.is_governance();
+    let mut found = search(repository, "\"legal_hold\":true", by_store, may_hold)?;
+    for unreadable in named(repository, &Action::GOVERNANCE, |told| found.records.push(told))? {
+        if !found.unreadable.contains(&unreadable) {
+            found.unreadable.push(unreadable);
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the records that are `wanted`, all of which have `needle` in their lines, and the files that `matter` and cannot be
 /// read.
 fn search(

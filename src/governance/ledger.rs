@@ -203,7 +203,7 @@ impl Ledger {
 }
 
 /// Returns each of the records once with all places where it stands, in the order of time.
-pub(super) fn merged(records: impl IntoIterator<Item = Told>) -> Vec<Told> {
+pub(crate) fn merged(records: impl IntoIterator<Item = Told>) -> Vec<Told> {
     let mut known: BTreeMap<(Timestamp, Sha256), (usize, Told)> = BTreeMap::new();
     for (number, told) in records.into_iter().enumerate() {
         let (_, first) = known.entry((told.record.ts, told.digest)).or_insert_with(|| (number, told.clone()));

@@ -50,6 +50,11 @@ impl Evidence {
         (FileMode::from_bits(entry.mode) == Some(FileMode::Regular)).then_some(Self { name, id: entry.id })
     }
 
+    /// Returns the blob that git keeps it as.
+    pub fn blob(&self) -> ObjectId {
+        self.id
+    }
+
     /// Opens the file's bytes for reading; nothing has checked them.
     pub fn open(&self, repository: &Repository) -> Result<impl Read + use<>, GitError> {
         repository.fetching_objects().open_blob(&self.id)

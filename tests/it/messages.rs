@@ -689,6 +689,7 @@ fn help() {
       doctor         Find what is wrong and name the command that mends it
       health-check   Reach the archive and count what can be restored
       export         Write everything in the archive as plain files
+      report         Report how things stand
       migrate        Copy the archive to another database, and mark the old one as superseded
       config-show    Show the configuration in force, and where each value is from
       trust          Trust the configuration file as it is now
