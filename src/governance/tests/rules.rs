@@ -280,6 +280,19 @@ fn a_hold_that_a_store_sets_is_one() {
 }
 
 #[test]
+fn a_hold_is_known_by_its_operation_whatever_it_says() {
+    let item = subject("src/a.py");
+    let (mut world, _) = granted();
+    let strange = Record { request: Some("no id \u{202e}".to_owned()), ..hold(None, days(-20), &item) };
+    let nonsense = Record { request: strange.request.clone(), ..release(&strange, days(-2)) };
+    world.evidence = vec![evidence(&strange), evidence(&nonsense)];
+    let open = open_holds(&judge(POLICY), &Ledger::of(&world.facts, &world.evidence)).expect("judges");
+    assert_eq!(open.iter().map(|hold| hold.id).collect::<Vec<_>>(), [Some(strange.op)]);
+    world.evidence.push(evidence(&release(&strange, days(-1))));
+    assert!(world.judge().is_ok());
+}
+
+#[test]
 fn a_release_is_for_one_archive() {
     let item = subject("src/a.py");
     let set = hold(None, days(-20), &item);

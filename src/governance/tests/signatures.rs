@@ -284,6 +284,13 @@ fn each_signature_is_judged_once() {
     assert_eq!(runs(), 6);
 }
 
+#[test]
+fn a_flood_of_signatures_is_not_looked_at_for_ever() {
+    let verdicts = Verdicts::new(None);
+    let last = (0..5000).map(|number| why(&verdicts, &claimed(&sample(&format!("Eve {number}")), "x"))).last();
+    assert_eq!(last.as_deref(), Some("more signatures are there than are looked at"));
+}
+
 proptest! {
     #[test]
     fn records_that_differ_have_different_statements(
