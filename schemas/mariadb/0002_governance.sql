@@ -249,8 +249,10 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM block b JOIN artifact a ON a.id = OLD.artifact_id
       WHERE b.id = NEW.block_id AND OLD.position = 0 AND OLD.length = a.size_bytes AND b.codec = 'none'
         AND b.raw_size <= 1048576 AND b.stored_size = b.raw_size AND OCTET_LENGTH(b.bytes) = b.raw_size
-        AND b.stored_sha256 = b.raw_sha256 AND b.raw_sha256 = SHA2(b.bytes, 256)
-        AND a.content_sha256 = SHA2(SUBSTRING(b.bytes, NEW.`offset` + 1, OLD.length), 256)) THEN
+        AND b.stored_sha256 = b.raw_sha256
+        AND b.raw_sha256 = CONVERT(SHA2(b.bytes, 256) USING ascii) COLLATE ascii_nopad_bin
+        AND a.content_sha256 = CONVERT(SHA2(SUBSTRING(b.bytes, NEW.`offset` + 1, OLD.length), 256) USING ascii)
+          COLLATE ascii_nopad_bin) THEN
       SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'what is held moves only to where its bytes are seen';
     END IF;
   END IF;

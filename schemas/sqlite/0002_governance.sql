@@ -128,15 +128,15 @@ BEGIN
     WHERE artifact_id = NEW.artifact_id AND state <> 'undone' AND purged_at IS NULL;
 END;
 
+CREATE TRIGGER purge_ended BEFORE UPDATE ON purged WHEN EXISTS (SELECT 1 FROM segment WHERE artifact_id = OLD.artifact_id)
+BEGIN SELECT RAISE(ABORT, 'the content has bytes'); END;
+
 CREATE TRIGGER purge_update BEFORE UPDATE ON purged
 WHEN NEW.id IS NOT OLD.id OR NEW.artifact_id IS NOT OLD.artifact_id OR NEW.op IS NOT OLD.op
   OR NEW.origin IS NOT OLD.origin OR NEW.tombstone_id IS NOT OLD.tombstone_id OR NEW.request_id IS NOT OLD.request_id
   OR NEW.purged_by IS NOT OLD.purged_by OR NEW.second IS NOT OLD.second OR NEW.reason IS NOT OLD.reason
   OR NEW.begun_at IS NOT OLD.begun_at OR OLD.destroyed_at IS NOT NULL OR NEW.destroyed_at IS NULL
 BEGIN SELECT RAISE(ABORT, 'purges never change'); END;
-
-CREATE TRIGGER purge_ended BEFORE UPDATE ON purged WHEN EXISTS (SELECT 1 FROM segment WHERE artifact_id = OLD.artifact_id)
-BEGIN SELECT RAISE(ABORT, 'the content has bytes'); END;
 
 CREATE TRIGGER purge_delete BEFORE DELETE ON purged
 BEGIN SELECT RAISE(ABORT, 'purges never change'); END;

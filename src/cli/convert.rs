@@ -145,6 +145,7 @@ impl From<MigrateError> for CommandError {
             }
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+            MigrateError::Unfinished { .. } => (Exit::Governance, "run `git archive-tomb doctor --continue` first"),
             MigrateError::Kept { .. } => {
                 (Exit::Governance, "destroy the bytes in the old archive first, as was decided")
             }

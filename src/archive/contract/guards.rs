@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use super::{Client, Database, Memory, event, item, noise, read, store};
+use super::{Client, Database, Memory, event, item, noise, read, store, time};
 use crate::archive::{
-    Archive, ArchiveError, Event, Query, ReadError, StoreContentsError, StoreContentsOptions, store_contents,
+    Archive, ArchiveError, Block, Codec, Event, Query, ReadError, StoreContentsError, StoreContentsOptions,
+    store_contents,
 };
-use crate::evidence::record::Action;
+use crate::evidence::record::{Action, Record};
 use crate::id::{OperationId, Sha256};
 use crate::item::{Backend, Item};
 
@@ -24,6 +25,10 @@ const HELD_CONTENT: &str = "the content is under a legal hold";
 const CONTENT_IN_USE: &str = "the content is in use";
 const ARTIFACTS: &str = "artifacts never change";
 const HELD_ITEM: &str = "the item is under a legal hold";
+const HOLDS: &str = "holds never change";
+const HOLDS_STAY: &str = "holds are never deleted";
+const PURGES: &str = "purges never change";
+const PURGED_WITH_CONTENT: &str = "an item is purged with its content";
 const SEALED: &str = "a sealed item stays sealed";
 const TOMBSTONE: &str = "what a tombstone stands for never changes";
 const ITEMS: &str = "items are never deleted";
@@ -53,6 +58,7 @@ const EVERYWHERE: Attempts = &[
             "UPDATE segment SET length = 1 WHERE artifact_id = 2",
             "UPDATE segment SET artifact_id = 1, position = 7 WHERE artifact_id = 2",
             "UPDATE segment SET artifact_id = 2, position = 7 WHERE artifact_id = 1",
+            "UPDATE segment SET position = 1 WHERE artifact_id = 2",
             "INSERT INTO segment VALUES (2, 1, 1, 0, 5000)",
         ],
     ),
@@ -89,6 +95,27 @@ const EVERYWHERE: Attempts = &[
             "UPDATE item SET legal_hold = FALSE",
             "UPDATE item SET legal_hold = FALSE, reason = 'dead' WHERE id = 1",
             "UPDATE item SET legal_hold = NOT legal_hold",
+        ],
+    ),
+    (
+        HOLDS,
+        &[
+            "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = 'x'",
+            // Another action, and another item's.
+            "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = (SELECT digest FROM event WHERE id = 1)",
+            "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = (SELECT digest FROM event WHERE id = 3)",
+            "UPDATE hold SET item_id = 2",
+            "UPDATE hold SET op = NULL",
+            "UPDATE hold SET name = 'x', set_by = 'x'",
+            "UPDATE hold SET set_at = '2026-01-01T00:00:00.000Z'",
+        ],
+    ),
+    (HOLDS_STAY, &["DELETE FROM hold", "DELETE FROM hold WHERE released_at IS NULL"]),
+    (
+        PURGED_WITH_CONTENT,
+        &[
+            "UPDATE item SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1",
+            "UPDATE item SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 2",
         ],
     ),
     (SEALED, &["UPDATE item SET state = 'undone' WHERE id = 1", "UPDATE item SET state = 'pending'"]),
@@ -157,6 +184,21 @@ const SQLITE: Attempts = &[
     ),
     (HELD_ITEM, &["PRAGMA ignore_check_constraints = ON; UPDATE item SET legal_hold = 2"]),
     (ITEMS, &["REPLACE INTO item SELECT * FROM item WHERE id = 1"]),
+    (
+        HOLDS,
+        &[
+            "UPDATE hold SET rowid = 77",
+            "INSERT OR REPLACE INTO hold SELECT * FROM hold",
+            "REPLACE INTO hold (rowid, item_id, set_at, released_at, released_by) VALUES (1, 1, '', '', '')",
+            "INSERT OR REPLACE INTO hold (item_id, op, set_at, released_at, released_by) SELECT item_id, op, '', '', '' FROM hold",
+            "CREATE TEMP TABLE event (digest, action, item_id, line); INSERT INTO temp.event SELECT 'x', 'HOLD_RELEASED', 1, '\"request\":\"' || op || '\"' FROM hold; UPDATE hold SET released_at = '', released_by = 'x'",
+        ],
+    ),
+    // The program brings the function with which the guard looks at bytes.
+    (
+        "no such function: sha256",
+        &["UPDATE segment SET block_id = 1", "UPDATE segment SET offset = 1 WHERE artifact_id = 2"],
+    ),
 ];
 
 /// What a name means depends on the search path, what a transaction sees on its isolation, and a schema of its own a client
@@ -181,6 +223,15 @@ const POSTGRES: Attempts = &[
             "DO 'BEGIN DELETE FROM event; END'",
         ],
     ),
+    (HOLDS_STAY, &["TRUNCATE hold"]),
+    (
+        HOLDS,
+        &[
+            "INSERT INTO hold (item_id, op, set_at) SELECT item_id, op, '' FROM hold ON CONFLICT (item_id, op) DO UPDATE SET released_at = '', released_by = ''",
+            "CREATE TEMP TABLE event (digest TEXT, action TEXT, item_id BIGINT, line TEXT); INSERT INTO pg_temp.event VALUES ('x', 'HOLD_RELEASED', 1, ''); UPDATE hold SET released_at = '', released_by = 'x'",
+        ],
+    ),
+    (PURGES, &["TRUNCATE purged"]),
     ("artifacts are not truncated", &["TRUNCATE artifact CASCADE"]),
     ("blocks are not truncated", &["TRUNCATE block CASCADE"]),
     ("segments are not truncated", &["TRUNCATE segment"]),
@@ -274,7 +325,30 @@ const MARIADB: Attempts = &[
     ),
     (BLOCKS, &["INSERT INTO block SELECT * FROM block AS b ON DUPLICATE KEY UPDATE bytes = 'x', stored_size = 1"]),
     (SEGMENTS, &["REPLACE INTO segment VALUES (2, 0, 1, 0, 5000)"]),
-    (MOVES, &["SET foreign_key_checks = 0;\nUPDATE segment SET block_id = 99"]),
+    (
+        MOVES,
+        &[
+            "SET foreign_key_checks = 0;\nUPDATE segment SET block_id = 99",
+            "SET sql_mode = '';\nUPDATE IGNORE segment SET block_id = NULL WHERE artifact_id = 2",
+            "SET check_constraint_checks = 0;\nUPDATE segment SET `offset` = -5001 WHERE artifact_id = 2",
+        ],
+    ),
+    (
+        HOLDS,
+        &[
+            "UPDATE hold SET id = 77",
+            "INSERT INTO hold SELECT * FROM hold AS h ON DUPLICATE KEY UPDATE released_at = '', released_by = ''",
+            "SET check_constraint_checks = 0;\nUPDATE hold SET released_at = '', released_by = NULL",
+        ],
+    ),
+    (
+        HOLDS_STAY,
+        &[
+            "REPLACE INTO hold SELECT * FROM hold AS h",
+            "REPLACE INTO hold (item_id, op, set_at) SELECT item_id, op, '' FROM hold AS h",
+            "DELETE hold FROM hold JOIN item ON item.id = hold.item_id",
+        ],
+    ),
     (
         HELD_CONTENT,
         &[
@@ -388,6 +462,8 @@ fn begins_with_a_look(backend: Backend) -> &'static [&'static str] {
 
 pub(in crate::archive) fn a_client_changes_no_event_and_destroys_nothing_held<E: Database>() {
     let (engine, items) = with_held_item::<E>();
+    let elsewhere = event(OperationId::generate(), Action::HoldReleased, Some(&items[1]));
+    engine.open().append_events(&[elsewhere]).expect("appends");
     let before = all(&mut *engine.open(), &items);
     let own = match E::BACKEND {
         Backend::Sqlite => SQLITE,
@@ -480,4 +556,137 @@ pub(in crate::archive) fn a_content_that_was_slipped_in_is_noticed_by_the_next_s
     let source = Memory(vec![content]);
     let refused = store_contents(&mut *engine.open(), &source, StoreContentsOptions::default(), &mut |_| ());
     assert!(matches!(refused, Err(StoreContentsError::Known(_))), "{refused:?}");
+}
+
+/// Runs each of `attempts`, which are refused for `reason`.
+fn refused(client: &mut Client<'_>, reason: &str, attempts: &[&str]) {
+    for attempt in attempts {
+        let error = client(attempt).expect_err(attempt);
+        assert!(error.contains(reason), "{attempt}: {error}");
+    }
+}
+
+pub(in crate::archive) fn what_is_held_moves_only_to_where_its_bytes_are_seen<E: Database>() {
+    let (engine, [held, free]) = with_held_item::<E>();
+    let bytes = noise(2, 5_000);
+    let mut archive = engine.open();
+    let shown = |raw: Vec<u8>| {
+        let (raw_sha256, raw_size) = (Sha256::of(&raw), u32::try_from(raw.len()).expect("is short"));
+        Block { raw_sha256, raw_size, stored_sha256: raw_sha256, codec: Codec::None, stored: raw }
+    };
+    let raw = [&bytes[..], &[0; 9_000]].concat();
+    let packed = Block::encode(&raw, Sha256::of(&raw), 3).expect("compresses");
+    assert_eq!(packed.codec, Codec::Zstd);
+    let blocks = [packed, shown([b"before", &bytes[..]].concat()), shown([&bytes[..], b"behind"].concat())];
+    archive.put(&blocks, &[]).expect("stores");
+    let mut client = engine.client_of_the_programs_kind();
+    // A row that lies about its bytes, and one that has none.
+    let [name, other] = [Sha256::of(b"x"), Sha256::of(b"y")];
+    let forge = |name, bytes| {
+        format!(
+            "INSERT INTO block (raw_sha256, raw_size, stored_sha256, stored_size, codec, bytes)
+             SELECT '{name}', raw_size, '{name}', stored_size, codec, {bytes} FROM block WHERE id = 5"
+        )
+    };
+    for sql in [forge(name, "bytes"), forge(other, "NULL")] {
+        client(&sql).expect(&sql);
+    }
+    let offset = if E::BACKEND == Backend::Mariadb { "`offset`" } else { "\"offset\"" };
+    let to =
+        |block: &str, at: u32| format!("UPDATE segment SET block_id = {block}, {offset} = {at} WHERE artifact_id = 2");
+    let forged = |name: Sha256| format!("(SELECT id FROM block WHERE raw_sha256 = '{name}')");
+    let moves =
+        [to("1", 0), to("2", 1), to("3", 0), to("4", 0), to("4", 7), to(&forged(name), 0), to(&forged(other), 0)];
+    let moves: Vec<&str> = moves.iter().map(String::as_str).collect();
+    refused(&mut client, MOVES, &moves);
+    for (block, at) in [("4", 6), ("5", 0), ("2", 0)] {
+        client(&to(block, at)).expect("shows the bytes");
+        assert_eq!(read(&mut *archive, &held.sha256, held.size).expect("reads"), bytes);
+    }
+    // What is not held is not looked at, but stays as complete as it was.
+    refused(&mut client, MOVES, &[&format!("UPDATE segment SET {offset} = 1 WHERE artifact_id = 1")]);
+    assert_eq!(read(&mut *archive, &free.sha256, free.size).expect("reads"), noise(1, 5_000));
+}
+
+pub(in crate::archive) fn a_hold_that_a_client_sets_is_released_by_the_program_alone<E: Database>() {
+    let (engine, [_, free]) = with_held_item::<E>();
+    let mut archive = engine.open();
+    let release = |hold: Option<OperationId>| {
+        let mut record = Record::new(Action::HoldReleased, OperationId::generate(), time(4_000));
+        (record.tombstone, record.request) = (Some(free.tombstone), hold.map(|id| id.to_string()));
+        Event::from_record(&record).expect("is short")
+    };
+    let lower = "UPDATE item SET legal_hold = FALSE WHERE id = 2";
+    let mut replays = Vec::new();
+    for _ in 0..2 {
+        engine.raw("UPDATE item SET legal_hold = TRUE WHERE id = 2").expect("holds");
+        let holds = archive.content_facts(&free.sha256).expect("asks").expect("is known").holds;
+        assert_eq!((holds.len(), holds[0].id), (1, None));
+        refused(&mut engine.client(), HELD_ITEM, &[lower]);
+        refused(&mut engine.client(), HELD_CONTENT, &[PURGE]);
+        let replays_before: Vec<&str> = replays.iter().map(String::as_str).collect();
+        refused(&mut engine.client(), HOLDS, &replays_before);
+        let released = release(None);
+        archive.release_holds(std::slice::from_ref(&released)).expect("releases");
+        replays.push(format!(
+            "UPDATE hold SET released_at = 'x', released_by = '{}' WHERE released_at IS NULL AND item_id = 2",
+            released.digest
+        ));
+        assert!(archive.content_facts(&free.sha256).expect("asks").expect("is known").holds.is_empty());
+    }
+    // A row by itself is as good, and an event counts for the hold that it names.
+    let id = OperationId::generate();
+    engine
+        .raw(&format!("INSERT INTO hold (item_id, op, set_at) VALUES (2, '{id}', '2026-01-01T00:00:00.000Z')"))
+        .expect("holds");
+    assert!(archive.item(&free.tombstone).expect("looks").expect("is there").item.legal_hold);
+    let other = release(Some(OperationId::generate()));
+    archive.append_events(std::slice::from_ref(&other)).expect("appends");
+    let forged = format!("UPDATE hold SET released_at = 'x', released_by = '{}' WHERE op = '{id}'", other.digest);
+    refused(&mut engine.client(), HOLDS, &[&forged, &replays[0]]);
+    archive.release_holds(&[release(Some(id))]).expect("releases");
+    engine.raw(PURGE).expect("is not held any more");
+}
+
+pub(in crate::archive) fn what_is_purged_stays_so_whoever_asks<E: Database>() {
+    let (engine, [_, free]) = with_held_item::<E>();
+    let mut client = engine.client();
+    client(PURGE).expect("purges");
+    let purged = engine.open().item(&free.tombstone).expect("looks").expect("stays").purged_at;
+    assert!(purged.is_some());
+    let again = PURGE.replace("8000-000000000001', 'here", "8000-000000000002', 'here");
+    let unpurge = "UPDATE artifact SET purged_at = NULL WHERE id = 1";
+    refused(&mut client, ARTIFACTS, &[unpurge, "UPDATE artifact SET purged_at = 'x' WHERE id = 1"]);
+    refused(&mut client, PURGED_WITH_CONTENT, &["UPDATE item SET purged_at = NULL WHERE id = 2"]);
+    refused(
+        &mut client,
+        "the content is purged",
+        &[
+            &again,
+            "UPDATE item SET legal_hold = TRUE WHERE id = 2",
+            "INSERT INTO hold (item_id, set_at) VALUES (2, '2026-01-01T00:00:00.000Z')",
+        ],
+    );
+    refused(
+        &mut client,
+        PURGES,
+        &[
+            "DELETE FROM purged",
+            "UPDATE purged SET reason = 'another', destroyed_at = 'x'",
+            "UPDATE purged SET begun_at = 'x'",
+            "UPDATE purged SET destroyed_at = NULL",
+        ],
+    );
+    refused(&mut client, "the content has bytes", &["UPDATE purged SET destroyed_at = '2026-01-02T00:00:00.000Z'"]);
+    let mut archive = engine.open();
+    archive.destroy(&free.sha256).expect("destroys");
+    archive.end_purge(&free.sha256, &[]).expect("ends");
+    // Not without its bytes either.
+    refused(&mut client, ARTIFACTS, &[unpurge]);
+    refused(
+        &mut client,
+        PURGES,
+        &["UPDATE purged SET destroyed_at = '2026-01-02T00:00:00.000Z'", "DELETE FROM purged"],
+    );
+    assert_eq!(archive.item(&free.tombstone).expect("looks").expect("stays").purged_at, purged);
 }

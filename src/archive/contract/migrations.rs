@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Database, item};
 use crate::archive::migration::{Migration, migrations};
 use crate::archive::{Archive, ArchiveError, OpenMode, schema};
-use crate::id::OperationId;
+use crate::id::{OperationId, Sha256};
 use crate::item::Backend;
 
 const MODES: [OpenMode; 3] = [OpenMode::Existing, OpenMode::CreateIfMissing, OpenMode::CreateOrMigrate];
@@ -185,4 +185,68 @@ pub(in crate::archive) fn the_queries_of_the_python_tools_handbook_run<E: Databa
     if E::BACKEND == Backend::Sqlite {
         client("SELECT json_group_array(metadata) FROM item").expect("runs");
     }
+}
+
+/// Migration 2 makes holds of what was a column: by the stores whose records asked for them, where these are known.
+pub(in crate::archive) fn an_older_archive_keeps_its_holds<E: Database>() {
+    let engine = E::without_archive();
+    engine.try_open(OpenMode::CreateOrMigrate, &migrations(E::BACKEND)[..1]).expect("makes an archive as it was");
+    let path = if E::BACKEND == Backend::Postgres { "'\\x61'" } else { "x'61'" };
+    let digest = |number: u32| Sha256::of(&number.to_le_bytes());
+    let op = |number: u32| format!("0199f1a2-0000-7000-8000-00000000000{number}");
+    let tombstone = |number: u32| format!("0199f1a2-0000-5000-8000-00000000000{number}");
+    engine
+        .owner(&format!(
+            "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES ('{}', 0, '2026-01-01T00:00:00.000Z')",
+            Sha256::of(b"")
+        ))
+        .expect("adds");
+    // Held by two stores, held and pending, held by nobody knows whom, held and undone, free.
+    let rows =
+        [(1, "sealed", true), (2, "pending", true), (3, "sealed", true), (4, "undone", true), (5, "sealed", false)];
+    for (number, state, held) in rows {
+        let sql = format!(
+            "INSERT INTO item (tombstone_id, artifact_id, repo, path, path_bytes, commit_sha, object_id, mode, kind, reason,
+               legal_hold, archived_by, archived_at, state, op, origin)
+             VALUES ('{}', 1, 'repo', 'a', {path}, '{commit}', '{commit}', '100644', 'code', 'dead', {held}, 'A',
+               '2026-01-01T00:00:00.000Z', '{state}', '{}', 'here')",
+            tombstone(number),
+            op(number),
+            commit = "7".repeat(40)
+        );
+        engine.owner(&sql).expect(&sql);
+    }
+    for (number, op, item, held) in
+        [(1, op(1), 1, true), (2, op(6), 1, false), (3, op(7), 1, true), (4, op(3), 3, false)]
+    {
+        let held = if held { "\"legal_hold\":true" } else { "\"reason\":\"\\\\\"legal_hold\\\\\":true\"" };
+        let held = if E::BACKEND == Backend::Mariadb { held.to_owned() } else { held.replace("\\\\", "\\") };
+        let sql = format!(
+            "INSERT INTO event (digest, op, action, actor, item_id, tombstone_id, created_at, line)
+             VALUES ('{}', '{op}', 'ARCHIVE', 'B', {item}, '{}', '2026-01-02T00:00:00.000Z', '{{{held}}}')",
+            digest(number),
+            tombstone(item),
+        );
+        engine.owner(&sql).expect(&sql);
+    }
+    let mut archive = opened(&engine, OpenMode::CreateOrMigrate).expect("migrates");
+    let holds = archive.holds_page(0).expect("reads");
+    let mut found: Vec<_> = holds
+        .iter()
+        .map(|(_, known)| {
+            (known.hold.tombstone.to_string(), known.hold.id.map(|id| id.to_string()), known.hold.set_by.as_deref())
+        })
+        .collect();
+    found.sort();
+    let expected = [
+        (tombstone(1), Some(op(1)), Some("B")),
+        (tombstone(1), Some(op(7)), Some("B")),
+        (tombstone(2), Some(op(2)), Some("A")),
+        (tombstone(3), None, None),
+    ];
+    assert_eq!(found, expected);
+    assert!(holds.iter().all(|(_, known)| known.released.is_none()));
+    let items = archive.items_page(None).expect("reads");
+    let held: Vec<bool> = items.iter().map(|known| known.stored.item.legal_hold).collect();
+    assert_eq!(held, [true, true, true, false, false]);
 }

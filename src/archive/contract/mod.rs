@@ -1,9 +1,11 @@
 //! What every engine must do, written once. An engine joins with an [`Engine`] and `contract_suite!(ItsEngine)`.
 
+mod governing;
 mod guards;
 mod migrations;
 mod names;
 
+pub(super) use governing::*;
 pub(super) use guards::*;
 pub(super) use migrations::*;
 pub(super) use names::*;
@@ -14,7 +16,7 @@ use std::ops::ControlFlow;
 
 use super::migration::Migration;
 use super::{
-    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, ItemState,
+    Archive, ArchiveError, BLOCK_SIZE, Batch, Block, Change, ContentReader, ContentSource, Event, Hold, ItemState,
     ItemStatus, OpenMode, Query, ReadError, StoreContentsError, StoreContentsOptions, StoredContent, store_contents,
 };
 use crate::clock::Timestamp;
@@ -47,6 +49,11 @@ pub(super) trait Database: Engine + Sized {
 
     /// Connects as any client might: to read and write every table, but with no privilege to change the schema.
     fn client(&self) -> Client<'_>;
+
+    /// Connects likewise, with the functions that the program brings.
+    fn client_of_the_programs_kind(&self) -> Client<'_> {
+        self.client()
+    }
 
     /// Runs SQL as the owner of the database.
     fn owner(&self, sql: &str) -> Result<(), String>;
@@ -94,6 +101,15 @@ macro_rules! contract_suite {
             a_superseded_archive_refuses_every_change
             a_copy_is_changed_by_its_migration_alone
             what_a_copy_takes_in_is_what_was_there
+            holds_are_set_and_released_one_by_one
+            a_store_sets_a_hold_that_its_undoing_releases
+            approvals_are_noted_once_and_used_up_by_a_purge
+            a_purge_begins_only_where_its_judge_agrees
+            a_purge_takes_one_content_and_leaves_every_other
+            what_is_held_moves_also_where_its_bytes_are_another_block
+            what_a_stopped_store_has_left_goes_with_a_purge
+            purged_content_comes_back_only_where_it_is_asked_for
+            what_governs_is_read_in_its_order
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {
@@ -115,6 +131,10 @@ macro_rules! database_suite {
             a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
+            what_is_held_moves_only_to_where_its_bytes_are_seen
+            a_hold_that_a_client_sets_is_released_by_the_program_alone
+            what_is_purged_stays_so_whoever_asks
+            an_older_archive_keeps_its_holds
             purged_content_is_known_as_purged_and_does_not_come_back
             an_archive_is_not_made_unasked
             only_init_brings_an_older_archive_up_to_date_and_there_is_no_way_back
@@ -680,7 +700,7 @@ pub(super) fn any_contents_come_back<E: Engine>() {
 fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
     let op = OperationId::generate();
     let [archived, other] = [event(op, Action::Archive, Some(item)), event(op, Action::Recover, None)];
-    let again = item.clone();
+    let (again, purge, sha256) = (item.clone(), governing::purge(item), item.sha256);
     let (tombstone, sealed, undone, restored) = (item.tombstone, other.clone(), other.clone(), other.clone());
     vec![
         ("check for a store", Box::new(|archive: &mut dyn Archive| archive.check_change(Change::Store))),
@@ -695,6 +715,27 @@ fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
         ("seal", Box::new(move |archive: &mut dyn Archive| archive.seal(op, &[archived.clone(), sealed.clone()]))),
         ("undo", Box::new(move |archive: &mut dyn Archive| archive.undo(op, "here", &undone).map(|_| ()))),
         ("append", Box::new(move |archive: &mut dyn Archive| archive.append_events(std::slice::from_ref(&other)))),
+        (
+            "hold",
+            Box::new(move |archive: &mut dyn Archive| {
+                archive.set_holds(&[Hold {
+                    tombstone,
+                    id: Some(op),
+                    name: None,
+                    set_by: None,
+                    reason: None,
+                    set_at: time(1),
+                }])
+            }),
+        ),
+        ("release", Box::new(|archive: &mut dyn Archive| archive.release_holds(&[]))),
+        ("approve", Box::new(|archive: &mut dyn Archive| archive.approve(&[], &[]))),
+        (
+            "begin a purge",
+            Box::new(move |archive: &mut dyn Archive| archive.begin_purge(&purge, &mut |_| true).map(|_| ())),
+        ),
+        ("destroy", Box::new(move |archive: &mut dyn Archive| archive.destroy(&sha256).map(|_| ()))),
+        ("end a purge", Box::new(move |archive: &mut dyn Archive| archive.end_purge(&sha256, &[]))),
         (
             "restored",
             Box::new(move |archive: &mut dyn Archive| {

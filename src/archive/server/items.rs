@@ -353,11 +353,17 @@ pub(super) fn undo(
     let undo = "UPDATE item SET state = 'undone' WHERE op = ? AND state = 'pending'";
     let undone = connection.execute(undo, &[op.to_string().into()]).map_err(failed)?;
     events::insert(connection, std::slice::from_ref(event))?;
-    let released = "UPDATE hold SET released_at = ?, released_by = ? WHERE op = ? AND released_at IS NULL
-      AND item_id IN (SELECT id FROM item WHERE op = ? AND state = 'undone')";
-    let [by, op] = [event.digest.to_string(), op.to_string()];
-    let values = [event.created_at.to_string().into(), by.into(), op.as_str().into(), op.as_str().into()];
-    connection.execute(released, &values).map_err(failed)?;
+    // Not in one statement: MariaDB's trigger could not change the items that it reads.
+    let held = "SELECT h.id FROM hold h JOIN item i ON i.id = h.item_id
+      WHERE i.op = ? AND h.op = i.op AND h.released_at IS NULL AND i.state = 'undone'";
+    let rows = connection.query(held, &[op.to_string().into()]).map_err(failed)?;
+    let held: Vec<i64> = rows.iter().map(|row| row.integer(0).map_err(failed)).collect::<Result<_, _>>()?;
+    // Neither time nor digest needs quoting.
+    let Event { created_at, digest, .. } = event;
+    let release = format!("UPDATE hold SET released_at = '{created_at}', released_by = '{digest}' WHERE id IN (…)");
+    in_groups(held.into_iter().map(Value::Integer), &release, |sql, values| {
+        connection.execute(sql, values).map(|_| ()).map_err(failed)
+    })?;
     Ok(undone)
 }
 
