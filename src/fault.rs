@@ -85,6 +85,10 @@ pub const COPYING_POINTS: &[&str] = &[
     "copy-items",
     // Events are in the target; passed for each page.
     "copy-events",
+    // Holds are in the target; passed for each page.
+    "copy-holds",
+    // Purges are in the target; passed for each page.
+    "copy-purges",
     // Both hold the same; the source is still locked.
     "copy-compared",
     // The source is superseded, the copy is not complete.

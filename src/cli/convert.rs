@@ -17,6 +17,11 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::SigningError;
+use git_archive_tomb::governance::acts::{ActError, PurgingError};
+use git_archive_tomb::governance::clearance::ClearanceError;
+use git_archive_tomb::governance::overview::OverviewError;
+use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
 use git_archive_tomb::item::RepoPath;
@@ -25,7 +30,9 @@ use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
+use git_archive_tomb::proof::ProofError;
 use git_archive_tomb::quote::{quote, shell};
+use git_archive_tomb::residue::ResidueError;
 use git_archive_tomb::resolve::ResolveError;
 use git_archive_tomb::restore::{
     Absence, BranchPlanError, ElsewhereError, InPlaceError, LocateError, MergeError, PlanError as RestorePlanError,
@@ -39,6 +46,7 @@ use git_archive_tomb::stub::{RenderError, TemplateError};
 use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
+use super::acting::refused;
 use super::error::CommandError;
 use super::exit::Exit;
 
@@ -107,6 +115,11 @@ impl From<ArchiveError> for CommandError {
     }
 }
 
+const FINISH_IT: &str = "finish it: `git archive-tomb doctor --continue`";
+
+const FINISH_OR_UNDO_IT: &str =
+    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";
+
 const USE_THE_OTHER: &str =
     "point the configuration at that archive: `git archive-tomb config-show` says where `backend.url` is from";
 
@@ -132,6 +145,7 @@ impl From<MigrateError> for CommandError {
             }
             MigrateError::NotWhole { .. } | MigrateError::Differ { .. } => (Exit::Integrity, MAKE_ANEW),
             MigrateError::Purged { .. } => (Exit::Governance, MAKE_ANEW),
+            MigrateError::Unfinished { .. } => (Exit::Governance, "run `git archive-tomb doctor --continue` first"),
             MigrateError::Kept { .. } => {
                 (Exit::Governance, "destroy the bytes in the old archive first, as was decided")
             }
@@ -167,6 +181,51 @@ impl From<ExportError> for CommandError {
     }
 }
 
+impl From<ProofError> for CommandError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Folder(error) => error.into(),
+            ProofError::Git(error) => error.into(),
+            ProofError::Archive(error) => error.into(),
+            ProofError::Signature(error) => error.into(),
+            ProofError::Checkpoint(error) => error.into(),
+            ProofError::Record(error) => Self::from_error(Exit::Failed, &error),
+            ProofError::NoEvidence { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("it may be on a branch of a remote: `git fetch --all`")
+            }
+        }
+    }
+}
+
+impl From<OverviewError> for CommandError {
+    fn from(error: OverviewError) -> Self {
+        match error {
+            OverviewError::Archive(error) => error.into(),
+            OverviewError::Git(error) => error.into(),
+            OverviewError::Signature(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoryError> for CommandError {
+    fn from(error: StoryError) -> Self {
+        match error {
+            StoryError::Archive(error) => error.into(),
+            StoryError::Git(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResidueError> for CommandError {
+    fn from(error: ResidueError) -> Self {
+        match error {
+            ResidueError::Git(error) => error.into(),
+            ResidueError::Archive(error) => error.into(),
+            ResidueError::Log(error) => error.into(),
+        }
+    }
+}
+
 /// Returns the error of an archive that could not be reached, or lets nobody in, if that is what stopped an operation.
 fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
     let mut next = Some(error);
@@ -177,17 +236,32 @@ fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)
             Some(OperationError::Command(error)) => (Some(error as &(dyn Error + 'static)), None),
             _ => (None, None),
         };
-        let held = held.or_else(|| match (error.downcast_ref::<StoreError>(), error.downcast_ref::<InPlaceError>()) {
-            (Some(StoreError::Archive(archive)), _) | (_, Some(InPlaceError::Archive(archive))) => Some(archive),
-            _ => error.downcast_ref::<ArchiveError>(),
-        });
+        let held = held.or_else(|| archive_error_of(error));
         if let Some(archive) = held {
             let reached = matches!(archive, ArchiveError::Engine { .. });
-            return Some(archive).filter(|archive| !reached && consequence(archive).0 == Exit::Unreachable);
+            let tells = matches!(archive, ArchiveError::InUse) || consequence(archive).0 == Exit::Unreachable;
+            return Some(archive).filter(|_| !reached && tells);
         }
         next = command.or_else(|| error.source());
     }
     None
+}
+
+/// Returns the archive's error that `error` is, or shows as if it were it.
+fn archive_error_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
+    if let Some(StoreError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(InPlaceError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(ActError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(PurgingError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    error.downcast_ref()
 }
 
 /// Returns how a command ends that an archive failed, and what to do about it.
@@ -269,10 +343,7 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
-        ArchiveError::InUse => (
-            Exit::Failed,
-            Some("let other programs close the archive, then finish with `git archive-tomb doctor --continue`"),
-        ),
+        ArchiveError::InUse => (Exit::Failed, Some("let other programs close the archive")),
         ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }
@@ -645,19 +716,18 @@ where
                 .caused_by(shown_line(line))
                 .hint("bring that file back under another name: `git archive-tomb restore <target> <output>`"),
             OperationError::Own(error) | OperationError::Change(ChangeError::Attributes(error)) => error.into(),
-            OperationError::Unfinished { ref source, .. } => {
+            OperationError::Unfinished { ref source, is_final, .. } => {
                 let (exit, hint) = match archive_out_of_reach::<E>(&**source) {
                     // What is to be done again is not the whole command.
                     Some(ArchiveError::Lost { .. } | ArchiveError::Busy { .. }) => (Exit::Unreachable, None),
                     Some(archive) => consequence(archive),
                     None => (Exit::Failed, None),
                 };
-                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(
-                    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`",
-                )
+                let mend = if is_final { FINISH_IT } else { FINISH_OR_UNDO_IT };
+                with_hint(Self::from_error(exit, &error), hint.map(str::to_owned)).hint(mend)
             }
-            OperationError::Published { .. } => {
-                Self::from_error(Exit::Failed, &error).hint("finish it: `git archive-tomb doctor --continue`")
+            OperationError::Published { .. } | OperationError::Final { .. } => {
+                Self::from_error(Exit::Failed, &error).hint(FINISH_IT)
             }
             OperationError::Change(ChangeError::BranchTaken { .. }) => {
                 Self::from_error(Exit::Failed, &error).hint("choose another name with `--branch`")
@@ -689,6 +759,16 @@ impl From<StoreError> for CommandError {
         match error {
             StoreError::Git(error) => error.into(),
             StoreError::Archive(error) => error.into(),
+            StoreError::Purged { ref paths } => {
+                /// More are not listed: the count tells.
+                const MAX_LISTED: usize = 20;
+                let shown = Self::from_error(Exit::Governance, &error);
+                let listed =
+                    paths.iter().take(MAX_LISTED).map(|purged| format!("{}: {}", purged.path, purged.obstacle));
+                listed.fold(shown, Self::caused_by).hint(
+                    "leave them out; or, if their bytes are to be in the archive again, add `--allow-purged`, which is recorded",
+                )
+            }
             StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
                 let (exit, hint) = match archive {
                     // A full disk, say: the archive was reached.
@@ -720,6 +800,52 @@ impl From<InPlaceError> for CommandError {
             InPlaceError::Scratch { .. } | InPlaceError::IncompleteRecord { .. } => {
                 Self::from_error(Exit::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<ActError> for CommandError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Archive(error) => error.into(),
+            error @ ActError::OtherArchive { .. } => Self::from_error(Exit::Unreachable, &error).hint(USE_THE_OTHER),
+            error @ ActError::NoRecords => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<PurgingError> for CommandError {
+    fn from(error: PurgingError) -> Self {
+        match error {
+            PurgingError::Archive(error) => error.into(),
+            PurgingError::Git(error) => error.into(),
+            PurgingError::Signature(error) => error.into(),
+            PurgingError::Refused { ref obstacles, ref tombstone } => refused(&error.to_string(), obstacles, tombstone),
+            PurgingError::Changed => Self::from_error(Exit::Failed, &error).hint("try again"),
+            PurgingError::NoArchive => Self::from_error(Exit::Unreachable, &error),
+        }
+    }
+}
+
+impl From<ClearanceError> for CommandError {
+    fn from(error: ClearanceError) -> Self {
+        match error {
+            ClearanceError::Archive(error) => error.into(),
+            ClearanceError::Git(error) => error.into(),
+            ClearanceError::Signature(error) => error.into(),
+        }
+    }
+}
+
+impl From<SigningError> for CommandError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Signature(error) => error.into(),
+            error @ SigningError::OtherPerson { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("leave `--by` out, or sign with the key of whoever is named: `--key <key>`"),
+            error @ SigningError::NotAllowed { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("have the key added to the file of allowed signers, or name another with `--key <key>`"),
+            error @ SigningError::NotSigned => Self::from_error(Exit::Failed, &error),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bstr::{BString, ByteSlice, ByteVec};
 use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, Change, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry, StoredItem,
+    AnyArchive, ArchiveError, Change, Event, Location, ObjectPlace, ObjectPlaceKind, OpenMode, Pool, Retry,
     open_retrying,
 };
 use git_archive_tomb::causes::in_one_line;
@@ -323,15 +323,6 @@ impl<'a> Session<'a> {
             if committed || !entries.is_empty() {
                 return Err(PlacesError::Tracked { path: link }.into());
             }
-        }
-        Ok(())
-    }
-
-    /// Refuses to hand out archived bytes where that takes approvals, of which there are none yet.
-    pub(crate) fn refuse_without_approvals(&self) -> Result<(), CommandError> {
-        if self.config()?.governance.restore_approvals > 0 {
-            return Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
-                .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"));
         }
         Ok(())
     }
@@ -692,14 +683,6 @@ impl<'a> Session<'a> {
         remotes.dedup();
         let origin = remotes.iter().find(|remote| *remote == "origin");
         Ok(origin.or(if remotes.len() == 1 { remotes.first() } else { None }).cloned())
-    }
-
-    /// Returns the one item that a target means as the archive has it.
-    pub(crate) fn find_item(&self, archive: &mut AnyArchive, target: &OsStr) -> Result<StoredItem, CommandError> {
-        let located = self.locate_one(Some(archive), target)?;
-        located.stored.ok_or_else(|| {
-            CommandError::new(Exit::NotFound, format!("item {} is not in the archive", located.wanted.tombstone))
-        })
     }
 }
 

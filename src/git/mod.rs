@@ -19,6 +19,7 @@ mod lock;
 mod merge;
 mod message;
 mod objects;
+mod occurrences;
 mod pathspec;
 mod repository;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use index::{ConflictState, IndexChanges, IndexEntry, Stages, WorkState};
 pub use lock::{IndexLock, IndexUpdate, StagedFiles, remove_stale_lock, stale_lock_note};
 pub use merge::{Merged, Unfinished, UnfinishedKind};
 pub use objects::{Object, ObjectKind, Objects};
+pub use occurrences::{Added, Named, Occurrences, Staged, WorkTree};
 pub use pathspec::{Expansion, Overlap, Untracked};
 pub(crate) use pathspec::{excludes, without_here};
 pub use repository::{Head, ObjectFormat, Reference, Repository};

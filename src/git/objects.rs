@@ -37,7 +37,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    fn parse(name: &[u8]) -> Option<Self> {
+    pub(super) fn parse(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"blob" => Self::Blob,
             b"tree" => Self::Tree,
@@ -341,7 +341,7 @@ impl Objects {
 }
 
 /// Keeps a child from fetching what a filter left out.
-fn forbid_fetching(command: &mut std::process::Command) {
+pub(super) fn forbid_fetching(command: &mut std::process::Command) {
     command.env("GIT_NO_LAZY_FETCH", "1");
     // Before 2.45 git does not know that variable: there, no protocol may be used, and a child that wants to fetch dies.
     command.env("GIT_ALLOW_PROTOCOL", "");

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::causes;
 use crate::evidence::record::Action;
 use crate::git::{GitError, Repository};
-use crate::id::{Sha256, Sha256Hasher};
+use crate::id::{Sha256, Sha256Hasher, Tombstone};
 use crate::review::{Evidence, ReviewError, everywhere};
 
 use super::ledger::{Told, matters};
@@ -49,17 +49,46 @@ pub struct Found {
 ///
 /// A file that is not intact says nothing. Where its name tells that it may set a hold, it is named.
 pub fn about(repository: &Repository, sha256: &Sha256) -> Result<Found, GitError> {
-    let needle = sha256.to_string();
+    let wanted = |told: &Told| matters(&told.record) && told.record.sha256 == Some(*sha256);
+    search(repository, &sha256.to_string(), wanted, may_hold)
+}
+
+/// Returns all that evidence says about an item, be it about governance or not. A file that is not intact says nothing.
+pub fn about_item(repository: &Repository, tombstone: &Tombstone) -> Result<Found, GitError> {
+    search(repository, &tombstone.to_string(), |told| told.record.tombstone == Some(*tombstone), |_| true)
+}
+
+/// Returns all that evidence says about governance. A file that is not intact says nothing, and is named where that matters.
+pub fn all(repository: &Repository) -> Result<Found, GitError> {
+    // Holds that stores set stand in files that are not named after governance, and few of those have any.
+    let by_store = |told: &Told| matters(&told.record) && !told.record.action.is_governance();
+    let mut found = search(repository, "\"legal_hold\":true", by_store, may_hold)?;
+    for unreadable in named(repository, &Action::GOVERNANCE, |told| found.records.push(told))? {
+        if !found.unreadable.contains(&unreadable) {
+            found.unreadable.push(unreadable);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the records that are `wanted`, all of which have `needle` in their lines, and the files that `matter` and cannot be
+/// read.
+fn search(
+    repository: &Repository,
+    needle: &str,
+    wanted: impl Fn(&Told) -> bool + Sync,
+    matter: impl Fn(&Evidence) -> bool,
+) -> Result<Found, GitError> {
     let finder = Finder::new(needle.as_bytes());
     let mut found = Found::default();
     let files: Vec<Evidence> = everywhere(repository)?.into_iter().collect();
     for group in files.chunks(GROUP) {
-        let said: Vec<_> = group.par_iter().map(|file| says(repository, file, &finder, sha256)).collect();
+        let said: Vec<_> = group.par_iter().map(|file| says(repository, file, &finder, &wanted)).collect();
         for (file, said) in group.iter().zip(said) {
             match said {
                 Ok(mut records) => found.records.append(&mut records),
                 Err(ReviewError::Git(error)) => return Err(error),
-                Err(error) if may_hold(file) => found.unreadable.push(unreadable(file, &error)),
+                Err(error) if matter(file) => found.unreadable.push(unreadable(file, &error)),
                 Err(_) => {}
             }
             if found.records.len() > MAX_RECORDS {
@@ -82,7 +111,7 @@ pub fn named(
     let files =
         everywhere(repository)?.into_iter().filter(|file| actions.iter().any(|action| file.name.is_of(*action)));
     for file in files {
-        match records(repository, &file, |_| true) {
+        match records(repository, &file, |told| matters(&told.record)) {
             Ok(told) if told.len() > MAX_RECORDS => broken.push(too_many(&file)),
             Ok(told) => told.into_iter().for_each(&mut each),
             Err(ReviewError::Git(error)) => return Err(error),
@@ -92,12 +121,12 @@ pub fn named(
     Ok(broken)
 }
 
-/// Returns what a file says about a content. Most say nothing, which is told from their bytes alone.
+/// Returns the records of a file that are `wanted`. Most have none, which is told from their bytes alone.
 fn says(
     repository: &Repository,
     file: &Evidence,
     finder: &Finder<'_>,
-    sha256: &Sha256,
+    wanted: impl Fn(&Told) -> bool,
 ) -> Result<Vec<Told>, ReviewError> {
     let scanned = file.open(repository)?;
     let is_silent = match scan(scanned, finder) {
@@ -105,7 +134,7 @@ fn says(
         // Reading it again tells why not.
         Err(_) => false,
     };
-    if is_silent { Ok(Vec::new()) } else { records(repository, file, |told| told.record.sha256 == Some(*sha256)) }
+    if is_silent { Ok(Vec::new()) } else { records(repository, file, wanted) }
 }
 
 fn records(repository: &Repository, file: &Evidence, wanted: impl Fn(&Told) -> bool) -> Result<Vec<Told>, ReviewError> {
@@ -113,7 +142,7 @@ fn records(repository: &Repository, file: &Evidence, wanted: impl Fn(&Told) -> b
     file.read(repository, |entry| {
         let name = Some(file.name.clone());
         let told = Told { digest: entry.digest, record: entry.record, in_archive: false, file: name };
-        if records.len() <= MAX_RECORDS && matters(&told.record) && wanted(&told) {
+        if records.len() <= MAX_RECORDS && wanted(&told) {
             records.push(told);
         }
     })?;
@@ -121,10 +150,10 @@ fn records(repository: &Repository, file: &Evidence, wanted: impl Fn(&Told) -> b
 }
 
 /// Returns whether `source` has the bytes that are looked for, and the digest of all of it.
-fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
+pub(super) fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
     let overlap = finder.needle().len() - 1;
     let mut hasher = Sha256Hasher::new();
-    let (mut buffer, mut kept, mut found) = (vec![0; 64 * 1024], 0, false);
+    let (mut buffer, mut kept, mut found) = (vec![0; 8 * 1024], 0, false);
     loop {
         let read = match source.read(&mut buffer[kept..]) {
             Ok(0) => return Ok((found, hasher.finish())),

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::{ContentFacts, Event, Hold};
+use crate::archive::{ContentFacts, Event, Hold, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::{Action, Record};
 use crate::id::{Sha256, Tombstone};
+use crate::item::RepoPath;
 
 use super::record::{ARCHIVE, ITEMS, RequestKey, took_place};
 
@@ -88,6 +89,8 @@ pub struct KnownHold {
     pub released: Vec<Told>,
     /// The archive's own row of it, which is not released.
     pub row: Option<Hold>,
+    /// The path of the item, where the archive has it.
+    pub path: Option<RepoPath>,
 }
 
 /// What the records about a content add up to. Each list is in the order of time, and has each record once.
@@ -118,13 +121,19 @@ impl Ledger {
             let id = hold.id.map(|id| id.to_string());
             ledger.holds.entry(HoldKey { tombstone: hold.tombstone, id }).or_default().row = Some(hold.clone());
         }
+        let item = |stored: &StoredItem| (stored.item.tombstone, stored.item.path.clone());
+        let paths: BTreeMap<Tombstone, RepoPath> = facts.items.iter().map(item).collect();
+        for (key, hold) in &mut ledger.holds {
+            hold.path = paths.get(&key.tombstone).cloned();
+        }
         ledger
     }
 
     /// Returns what records say of a content.
     pub fn of_records(sha256: &Sha256, records: impl IntoIterator<Item = Told>) -> Self {
         let mut ledger = Self::default();
-        for told in merged(sha256, records) {
+        let about = |told: &Told| matters(&told.record) && told.record.sha256 == Some(*sha256);
+        for told in merged(records.into_iter().filter(about)) {
             ledger.add(told);
         }
         ledger
@@ -191,11 +200,10 @@ impl Ledger {
     }
 }
 
-/// Returns the records that are about a content, each once with all places where it stands, in the order of time.
-fn merged(sha256: &Sha256, records: impl IntoIterator<Item = Told>) -> Vec<Told> {
+/// Returns each of the records once with all places where it stands, in the order of time.
+pub(crate) fn merged(records: impl IntoIterator<Item = Told>) -> Vec<Told> {
     let mut known: BTreeMap<(Timestamp, Sha256), (usize, Told)> = BTreeMap::new();
-    let about = records.into_iter().filter(|told| matters(&told.record) && told.record.sha256 == Some(*sha256));
-    for (number, told) in about.enumerate() {
+    for (number, told) in records.into_iter().enumerate() {
         let (_, first) = known.entry((told.record.ts, told.digest)).or_insert_with(|| (number, told.clone()));
         first.in_archive |= told.in_archive;
         if first.file.is_none() {

@@ -57,6 +57,8 @@ impl Copy<'_> {
                 (Some(copied), Some(purged_at)) if copied.purged_at.is_none() => {
                     return Err(MigrateError::Purged { sha256, purged_at });
                 }
+                // Purged, and let in again: both since it was copied.
+                (Some(copied), None) if copied.purged_at.is_some() => missing.push(*content),
                 (Some(_), None) if content.number > self.verified => there.push(*content),
                 (Some(_), _) => {}
             }

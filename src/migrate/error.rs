@@ -52,6 +52,14 @@ pub enum MigrateError {
         /// When.
         purged_at: Timestamp,
     },
+    /// The source has begun to destroy the bytes of a content, and has not ended.
+    #[error("content `{sha256}` is being destroyed in the archive that is to be copied, since {begun_at}")]
+    Unfinished {
+        /// The content.
+        sha256: Sha256,
+        /// When that began.
+        begun_at: Timestamp,
+    },
     /// A content was purged, and the source still, or again, has its bytes.
     #[error(
         "content `{sha256}` was purged at {purged_at}, says {evidence}, and the archive that is to be copied has its bytes"

@@ -10,7 +10,7 @@ mod purges;
 use std::collections::HashMap;
 use std::io;
 
-use crate::archive::{AnyArchive, ArchiveError, Batch, Event, KnownItem};
+use crate::archive::{AnyArchive, ArchiveError, Batch, Event, KnownItem, Purge};
 use crate::evidence::record::Action;
 use crate::export::{Facts, FactsError, facts};
 use crate::fault;
@@ -74,6 +74,7 @@ pub fn migrate(
         return Ok(Migrated { facts: facts_of(target).map_err(MigrateError::Target)?, event: None });
     }
     purges.refuse(source)?;
+    refuse_unfinished(source)?;
     target.begin_copy(&of).map_err(MigrateError::Target)?;
     fault::point("copy-marked");
     let mut copy = Copy { source, target, of, verified: 0, bytes: 0, events: 0, migrated: None, progress };
@@ -82,7 +83,8 @@ pub fn migrate(
     let (mut looked, mut appended) = (None, None);
     let mut last_look = || {
         // Somebody may have stored it again meanwhile, here as before.
-        let compared = copy.run().and_then(|()| purges.refuse(copy.source)).and_then(|()| copy.compare());
+        let copied = refuse_unfinished(copy.source).and_then(|()| copy.run());
+        let compared = copied.and_then(|()| purges.refuse(copy.source)).and_then(|()| copy.compare());
         let event = compared.as_ref().ok().map(&mut *record);
         (looked, appended) = (Some(compared), event.clone());
         event
@@ -109,6 +111,44 @@ fn facts_of(archive: &mut AnyArchive) -> Result<Facts, ArchiveError> {
     })
 }
 
+fn without_numbers<T>(page: Vec<(u64, T)>) -> Vec<T> {
+    page.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Returns whether two pages have the same rows, whatever their numbers.
+fn is_alike<T: PartialEq>(left: &[(u64, T)], right: &[(u64, T)]) -> bool {
+    left.iter().map(|(_, row)| row).eq(right.iter().map(|(_, row)| row))
+}
+
+/// Returns whether two tables that are read in pages have the same rows.
+fn have_the_same<T: PartialEq>(
+    mut source: impl FnMut(u64) -> Result<Vec<(u64, T)>, ArchiveError>,
+    mut target: impl FnMut(u64) -> Result<Vec<(u64, T)>, ArchiveError>,
+) -> Result<bool, MigrateError> {
+    let (mut last, mut last_there) = (0, 0);
+    loop {
+        let page = source(last).map_err(MigrateError::Source)?;
+        let there = target(last_there).map_err(MigrateError::Target)?;
+        if !is_alike(&page, &there) {
+            return Ok(false);
+        }
+        match (page.last(), there.last()) {
+            (Some((end, _)), Some((end_there, _))) => (last, last_there) = (*end, *end_there),
+            _ => return Ok(true),
+        }
+    }
+}
+
+/// Fails where the source has begun to destroy bytes and has not ended.
+fn refuse_unfinished(source: &mut AnyArchive) -> Result<(), MigrateError> {
+    match source.unfinished_purges().map_err(MigrateError::Source)?.first() {
+        Some(Purge { sha256, begun_at, .. }) => {
+            Err(MigrateError::Unfinished { sha256: *sha256, begun_at: *begun_at })
+        }
+        None => Ok(()),
+    }
+}
+
 /// A copy that is being made.
 struct Copy<'a> {
     source: &'a mut AnyArchive,
@@ -133,7 +173,9 @@ impl Copy<'_> {
         let newest = self.source.newest_event().map_err(MigrateError::Source)?;
         self.copy_contents()?;
         self.copy_items()?;
-        self.copy_events(newest)
+        self.copy_events(newest)?;
+        self.copy_holds()?;
+        self.copy_purges()
     }
 
     fn copy_items(&mut self) -> Result<(), MigrateError> {
@@ -147,6 +189,14 @@ impl Copy<'_> {
             count += page.len() as u64;
             let there: HashMap<Tombstone, KnownItem> =
                 there.into_iter().map(|known| (known.stored.item.tombstone, known)).collect();
+            let was_purged = page.iter().find_map(|known| {
+                let there = there.get(&known.stored.item.tombstone)?;
+                let purged_at = known.stored.purged_at.filter(|_| there.stored.purged_at.is_none())?;
+                Some(MigrateError::Purged { sha256: known.stored.item.sha256, purged_at })
+            });
+            if let Some(error) = was_purged {
+                return Err(error);
+            }
             let items: Vec<KnownItem> =
                 page.into_iter().filter(|known| there.get(&known.stored.item.tombstone) != Some(known)).collect();
             self.take_in(&Batch { items, ..Batch::default() })?;
@@ -173,6 +223,38 @@ impl Copy<'_> {
         }
     }
 
+    /// Copies the holds. Those of the copy are the first ones of the source, in the same order, so that the pages of both have
+    /// the same holds.
+    fn copy_holds(&mut self) -> Result<(), MigrateError> {
+        let (mut last, mut last_there) = (0, 0);
+        loop {
+            let page = self.source.holds_page(last).map_err(MigrateError::Source)?;
+            let Some((end, _)) = page.last() else { return Ok(()) };
+            last = *end;
+            let mut there = self.target.holds_page(last_there).map_err(MigrateError::Target)?;
+            if !is_alike(&page, &there) {
+                self.take_in(&Batch { holds: without_numbers(page), ..Batch::default() })?;
+                there = self.target.holds_page(last_there).map_err(MigrateError::Target)?;
+            }
+            last_there = there.last().map_or(last_there, |(end, _)| *end);
+            fault::point("copy-holds");
+        }
+    }
+
+    /// Copies the purges, likewise.
+    fn copy_purges(&mut self) -> Result<(), MigrateError> {
+        let mut last = 0;
+        loop {
+            let page = self.source.purges_page(last).map_err(MigrateError::Source)?;
+            let Some((end, _)) = page.last() else { return Ok(()) };
+            last = *end;
+            // One that has begun since waits for the next round, which is refused if it has not ended by then.
+            let ended = without_numbers(page).into_iter().filter(|known| known.destroyed_at.is_some());
+            self.take_in(&Batch { purges: ended.collect(), ..Batch::default() })?;
+            fault::point("copy-purges");
+        }
+    }
+
     /// Fails where an event tells of a purge and the source has the bytes.
     fn refuse_purged(&mut self, events: &[Event]) -> Result<(), MigrateError> {
         let purges = Purges::in_events(events);
@@ -180,8 +262,9 @@ impl Copy<'_> {
     }
 
     fn take_in(&mut self, batch: &Batch) -> Result<(), MigrateError> {
-        let nothing = batch.blocks.is_empty() && batch.contents.is_empty();
-        if nothing && batch.items.is_empty() && batch.events.is_empty() {
+        let Batch { blocks, contents, items, events, holds, purges } = batch;
+        let nothing = blocks.is_empty() && contents.is_empty() && items.is_empty() && events.is_empty();
+        if nothing && holds.is_empty() && purges.is_empty() {
             return Ok(());
         }
         self.target.take_in(&self.of, batch).map_err(MigrateError::Target)
@@ -194,10 +277,17 @@ impl Copy<'_> {
         let target = facts_of(self.target).map_err(MigrateError::Target)?;
         let contents = self.source.counts().map_err(MigrateError::Source)?.artifacts;
         let copied = self.target.counts().map_err(MigrateError::Target)?.artifacts;
-        if source != target || contents != copied {
+        let alike = self.has_all_holds_and_purges()?;
+        if source != target || contents != copied || !alike {
             return Err(MigrateError::Differ { source_digest: source.digest(), target_digest: target.digest() });
         }
         fault::point("copy-compared");
         Ok(source)
+    }
+
+    fn has_all_holds_and_purges(&mut self) -> Result<bool, MigrateError> {
+        let Self { source, target, .. } = self;
+        Ok(have_the_same(|after| source.holds_page(after), |after| target.holds_page(after))?
+            && have_the_same(|after| source.purges_page(after), |after| target.purges_page(after))?)
     }
 }

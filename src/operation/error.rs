@@ -16,11 +16,13 @@ use crate::journal::JournalError;
 /// Why an operation failed; `E` is the command's own part.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError<E: Error + 'static> {
-    /// It was stopped half-way and could not be taken back; it can be finished or undone.
+    /// It was stopped half-way and could not be taken back; it can be finished or, unless it is final, undone.
     #[error("operation {op} is unfinished")]
     Unfinished {
         /// The operation.
         op: OperationId,
+        /// Whether it can only be finished; see [`Operation::is_final`](super::Operation::is_final).
+        is_final: bool,
         /// What stopped it.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -31,6 +33,14 @@ pub enum OperationError<E: Error + 'static> {
         op: OperationId,
         /// An index, or a commit.
         holder: String,
+    },
+    /// It cannot be undone: what it did to the archive is never taken back.
+    #[error("operation {op} cannot be undone: a `{command}` that has begun in the archive is only ever finished")]
+    Final {
+        /// The operation.
+        op: OperationId,
+        /// What the journal calls the command.
+        command: &'static str,
     },
     /// It was interrupted, and everything was taken back.
     #[error("interrupted, and nothing was changed")]

@@ -19,7 +19,7 @@ use bstr::ByteVec;
 pub use error::OperationError;
 pub use heads::HeadsError;
 pub use landing::NewBranch;
-pub use recover::{OrphanError, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo};
+pub use recover::{OrphanError, Settled, abandon, execute_again, finish, orphans, set_aside, settle_orphan, undo};
 pub use staging::{STAGING, StagingPlan, finish_staging, stage_files, undo_staging};
 
 use landing::LandingChange;
@@ -97,10 +97,11 @@ pub trait Operation {
     /// What is to be done, as the journal keeps it.
     type Plan: serde::Serialize;
 
-    /// The action of its records.
-    const ACTION: Action;
-    /// The action of the record of its failure.
-    const FAILURE: Action;
+    /// Returns the action that the operation is announced as, and that its first record usually has.
+    fn action(&self) -> Action;
+
+    /// Returns the action of the record of its failure.
+    fn failure(&self) -> Action;
 
     /// Returns what the journal calls the command.
     fn command(&self) -> &'static str;
@@ -148,6 +149,12 @@ pub trait Operation {
         events: &[Event],
     ) -> Result<(), Self::Error>;
 
+    /// Returns whether the archive has done by now what nothing takes back: from then on the operation is only ever finished.
+    /// Where that cannot be told, it fails.
+    fn is_final(&mut self, _context: &mut OperationContext<'_>) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// Takes back what [`Operation::produce`] did to the archive, and adds `event`.
     fn withdraw(&mut self, context: &mut OperationContext<'_>, event: &Event) -> Result<(), Self::Error>;
 }
@@ -170,7 +177,7 @@ pub struct Outcome {
 /// Runs a new operation to its end.
 ///
 /// An error, or an interruption, before the tree has changed, or the branch is there, takes everything back; after a later error the operation
-/// waits to be finished or undone.
+/// waits to be finished or undone. One that is [final](Operation::is_final) waits to be finished.
 pub fn execute<O: Operation>(
     context: &mut OperationContext<'_>,
     operation: &mut O,
@@ -201,14 +208,16 @@ pub fn execute<O: Operation>(
         Ok(outcome) => return close(op, active).map(|()| outcome),
         Err(error) => error,
     };
-    if touched {
-        return Err(OperationError::Unfinished { op, source: Box::new(error) });
+    // Without an answer it has to be taken for final.
+    let is_final = operation.is_final(context).unwrap_or(true);
+    if touched || is_final {
+        return Err(OperationError::Unfinished { op, is_final, source: Box::new(error) });
     }
     match take_back(context, operation, active, &error) {
         Ok(()) if context.is_interrupted() => Err(OperationError::Interrupted),
         Ok(()) => Err(error),
         // What is wrong may be wrong still: a full disk, an archive that is locked.
-        Err(_) => Err(OperationError::Unfinished { op, source: Box::new(error) }),
+        Err(_) => Err(OperationError::Unfinished { op, is_final: false, source: Box::new(error) }),
     }
 }
 
@@ -264,7 +273,7 @@ fn run_steps<O: Operation>(
     touched: &mut bool,
 ) -> Result<Outcome, OperationError<O::Error>> {
     let facts = operation.facts().clone();
-    announce(context.log, &facts, O::ACTION, operation.paths(), resumed)?;
+    announce(context.log, &facts, operation.action(), operation.paths(), resumed)?;
     fault::point("intent");
     let mut landing = landing::open(context, operation.branch(), active, resumed)?;
     let saved = saved_evidence(active)?;
@@ -346,7 +355,7 @@ fn take_back<O: Operation>(
         Err(GitError::IndexLocked { .. }) if saved.is_none() => {}
         Err(error) => return Err(error.into()),
     }
-    let mut record = operation.facts().record(O::FAILURE);
+    let mut record = operation.facts().record(operation.failure());
     record.ts = Timestamp::now();
     record.level = Level::Error;
     record.status = Some(Status::Failed);
@@ -360,7 +369,7 @@ fn take_back<O: Operation>(
 
 /// Closes the journal of an operation that is done but for that.
 fn close<E: Error>(op: OperationId, active: ActiveOperation) -> Result<(), OperationError<E>> {
-    let failed = |source| OperationError::Unfinished { op, source: Box::new(source) };
+    let failed = |source| OperationError::Unfinished { op, is_final: false, source: Box::new(source) };
     active.close().map_err(failed)
 }
 

@@ -50,7 +50,7 @@ pub fn stage_files(context: &OperationContext<'_>, plan: &StagingPlan) -> Result
     let mut touched = false;
     match apply(context, plan, &mut touched) {
         Ok(left) => close(op, active).map(|()| left),
-        Err(error) if touched => Err(OperationError::Unfinished { op, source: Box::new(error) }),
+        Err(error) if touched => Err(OperationError::Unfinished { op, is_final: false, source: Box::new(error) }),
         Err(error) => {
             active.close()?;
             Err(error)

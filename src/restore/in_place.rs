@@ -247,8 +247,13 @@ impl Operation for InPlace<'_> {
     type Error = InPlaceError;
     type Plan = RestorePlan;
 
-    const ACTION: Action = Action::Restore;
-    const FAILURE: Action = Action::RestoreFail;
+    fn action(&self) -> Action {
+        Action::Restore
+    }
+
+    fn failure(&self) -> Action {
+        Action::RestoreFail
+    }
 
     fn command(&self) -> &'static str {
         if self.plan.commit.is_some() { Self::ON_BRANCH } else { Self::COMMAND }

@@ -285,7 +285,8 @@ fn finding_items() {
     state        sealed
 
     events
-      [time]  ARCHIVE stored [uuid] src/legacy/old.py by marc because legacy
+      [time]  ARCHIVE stored
+          by marc: legacy
     ");
     assert_shown!(&world, repo.tomb(&["cat", "src/legacy/run.sh"]), @r"
     exit: 0
@@ -688,6 +689,7 @@ fn help() {
       doctor         Find what is wrong and name the command that mends it
       health-check   Reach the archive and count what can be restored
       export         Write everything in the archive as plain files
+      report         Report how things stand
       migrate        Copy the archive to another database, and mark the old one as superseded
       config-show    Show the configuration in force, and where each value is from
       trust          Trust the configuration file as it is now
@@ -951,7 +953,9 @@ fn help() {
       <TARGET>  A tombstone, at least 8 characters of one, or the path of a stub
 
     Options:
-      -h, --help  Print help (see more with '--help')
+          --residue  Only say where the bytes still are in this repository, and which commands take them
+                     out
+      -h, --help     Print help (see more with '--help')
     ");
     assert_shown!(&world, own_help(&home, &["cat", "-h"]), @r"
     exit: 0

@@ -34,6 +34,8 @@ mod destroying;
 mod events;
 mod governing;
 mod items;
+#[cfg(test)]
+mod residue;
 mod schema;
 #[cfg(test)]
 mod tests;

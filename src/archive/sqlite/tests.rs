@@ -4,17 +4,17 @@ use super::*;
 use crate::archive::contract::{self, Database, Engine, noise};
 use crate::archive::{BLOCK_SIZE, ContentReader, ReadError, StoreContentsOptions, store_contents};
 
-struct Sqlite {
+pub(super) struct Sqlite {
     folder: tempfile::TempDir,
 }
 
 impl Sqlite {
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("archive.sqlite")
     }
 
     /// Connects as any client might, with none of our settings.
-    fn raw(&self) -> Connection {
+    pub(super) fn raw(&self) -> Connection {
         Connection::open(self.path()).expect("connects")
     }
 
@@ -299,7 +299,7 @@ fn damage_by_force(engine: &Sqlite, damage: &str) {
 }
 
 /// Returns the client `name`, if the machine has it.
-fn client(name: &str) -> Option<Command> {
+pub(super) fn client(name: &str) -> Option<Command> {
     let there = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     there.is_ok().then(|| Command::new(name))
 }
@@ -399,6 +399,12 @@ fn stores_and_reads_in_little_memory() {
     let options = StoreContentsOptions::default();
     let stored = store_contents(&mut *archive, &source, options, &mut |_| ()).expect("stores")[0];
     ContentReader::new(&mut *archive).read(&stored.sha256, stored.size, &mut io::sink()).expect("reads");
+    let mut item = contract::item(&mut *archive, b"a", b"a");
+    item.tombstone = Tombstone::derive("repo", b"a", &item.commit, &stored.sha256);
+    (item.sha256, item.size) = (stored.sha256, stored.size);
+    archive.begin(OperationId::generate(), "here", std::slice::from_ref(&item)).expect("begins");
+    contract::purge_whole(&mut *archive, &item);
+    assert!(fs::metadata(engine.path()).expect("is there").len() < 1 << 20);
     let status = fs::read_to_string("/proc/self/status").expect("reads");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells");
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("is a number");

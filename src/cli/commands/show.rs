@@ -2,64 +2,166 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::ops::ControlFlow;
 
 use clap::Args;
-use git_archive_tomb::archive::{Event, StoredItem};
-use git_archive_tomb::evidence::record::Record;
+use git_archive_tomb::archive::{AnyArchive, StoredItem};
+use git_archive_tomb::governance::story::Story;
+use git_archive_tomb::id::{ObjectId, Sha256, Tombstone};
+use git_archive_tomb::item::{FileMode, JsonPath};
 use git_archive_tomb::quote::quote;
+use git_archive_tomb::residue::{self, Content};
+use git_archive_tomb::restore::{Located, Wanted};
 use serde::Serialize;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Output, Style, human_size};
+use crate::cli::output::{Style, human_size};
 use crate::cli::session::Session;
-use crate::cli::view::ItemView;
+use crate::cli::story::{ToldView, Witness, by, place, warn_unreadable};
+use crate::cli::view::{ItemView, PathView};
 
 /// Show an item and everything that happened to it
+///
+/// From the archive's events and from the evidence of every reference: whichever tells of it.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArguments {
     /// A tombstone, at least 8 characters of one, or the path of a stub
     target: OsString,
+    /// Only say where the bytes still are in this repository, and which commands take them out
+    #[arg(long)]
+    residue: bool,
 }
 
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
-    item: ItemView<'a>,
-    events: Vec<Record>,
+    item: AnyView<'a>,
+    events: Vec<ToldView<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AnyView<'a> {
+    Stored(Box<ItemView<'a>>),
+    Told(Box<WantedView<'a>>),
+}
+
+/// An item in JSON as a stub, or evidence, tells of it.
+#[derive(Serialize)]
+struct WantedView<'a> {
+    tombstone: Tombstone,
+    repo: &'a str,
+    #[serde(flatten)]
+    path: PathView,
+    sha256: Sha256,
+    size_bytes: u64,
+    commit: ObjectId,
+    object: ObjectId,
+    mode: FileMode,
+}
+
+impl<'a> From<&'a Wanted> for WantedView<'a> {
+    fn from(wanted: &'a Wanted) -> Self {
+        Self {
+            tombstone: wanted.tombstone,
+            repo: &wanted.repo,
+            path: JsonPath::from(&wanted.path).into(),
+            sha256: wanted.sha256,
+            size_bytes: wanted.size,
+            commit: wanted.commit,
+            object: wanted.object,
+            mode: wanted.mode,
+        }
+    }
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &ShowArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    let mut archive = session.archive()?;
-    let stored = session.find_item(&mut *archive, &arguments.target)?;
-    let mut events = Vec::new();
-    archive.events(&stored.item.tombstone, &mut |event: Event| {
-        events.push(event);
-        ControlFlow::Continue(())
-    })?;
-    // A line that is no record any more cannot be shown as one; `evidence verify` and `verify --deep` tell of it.
-    let events = events.iter().filter_map(|event| Record::parse_line(event.line.as_bytes()).ok()).collect();
+    let mut archive = session.archive_if_any()?;
+    let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
+    if arguments.residue {
+        return print_residue(&located.wanted, archive.as_deref_mut(), session);
+    }
+    let story = Story::of(&session.repository, &located.wanted.tombstone, archive.as_deref_mut(), [])?;
+    warn_unreadable(&story, session.output);
     if session.output.json {
-        session.output.object(&Shown { item: ItemView::from(&stored), events })?;
+        let item = match &located.stored {
+            Some(stored) => AnyView::Stored(Box::new(stored.into())),
+            None => AnyView::Told(Box::new((&located.wanted).into())),
+        };
+        let witness = Witness::new(session)?;
+        let events = story.told.iter().map(|told| witness.view(told)).collect::<Result<_, _>>()?;
+        session.output.object(&Shown { item, events })?;
     } else {
-        print(&stored, &events, session.output)?;
+        print(&located, &story, session)?;
     }
     Ok(Exit::Done)
 }
 
-fn print(stored: &StoredItem, events: &[Record], output: &mut Output) -> Result<(), CommandError> {
+fn print_residue(
+    wanted: &Wanted,
+    archive: Option<&mut AnyArchive>,
+    session: &mut Session<'_>,
+) -> Result<Exit, CommandError> {
+    let item = (wanted.tombstone, wanted.object);
+    let content = Content::new(wanted.sha256, wanted.size, [item], &session.repository);
+    let residue = residue::of(&session.repository, &content, &session.operations_log()?, archive)?;
+    if session.output.json {
+        session.output.object(&residue)?;
+    } else {
+        session.output.line(crate::cli::residue::text(&residue).trim_end())?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print(located: &Located, story: &Story, session: &mut Session<'_>) -> Result<(), CommandError> {
+    let Located { wanted, stored, .. } = located;
+    let mut fact = |name: &str, value: &dyn Display| session.output.line(format_args!("{name:<12} {value}"));
+    fact("tombstone", &wanted.tombstone)?;
+    fact("path", &wanted.path)?;
+    fact("repo", &quote(wanted.repo.as_bytes()))?;
+    fact("commit", &wanted.commit)?;
+    fact("object", &wanted.object)?;
+    fact("sha256", &wanted.sha256)?;
+    match stored {
+        Some(stored) => {
+            let (size, kept) = (human_size(wanted.size), human_size(stored.compressed_size));
+            fact("size", &format_args!("{size} ({kept} stored)"))?;
+        }
+        None => fact("size", &human_size(wanted.size))?,
+    }
+    fact("mode", &wanted.mode)?;
+    match stored {
+        Some(stored) => print_stored(stored, &mut fact)?,
+        None => fact("archive", &"not here: this is what stub and evidence tell")?,
+    }
+    if let Some(purge) = story.purge() {
+        fact("purged", &format_args!("{} {}", purge.ts, by(purge).unwrap_or_default()))?;
+        if let Some(request) = &purge.request {
+            fact("", &format_args!("request {}", quote(request.as_bytes())))?;
+        }
+    }
+    if story.told.is_empty() {
+        return Ok(());
+    }
+    let witness = Witness::new(session)?;
+    let output = &mut *session.output;
+    let heading = output.styled(Style::Bold, "events");
+    output.line(format_args!("\n{heading}"))?;
+    for told in &story.told {
+        let only_there = place(told, stored.is_some(), output);
+        for line in witness.lines(told, true)?.into_iter().chain(only_there) {
+            output.line(format_args!("  {line}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn print_stored(
+    stored: &StoredItem,
+    fact: &mut dyn FnMut(&str, &dyn Display) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let item = &stored.item;
-    let mut fact = |name: &str, value: &dyn Display| output.line(format_args!("{name:<12} {value}"));
-    fact("tombstone", &item.tombstone)?;
-    fact("path", &item.path)?;
-    fact("repo", &quote(item.repo.as_bytes()))?;
-    fact("commit", &item.commit)?;
-    fact("object", &item.object)?;
-    fact("sha256", &item.sha256)?;
-    fact("size", &format_args!("{} ({} stored)", human_size(item.size), human_size(stored.compressed_size)))?;
-    fact("mode", &item.mode)?;
     fact("kind", &item.kind)?;
     for (name, value) in [("language", &item.language), ("mime", &item.mime)] {
         if let Some(value) = value {
@@ -94,39 +196,5 @@ fn print(stored: &StoredItem, events: &[Record], output: &mut Output) -> Result<
     if let Some(at) = stored.purged_at {
         fact("purged-at", &at)?;
     }
-    if !events.is_empty() {
-        let heading = output.styled(Style::Bold, "events");
-        output.line(format_args!("\n{heading}"))?;
-    }
-    for record in events {
-        output.line(format_args!("  {}", summary(record)))?;
-    }
     Ok(())
-}
-
-/// Returns a record in a line for people.
-pub(crate) fn summary(record: &Record) -> String {
-    let mut text = format!("{}  {:<17}", record.ts, record.action);
-    let mut add = |part: &str| {
-        text.push(' ');
-        text.push_str(part);
-    };
-    if let Some(status) = record.status {
-        add(status.as_str());
-    }
-    if let Some(tombstone) = record.tombstone {
-        add(&tombstone.to_string());
-    }
-    if let Some(path) = record.repo_path() {
-        add(&path.to_string());
-    }
-    for (name, value) in
-        [("by", &record.actor), ("to", &record.output), ("because", &record.reason), ("error:", &record.error)]
-    {
-        if let Some(value) = value {
-            add(name);
-            add(&quote(value.as_bytes()));
-        }
-    }
-    text
 }

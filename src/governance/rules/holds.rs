@@ -79,7 +79,7 @@ fn still_open(judge: &Judge<'_>, key: &HoldKey, hold: &KnownHold) -> Result<Opti
     let (row, reason) = (hold.row.as_ref(), set.filter(|record| record.action == Action::HoldSet));
     Ok(Some(OpenHold {
         tombstone: key.tombstone,
-        path: said.and_then(crate::evidence::record::Record::repo_path),
+        path: hold.path.clone().or_else(|| said?.repo_path()),
         id: key.id.clone(),
         name: said.and_then(|record| record.name.clone()).or_else(|| row?.name.clone()),
         by: set.and_then(|record| record.actor.clone()).or_else(|| row?.set_by.clone()),

@@ -53,7 +53,9 @@ pub fn judge_purge(
     question: &PurgeQuestion<'_>,
 ) -> Result<Result<Grant, Vec<Obstacle>>, SignatureError> {
     let ledger = Ledger::of(question.facts, question.evidence);
-    let Some(target) = question.facts.items.iter().find(|stored| stored.item.tombstone == question.target) else {
+    let here =
+        judge.archive.and_then(|_| question.facts.items.iter().find(|stored| stored.item.tombstone == question.target));
+    let Some(target) = here else {
         return Ok(Err(vec![Obstacle::Unknown { tombstone: question.target }]));
     };
     if let Some(obstacle) = purged(judge, &ledger, target) {
@@ -179,12 +181,9 @@ fn approved(
         obstacles.push(Obstacle::Approvals { needed: PURGE_APPROVALS, given, void: voids });
         return Ok(None);
     };
-    let is_fresh = |proposal: &&Voice| !recorded.iter().any(|voice| is_by(voice, &proposal.person));
-    let fresh = if judge.policy.signed {
-        Vec::new()
-    } else {
-        proposals.iter().filter(is_fresh).map(|one| one.who.clone()).collect()
-    };
+    // Whoever has no voice on record has the one of this command.
+    let is_fresh = |voice: &&&Voice| !recorded.iter().any(|other| is_by(other, &voice.person));
+    let fresh = chosen.iter().filter(is_fresh).map(|voice| voice.who.clone()).collect();
     Ok(Some(Approved { by: by.who.clone(), second: second.who.clone(), fresh }))
 }
 

@@ -27,11 +27,11 @@ pub(super) fn standing_request<'a>(
     target: &Tombstone,
 ) -> Result<Result<(&'a Request, Option<Voice>), Obstacle>, SignatureError> {
     let mut obstacle = Obstacle::NoRequest;
-    let here = |request: &&Request| match judge.archive {
-        Some(archive) => request.told.in_archive && request.key.archive == archive,
-        None => true,
-    };
-    for request in ledger.requests.iter().filter(|request| request.target == *target).filter(here) {
+    let about = ledger.requests.iter().filter(|request| request.target == *target);
+    // What could stand comes last, so that what it lacks is told and not that another one is for somewhere else.
+    let (here, elsewhere): (Vec<&Request>, Vec<&Request>) =
+        about.partition(|request| elsewhere(judge, request).is_none());
+    for request in elsewhere.into_iter().chain(here) {
         match request_stands(judge, ledger, request)? {
             Ok(voice) => return Ok(Ok((request, voice))),
             Err(why) => {
@@ -44,6 +44,18 @@ pub(super) fn standing_request<'a>(
     Ok(Err(obstacle))
 }
 
+/// Returns why a request is none of the archive's, as a verb phrase.
+fn elsewhere(judge: &Judge<'_>, request: &Request) -> Option<&'static str> {
+    let archive = judge.archive?;
+    if request.key.archive != archive {
+        Some("is for another archive")
+    } else if !request.told.in_archive {
+        Some("is not in the archive")
+    } else {
+        None
+    }
+}
+
 /// Returns whose the request is, if that is known, or why it does not stand, as a verb phrase.
 fn request_stands(
     judge: &Judge<'_>,
@@ -51,6 +63,9 @@ fn request_stands(
     request: &Request,
 ) -> Result<Result<Option<Voice>, String>, SignatureError> {
     let record = &request.told.record;
+    if let Some(why) = elsewhere(judge, request) {
+        return Ok(Err(why.to_owned()));
+    }
     if let Some(used) = ledger.use_of(&request.key.id) {
         return Ok(Err(format!("was used by the purge of {}", used.record.ts.date())));
     }

@@ -1,0 +1,82 @@
+//! Where a content went, by the records of it: files it was restored to, exports, other archives.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Content, ResidueError};
+use crate::archive::AnyArchive;
+use crate::clock::Timestamp;
+use crate::evidence::log::records;
+use crate::evidence::record::{Action, Record, Status};
+use crate::id::Sha256;
+
+/// Somewhere the content went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copy {
+    /// What took it there: a restore, an export of the whole archive, a migration.
+    pub action: Action,
+    /// Where to: a path as it was given, or an archive's URL without its secrets.
+    pub output: String,
+    /// When.
+    pub time: Timestamp,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+/// Returns where the content went by the operations log at `log` and by the events of `archive`, oldest first.
+pub(super) fn copies(
+    content: &Content,
+    log: &Path,
+    archive: Option<&mut AnyArchive>,
+) -> Result<Vec<Copy>, ResidueError> {
+    let mut seen: HashSet<Sha256> = HashSet::new();
+    let mut found = Vec::new();
+    let mut note = |digest: Sha256, record: &Record| {
+        if let Some(copy) = copy(record, content)
+            && seen.insert(digest)
+        {
+            found.push(copy);
+        }
+    };
+    for entry in records(log)?.into_iter().flatten().flatten() {
+        note(entry.digest, &entry.record);
+    }
+    if let Some(archive) = archive {
+        let mut last = 0;
+        loop {
+            let page = archive.events_page(last)?;
+            let Some((end, _)) = page.last() else { break };
+            last = *end;
+            for (_, event) in &page {
+                if may_copy(event.action)
+                    && let Ok(record) = Record::parse_line(event.line.as_bytes())
+                {
+                    note(event.digest, &record);
+                }
+            }
+        }
+    }
+    found.sort_by_key(|copy| copy.time);
+    Ok(found)
+}
+
+fn may_copy(action: Action) -> bool {
+    matches!(action, Action::Restore | Action::Export | Action::Migrate)
+}
+
+/// Returns where `record` says that the content went.
+fn copy(record: &Record, content: &Content) -> Option<Copy> {
+    let of_content = match record.action {
+        Action::Restore => record.tombstone.is_some_and(|tombstone| content.tombstones.contains(&tombstone)),
+        // Of everything that the archive had then. The proof of an item has no bytes.
+        Action::Export => record.tombstone.is_none(),
+        action => action == Action::Migrate,
+    };
+    if !of_content || !matches!(record.status, None | Some(Status::Done)) {
+        return None;
+    }
+    Some(Copy { action: record.action, output: record.output.clone()?, time: record.ts, actor: record.actor.clone() })
+}
