@@ -223,7 +223,7 @@ struct Kept {
 /// Archives a content of several blocks, one alone and some in one block; holds the first of each, one twice.
 fn prepare(archive: &mut AnyArchive) -> Kept {
     let mut random = fastrand::Rng::with_seed(5);
-    let contents = [1_500_000, 900_000, 800_000, 500, 600, 700];
+    let contents = [1_100_000, 90_000, 80_000, 500, 600, 700];
     let contents = contents.map(|length| std::iter::repeat_with(|| random.u8(..)).take(length).collect::<Vec<u8>>());
     for some in [&contents[..1], &contents[1..2], &contents[2..3], &contents[3..]] {
         store(archive, &some.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
@@ -267,7 +267,7 @@ fn holds_of(archive: &mut AnyArchive) -> Vec<String> {
 
 #[test]
 fn nothing_that_a_raw_client_says_destroys_what_is_held() {
-    let rounds = if std::env::var_os("ARCHIVE_TOMB_HAMMER").is_some() { 20_000 } else { 200 };
+    let rounds = if std::env::var_os("ARCHIVE_TOMB_HAMMER").is_some() { 5_000 } else { 50 };
     for kind in KINDS {
         let database = Database::new(kind);
         let url = SecretUrl::new(&database.login.url());
@@ -281,7 +281,8 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
         let events = format!(
             "SELECT id, digest, op, action, actor, item_id, created_at, line FROM event WHERE id <= {last} ORDER BY id"
         );
-        let said_before = database.login.sql(&events);
+        let mut owner = database.login.session();
+        let said_before = owner.ask(&events);
         let account = Account::new(&database);
         match kind {
             Kind::Postgres => {
@@ -325,8 +326,16 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
                 );
             }
             assert_eq!(holds_of(&mut *archive), kept.holds, "{kind:?}: {said}");
-            assert_eq!(database.login.sql(&events), said_before, "{kind:?}: {said}");
+            assert_eq!(owner.ask(&events), said_before, "{kind:?}: {said}");
         }
         drop(session);
+        drop(owner);
+        // It is the guards that this account meets, and not the want of a privilege.
+        database.login.sql(match kind {
+            Kind::Postgres => "ALTER TABLE segment DISABLE TRIGGER USER",
+            Kind::Mariadb => "DROP TRIGGER segment_delete",
+        });
+        account.login.sql("DELETE FROM segment WHERE artifact_id = 1");
+        assert!(read(&mut *archive, &kept.contents[0]).is_err());
     }
 }
