@@ -8,7 +8,7 @@
 //!
 //! | what for | modules |
 //! | --- | --- |
-//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`], [`governance`], [`residue`] |
+//! | use cases | [`store`], [`restore`], [`batch`], [`resolve`], [`search`], [`mod@verify`], [`survey`], [`review`], [`textconv`], [`hooks`], [`export`], [`migrate`], [`governance`], [`residue`], [`proof`] |
 //! | how a change is made, finished or undone | [`operation`], [`change`], [`journal`] |
 //! | what is kept, and in which form | [`archive`], [`evidence`], [`stub`] |
 //! | who vouches for it | [`signature`] |
@@ -39,6 +39,7 @@ pub mod migrate;
 mod nearest;
 pub mod operation;
 pub mod places;
+pub mod proof;
 pub mod quote;
 pub mod redact;
 pub mod residue;

@@ -22,7 +22,8 @@ const GROUP_BYTES: usize = 16 * BLOCK_SIZE;
 /// How many contents are gathered at most, whatever their size, for the same reason.
 const GROUP_CONTENTS: usize = 4096;
 
-/// How often contents are stored whose blocks are gone when they are to be used.
+/// How often contents are stored anew where their blocks are gone before an artifact uses them: a purge deletes all that nobody
+/// uses, as it cannot tell whose they are.
 const ATTEMPTS: u32 = 3;
 
 /// Where contents come from, numbered from 0 in the order in which they should lie beside each other (the caller's path
@@ -120,6 +121,10 @@ impl StoreContentsError {
             Self::Source { .. } | Self::Changed { .. } | Self::Archive(_) => false,
         }
     }
+
+    fn is_for_want_of_a_block(&self) -> bool {
+        matches!(self, Self::Archive(ArchiveError::MissingBlock { .. }) | Self::Block(BlockError::Missing { .. }))
+    }
 }
 
 /// Stores everything `source` has and returns what became of each content, in the source's order.
@@ -142,12 +147,8 @@ pub fn store_contents(
     let mut attempts = ATTEMPTS;
     loop {
         match store_once(archive, source, options, progress) {
-            // A purge deletes blocks that nobody uses, those too that were about to be used here.
-            Err(
-                StoreContentsError::Archive(ArchiveError::MissingBlock { .. })
-                | StoreContentsError::Block(BlockError::Missing { .. }),
-            ) if attempts > 1 => attempts -= 1,
-            result => return result,
+            Err(error) if attempts > 1 && error.is_for_want_of_a_block() => attempts -= 1,
+            done => return done,
         }
     }
 }

@@ -99,7 +99,7 @@ fn of_job(action: Action, job: &Job, options: &RunOptions) -> Record {
     record.actor = Some(job.actor.clone());
     record.tombstone = Some(job.tombstone);
     record.output = Some(job.output.clone());
-    if let Some(located) = &job.located {
+    if let Ok(located) = &job.located {
         let wanted = &located.wanted;
         record.repo = Some(wanted.repo.clone());
         record.set_path(&wanted.path);

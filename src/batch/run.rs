@@ -58,8 +58,8 @@ pub struct Job {
     pub row: usize,
     /// The item.
     pub tombstone: Tombstone,
-    /// What is known of it; `None` if nothing is.
-    pub located: Option<Located>,
+    /// What is known of it; or why it does not come back.
+    pub located: Result<Located, String>,
     /// Where it goes.
     pub path: PathBuf,
     /// The same as the manifest says, quoted as git quotes paths.

@@ -113,7 +113,7 @@ impl Work {
 
     /// Divides the jobs with these numbers into runs for `threads` threads; returns how many of these there is work for.
     pub(super) fn divide(&self, mut numbers: Vec<usize>, threads: usize) -> usize {
-        let wanted = |number: &usize| self.jobs[*number].located.as_ref().map(|located| &located.wanted);
+        let wanted = |number: &usize| self.jobs[*number].located.as_ref().ok().map(|located| &located.wanted);
         // Neighbours in path order share blocks, and a reader keeps the last ones.
         numbers.sort_by_cached_key(|number| wanted(number).map(|wanted| (wanted.repo.clone(), wanted.path.clone())));
         let fair = numbers.len().div_ceil(threads.max(1) * 4).clamp(1, LOOK_AHEAD);
@@ -255,7 +255,7 @@ fn do_run(work: &Work, worker: usize, run: &Run, sender: &Sender<Message>) -> bo
 }
 
 fn located(job: &Job) -> Option<&Located> {
-    job.located.as_ref()
+    job.located.as_ref().ok()
 }
 
 /// A job that its thread has begun.
@@ -296,9 +296,7 @@ impl Begun {
 
 /// Puts the item of a job at its output.
 fn deliver(work: &Work, job: &Job, ticket: &Ticket, sources: &mut Sources<'_>) -> Result<Option<Delivered>, String> {
-    let Some(Located { wanted, stored, .. }) = located(job) else {
-        return Err("tombstone not found".to_owned());
-    };
+    let Located { wanted, stored, .. } = job.located.as_ref().map_err(Clone::clone)?;
     let mut put = |wanted: &Wanted| -> Result<Option<Delivered>, ElsewhereError> {
         let standing = look_at(&job.path, wanted, work.force)?;
         if standing == Standing::Item || ticket.is_given_up() {

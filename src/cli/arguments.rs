@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::commands::{
-    batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hooks, init,
-    list, migrate, pr_body, resolve, restore, schema, show, status, store, textconv, trust, verify,
+    approve, batch_restore, batch_store, cat, config_show, diff, doctor, evidence, export, grep, health_check, hold,
+    hooks, init, list, migrate, pr_body, prune_request, purge, report, resolve, restore, retention, schema, show,
+    status, store, textconv, trust, verify,
 };
 
 /// Take files out of a git repository without losing them
@@ -93,10 +94,16 @@ pub(crate) enum Command {
     Verify(verify::VerifyArguments),
     Evidence(evidence::EvidenceArguments),
     PrBody(pr_body::PrBodyArguments),
+    PruneRequest(prune_request::PruneRequestArguments),
+    Approve(approve::ApproveArguments),
+    Purge(purge::PurgeArguments),
+    Hold(hold::HoldArguments),
+    Retention(retention::RetentionArguments),
     Hooks(hooks::HooksArguments),
     Doctor(doctor::DoctorArguments),
     HealthCheck(health_check::HealthCheckArguments),
     Export(export::ExportArguments),
+    Report(report::ReportArguments),
     Migrate(migrate::MigrateArguments),
     ConfigShow(config_show::ConfigShowArguments),
     Trust(trust::TrustArguments),

@@ -17,6 +17,10 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
+use git_archive_tomb::governance::SigningError;
+use git_archive_tomb::governance::acts::{ActError, PurgingError};
+use git_archive_tomb::governance::clearance::ClearanceError;
+use git_archive_tomb::governance::overview::OverviewError;
 use git_archive_tomb::governance::story::StoryError;
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
@@ -26,6 +30,7 @@ use git_archive_tomb::manifest::ManifestError;
 use git_archive_tomb::migrate::MigrateError;
 use git_archive_tomb::operation::{OperationError, OrphanError};
 use git_archive_tomb::places::PlacesError;
+use git_archive_tomb::proof::ProofError;
 use git_archive_tomb::quote::{quote, shell};
 use git_archive_tomb::residue::ResidueError;
 use git_archive_tomb::resolve::ResolveError;
@@ -41,6 +46,7 @@ use git_archive_tomb::stub::{RenderError, TemplateError};
 use git_archive_tomb::textconv::setup::SetupError;
 use git_archive_tomb::verify::{DeepError, VerifyError};
 
+use super::acting::refused;
 use super::error::CommandError;
 use super::exit::Exit;
 
@@ -175,6 +181,32 @@ impl From<ExportError> for CommandError {
     }
 }
 
+impl From<ProofError> for CommandError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Folder(error) => error.into(),
+            ProofError::Git(error) => error.into(),
+            ProofError::Archive(error) => error.into(),
+            ProofError::Signature(error) => error.into(),
+            ProofError::Checkpoint(error) => error.into(),
+            ProofError::Record(error) => Self::from_error(Exit::Failed, &error),
+            ProofError::NoEvidence { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("it may be on a branch of a remote: `git fetch --all`")
+            }
+        }
+    }
+}
+
+impl From<OverviewError> for CommandError {
+    fn from(error: OverviewError) -> Self {
+        match error {
+            OverviewError::Archive(error) => error.into(),
+            OverviewError::Git(error) => error.into(),
+            OverviewError::Signature(error) => error.into(),
+        }
+    }
+}
+
 impl From<StoryError> for CommandError {
     fn from(error: StoryError) -> Self {
         match error {
@@ -204,17 +236,32 @@ fn archive_out_of_reach<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)
             Some(OperationError::Command(error)) => (Some(error as &(dyn Error + 'static)), None),
             _ => (None, None),
         };
-        let held = held.or_else(|| match (error.downcast_ref::<StoreError>(), error.downcast_ref::<InPlaceError>()) {
-            (Some(StoreError::Archive(archive)), _) | (_, Some(InPlaceError::Archive(archive))) => Some(archive),
-            _ => error.downcast_ref::<ArchiveError>(),
-        });
+        let held = held.or_else(|| archive_error_of(error));
         if let Some(archive) = held {
             let reached = matches!(archive, ArchiveError::Engine { .. });
-            return Some(archive).filter(|archive| !reached && consequence(archive).0 == Exit::Unreachable);
+            let tells = matches!(archive, ArchiveError::InUse) || consequence(archive).0 == Exit::Unreachable;
+            return Some(archive).filter(|_| !reached && tells);
         }
         next = command.or_else(|| error.source());
     }
     None
+}
+
+/// Returns the archive's error that `error` is, or shows as if it were it.
+fn archive_error_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e ArchiveError> {
+    if let Some(StoreError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(InPlaceError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(ActError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    if let Some(PurgingError::Archive(archive)) = error.downcast_ref() {
+        return Some(archive);
+    }
+    error.downcast_ref()
 }
 
 /// Returns how a command ends that an archive failed, and what to do about it.
@@ -296,10 +343,7 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
-        ArchiveError::InUse => (
-            Exit::Failed,
-            Some("let other programs close the archive, then finish with `git archive-tomb doctor --continue`"),
-        ),
+        ArchiveError::InUse => (Exit::Failed, Some("let other programs close the archive")),
         ArchiveError::OtherOrigin { .. } => (Exit::Failed, Some("finish or undo it in the clone that began it")),
     }
 }
@@ -406,6 +450,10 @@ impl From<SourceError> for CommandError {
             SourceError::Archive {
                 source: ReadError::Archive { source: ArchiveError::Objects(error), .. }, ..
             } => objects_consequence(error),
+            // A purge that began just now.
+            SourceError::Archive { source: ReadError::Archive { source: ArchiveError::Purged { .. }, .. }, .. } => {
+                (Exit::Governance, None)
+            }
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
             SourceError::Nowhere { absence: Absence::Gap(gap), archive_asked, .. } => {
@@ -715,6 +763,16 @@ impl From<StoreError> for CommandError {
         match error {
             StoreError::Git(error) => error.into(),
             StoreError::Archive(error) => error.into(),
+            StoreError::Purged { ref paths } => {
+                /// More are not listed: the count tells.
+                const MAX_LISTED: usize = 20;
+                let shown = Self::from_error(Exit::Governance, &error);
+                let listed =
+                    paths.iter().take(MAX_LISTED).map(|purged| format!("{}: {}", purged.path, purged.obstacle));
+                listed.fold(shown, Self::caused_by).hint(
+                    "leave them out; or, if their bytes are to be in the archive again, add `--allow-purged`, which is recorded",
+                )
+            }
             StoreError::Contents { source: StoreContentsError::Archive(ref archive), .. } => {
                 let (exit, hint) = match archive {
                     // A full disk, say: the archive was reached.
@@ -746,6 +804,52 @@ impl From<InPlaceError> for CommandError {
             InPlaceError::Scratch { .. } | InPlaceError::IncompleteRecord { .. } => {
                 Self::from_error(Exit::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<ActError> for CommandError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Archive(error) => error.into(),
+            error @ ActError::OtherArchive { .. } => Self::from_error(Exit::Unreachable, &error).hint(USE_THE_OTHER),
+            error @ ActError::NoRecords => Self::from_error(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<PurgingError> for CommandError {
+    fn from(error: PurgingError) -> Self {
+        match error {
+            PurgingError::Archive(error) => error.into(),
+            PurgingError::Git(error) => error.into(),
+            PurgingError::Signature(error) => error.into(),
+            PurgingError::Refused { ref obstacles, ref tombstone } => refused(&error.to_string(), obstacles, tombstone),
+            PurgingError::Changed => Self::from_error(Exit::Failed, &error).hint("try again"),
+            PurgingError::NoArchive => Self::from_error(Exit::Unreachable, &error),
+        }
+    }
+}
+
+impl From<ClearanceError> for CommandError {
+    fn from(error: ClearanceError) -> Self {
+        match error {
+            ClearanceError::Archive(error) => error.into(),
+            ClearanceError::Git(error) => error.into(),
+            ClearanceError::Signature(error) => error.into(),
+        }
+    }
+}
+
+impl From<SigningError> for CommandError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Signature(error) => error.into(),
+            error @ SigningError::OtherPerson { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("leave `--by` out, or sign with the key of whoever is named: `--key <key>`"),
+            error @ SigningError::NotAllowed { .. } => Self::from_error(Exit::Governance, &error)
+                .hint("have the key added to the file of allowed signers, or name another with `--key <key>`"),
+            error @ SigningError::NotSigned => Self::from_error(Exit::Failed, &error),
         }
     }
 }

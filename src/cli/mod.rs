@@ -1,6 +1,8 @@
 //! The command line: the only place that prints, reads the user's environment, or picks an exit code.
 
+mod acting;
 mod arguments;
+mod clearing;
 mod commands;
 mod convert;
 mod error;
@@ -102,7 +104,11 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         | Command::BatchStore(_)
         | Command::Restore(_)
         | Command::Resolve(_)
+        | Command::PruneRequest(_)
+        | Command::Approve(_)
+        | Command::Purge(_)
         | Command::Doctor(_) => {}
+        Command::Hold(arguments) if arguments.changes() => {}
         _ => session.report_unfinished()?,
     }
     let result = match command {
@@ -122,9 +128,15 @@ fn run(arguments: Arguments, output: &mut Output) -> Result<Exit, CommandError> 
         Command::Evidence(arguments) => commands::evidence::run(&arguments, &mut session),
         Command::PrBody(arguments) => commands::pr_body::run(&arguments, &mut session),
         Command::Hooks(arguments) => commands::hooks::run(&arguments, &mut session),
+        Command::PruneRequest(arguments) => commands::prune_request::run(&arguments, &mut session),
+        Command::Approve(arguments) => commands::approve::run(&arguments, &mut session),
+        Command::Purge(arguments) => commands::purge::run(&arguments, &mut session),
+        Command::Hold(arguments) => commands::hold::run(&arguments, &mut session),
+        Command::Retention(arguments) => commands::retention::run(&arguments, &mut session),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &mut session),
         Command::HealthCheck(arguments) => commands::health_check::run(&arguments, &mut session),
         Command::Export(arguments) => commands::export::run(&arguments, &mut session),
+        Command::Report(arguments) => commands::report::run(&arguments, &mut session),
         Command::Migrate(arguments) => commands::migrate::run(&arguments, &mut session),
         Command::ConfigShow(arguments) => commands::config_show::run(&arguments, &mut session),
         Command::Trust(arguments) => commands::trust::run(&arguments, &mut session),

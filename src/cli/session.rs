@@ -327,15 +327,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Refuses to hand out archived bytes where that takes approvals, of which there are none yet.
-    pub(crate) fn refuse_without_approvals(&self) -> Result<(), CommandError> {
-        if self.config()?.governance.restore_approvals > 0 {
-            return Err(CommandError::new(Exit::Governance, "archived bytes are given out with approvals only")
-                .hint("`git archive-tomb config-show` says where `governance.restore_approvals` is from"));
-        }
-        Ok(())
-    }
-
     /// Returns the stub templates, with this repository's own.
     pub(crate) fn templates(&self) -> Result<Templates, CommandError> {
         let Some(top) = self.repository.work_tree() else { return Ok(Templates::built_in()) };

@@ -109,21 +109,27 @@ pub fn export(
     level: i32,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Exported, ExportError> {
+    let failed = |error| match error {
+        ExportError::Io { source, .. } => ExportError::Io { path: place.to_owned(), source },
+        error => error,
+    };
+    let mut fill = |folder: &Path| Folder::new(folder).map_err(io_failed)?.fill(archive, level, progress);
+    build(place, |folder| fill(folder).map_err(failed))
+}
+
+/// Makes the folder `place`, which must not exist, with what `fill` writes into the one beside it that takes its place in the
+/// end. It is there whole or not at all.
+pub(crate) fn build<T, E: From<ExportError>>(place: &Path, fill: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
     if place.symlink_metadata().is_ok() {
-        return Err(ExportError::Exists { path: place.to_owned() });
+        return Err(ExportError::Exists { path: place.to_owned() }.into());
     }
-    let failed = |source| ExportError::Io { path: place.to_owned(), source };
     let (folder, lock) = prepare(place)?;
-    let written = Folder::new(&folder).map_err(failed).and_then(|folder| folder.fill(archive, level, progress));
-    let exported = match written {
-        Ok(exported) => exported,
+    let filled = match fill(&folder) {
+        Ok(filled) => filled,
         Err(error) => {
             // What cannot be removed now is removed by the next export to this place.
             let _ = fs::remove_dir_all(&folder);
-            return Err(match error {
-                ExportError::Io { source, .. } => failed(source),
-                error => error,
-            });
+            return Err(error);
         }
     };
     fault::point("export-written");
@@ -137,9 +143,9 @@ pub fn export(
         fs::remove_file(place.join(LOCK))?;
         sync_dir(parent_of(place))
     };
-    finish().map_err(failed)?;
+    finish().map_err(|source| ExportError::Io { path: place.to_owned(), source })?;
     drop(lock);
-    Ok(exported)
+    Ok(filled)
 }
 
 /// Makes the folder beside `place` in which the export is written, without what a killed one left there, and locks it.
@@ -312,7 +318,7 @@ fn io_failed(source: io::Error) -> ExportError {
 }
 
 /// Makes a file durable, where that is not done for the whole file system at the end.
-fn synced(file: &File) -> io::Result<()> {
+pub(crate) fn synced(file: &File) -> io::Result<()> {
     if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
 }
 

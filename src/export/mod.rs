@@ -7,5 +7,5 @@ mod facts;
 mod folder;
 
 pub use facts::{Facts, FactsError, facts};
-pub(crate) use folder::described;
 pub use folder::{ExportError, Exported, export};
+pub(crate) use folder::{build, described, synced};

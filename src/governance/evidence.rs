@@ -58,6 +58,19 @@ pub fn about_item(repository: &Repository, tombstone: &Tombstone) -> Result<Foun
     search(repository, &tombstone.to_string(), |told| told.record.tombstone == Some(*tombstone), |_| true)
 }
 
+/// Returns all that evidence says about governance. A file that is not intact says nothing, and is named where that matters.
+pub fn all(repository: &Repository) -> Result<Found, GitError> {
+    // Holds that stores set stand in files that are not named after governance, and few of those have any.
+    let by_store = |told: &Told| matters(&told.record) && !told.record.action.is_governance();
+    let mut found = search(repository, "\"legal_hold\":true", by_store, may_hold)?;
+    for unreadable in named(repository, &Action::GOVERNANCE, |told| found.records.push(told))? {
+        if !found.unreadable.contains(&unreadable) {
+            found.unreadable.push(unreadable);
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the records that are `wanted`, all of which have `needle` in their lines, and the files that `matter` and cannot be
 /// read.
 fn search(
@@ -137,10 +150,10 @@ fn records(repository: &Repository, file: &Evidence, wanted: impl Fn(&Told) -> b
 }
 
 /// Returns whether `source` has the bytes that are looked for, and the digest of all of it.
-fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
+pub(super) fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bool, Sha256)> {
     let overlap = finder.needle().len() - 1;
     let mut hasher = Sha256Hasher::new();
-    let (mut buffer, mut kept, mut found) = (vec![0; 64 * 1024], 0, false);
+    let (mut buffer, mut kept, mut found) = (vec![0; 8 * 1024], 0, false);
     loop {
         let read = match source.read(&mut buffer[kept..]) {
             Ok(0) => return Ok((found, hasher.finish())),

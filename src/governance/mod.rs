@@ -2,11 +2,15 @@
 //!
 //! A [`record`] of governance is made, [`sign`]ed over its [`statement()`] and kept as evidence and as an event. [`evidence`]
 //! finds the records of a content in a repository, the [`ledger`] says what they add up to, and the [`rules`] judge by it.
-//! What databases keep of destroyed bytes is in [`remains`]. All but `evidence` and the signatures is pure. Specified in `docs/governance.md`.
+//! What people do then are [`acts`], [`clearance`] is asked before bytes are handed out, and [`remains`] has what databases keep
+//! of destroyed ones. All but these, `evidence` and the signatures is pure. Specified in `docs/governance.md`.
 
+pub mod acts;
+pub mod clearance;
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
+pub mod overview;
 mod person;
 pub mod record;
 pub mod remains;

@@ -19,7 +19,7 @@ use bstr::ByteVec;
 pub use error::OperationError;
 pub use heads::HeadsError;
 pub use landing::NewBranch;
-pub use recover::{OrphanError, Settled, abandon, finish, orphans, set_aside, settle_orphan, undo};
+pub use recover::{OrphanError, Settled, abandon, execute_again, finish, orphans, set_aside, settle_orphan, undo};
 pub use staging::{STAGING, StagingPlan, finish_staging, stage_files, undo_staging};
 
 use landing::LandingChange;

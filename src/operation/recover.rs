@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bstr::BString;
 
 use super::landing::{self, lock_note};
-use super::{Facts, Operation, OperationContext, OperationError, Outcome, close, run_steps, saved_evidence};
+use super::{Facts, Operation, OperationContext, OperationError, Outcome, close, execute, run_steps, saved_evidence};
 use crate::archive::{ArchiveError, Event, PendingOperation};
 use crate::clock::Timestamp;
 use crate::evidence::format::{EvidenceFileName, MAX_FILE_LENGTH};
@@ -37,6 +37,15 @@ pub fn finish<O: Operation>(
     fault::point("recovery");
     close(facts.op, active)?;
     Ok(outcome)
+}
+
+/// Runs an operation of which no journal is left, with the id that it had: what its process still held is freed first.
+pub fn execute_again<O: Operation>(
+    context: &mut OperationContext<'_>,
+    operation: &mut O,
+) -> Result<Outcome, OperationError<O::Error>> {
+    landing::release(context, operation.branch(), operation.facts().op)?;
+    execute(context, operation)
 }
 
 /// Undoes an operation that was stopped: what stood in the tree comes back, rows are marked, nothing is deleted. Returns

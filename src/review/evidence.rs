@@ -50,6 +50,11 @@ impl Evidence {
         (FileMode::from_bits(entry.mode) == Some(FileMode::Regular)).then_some(Self { name, id: entry.id })
     }
 
+    /// Returns the blob that git keeps it as.
+    pub fn blob(&self) -> ObjectId {
+        self.id
+    }
+
     /// Opens the file's bytes for reading; nothing has checked them.
     pub fn open(&self, repository: &Repository) -> Result<impl Read + use<>, GitError> {
         repository.fetching_objects().open_blob(&self.id)
@@ -63,10 +68,15 @@ impl Evidence {
 
 /// Returns the evidence files of the index, oldest first.
 pub fn tracked(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
+    Ok(sorted(repository, staged(repository)?))
+}
+
+/// Returns the evidence files of the index as they come.
+fn staged(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
     let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
     let entries = repository.tracked_entries(&[literal(&folder)])?;
     let unconflicted = entries.iter().filter(|entry| entry.stage == 0);
-    Ok(sorted(repository, unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect()))
+    Ok(unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect())
 }
 
 /// Returns the evidence files of the index, of HEAD and of every reference. Along a history evidence only grows, so the
@@ -76,7 +86,7 @@ pub fn everywhere(repository: &Repository) -> Result<BTreeSet<Evidence>, GitErro
     let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
     let mut found = BTreeSet::new();
     if !repository.is_bare() {
-        found.extend(tracked(repository)?);
+        found.extend(staged(repository)?);
     }
     let tips = repository.references("refs/")?.into_iter().map(|reference| reference.id);
     let mut seen = HashSet::new();

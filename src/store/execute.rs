@@ -3,15 +3,19 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+
 use super::plan::{PlannedItem, StorePlan, type_of};
 use super::records;
 use crate::archive::{
-    ArchiveError, ContentSource, Event, Progress, StoreContentsError, StoreContentsOptions, store_contents,
+    AnyArchive, ArchiveError, ContentSource, Event, Progress, StoreContentsError, StoreContentsOptions, store_contents,
 };
 use crate::change::{After, ConflictStanding, FileChange, Standing, conflict_standings, standings};
-use crate::evidence::record::{Action, Record};
+use crate::evidence::record::{Action, Level, Record};
 use crate::fault;
 use crate::git::{GitError, Objects, Repository, TreeEntry};
+use crate::governance::Obstacle;
+use crate::governance::clearance::purge_at;
 use crate::id::Sha256;
 use crate::item::{FileMode, Item, RepoPath};
 use crate::operation::{Facts, Operation, OperationContext};
@@ -20,6 +24,9 @@ use crate::stub::{RenderError, Rendered, Templates};
 
 /// Where references keep the blobs of locally modified files alive, each under its item's tombstone.
 const DIRTY_REFERENCES: &str = "refs/archive-tomb/dirty/";
+
+/// How many paths are looked at together for what was purged.
+const GROUP: usize = 1024;
 
 /// A store that is carried out, finished or undone.
 pub struct Store<'a> {
@@ -45,6 +52,12 @@ pub enum StoreError {
     /// There is no archive to store into.
     #[error("there is no archive to store into")]
     NoArchive,
+    /// The bytes of some paths were destroyed on purpose, and are not to come back in passing.
+    #[error("{} bytes that were destroyed on purpose", holders(paths))]
+    Purged {
+        /// All such paths.
+        paths: Vec<PurgedPath>,
+    },
     /// A record of the operation lacks what a stub tells.
     #[error("the record of `{path}` is incomplete")]
     IncompleteRecord {
@@ -68,6 +81,25 @@ pub enum StoreError {
     /// Git, or the working tree, failed.
     #[error(transparent)]
     Git(#[from] GitError),
+}
+
+/// A path whose bytes were destroyed on purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PurgedPath {
+    /// The path.
+    pub path: RepoPath,
+    /// The digest of the bytes.
+    pub sha256: Sha256,
+    /// When, by whom and why they were destroyed.
+    pub obstacle: Obstacle,
+}
+
+/// Says who has bytes that were destroyed.
+fn holders(paths: &[PurgedPath]) -> String {
+    match paths {
+        [only] => format!("`{}` holds", only.path),
+        several => format!("{} paths hold", several.len()),
+    }
 }
 
 impl Operation for Store<'_> {
@@ -107,7 +139,15 @@ impl Operation for Store<'_> {
         let archive = context.archive.as_deref_mut().ok_or(StoreError::NoArchive)?;
         let interrupted = context.interrupted;
         let source = Blobs { objects: context.repository.fetching_objects(), items: &plan.items, interrupted };
-        let contents = store_contents(archive, &source, self.storage, self.progress).map_err(|source| {
+        let storage = StoreContentsOptions { allow_purged: plan.allow_purged, ..self.storage };
+        let stored = store_contents(archive, &source, storage, self.progress);
+        if let Err(StoreContentsError::Archive(ArchiveError::Purged { .. })) = &stored {
+            let paths = purged_paths(archive, &source)?;
+            if !paths.is_empty() {
+                return Err(StoreError::Purged { paths });
+            }
+        }
+        let contents = stored.map_err(|source| {
             let index = match &source {
                 StoreContentsError::Source { index, .. } | StoreContentsError::Changed { index, .. } => Some(*index),
                 StoreContentsError::Block(_) | StoreContentsError::Known(_) | StoreContentsError::Archive(_) => None,
@@ -127,6 +167,12 @@ impl Operation for Store<'_> {
         let mut made = Vec::with_capacity(items.len());
         for (((item, content), status), planned) in items.iter().zip(&contents).zip(statuses).zip(&plan.items) {
             let mut record = records::record(plan, item, content.compressed_size, status, archive.backend());
+            if plan.allow_purged
+                && let Some(purge) = archive.purge_of(&content.sha256)?
+            {
+                record.level = Level::Warn;
+                record.request = Some(purge.request);
+            }
             if !plan.keep {
                 record.stub = Some(self.render(context.repository, planned, &record, Sha256::ZERO)?.digest);
             }
@@ -214,6 +260,26 @@ fn keep_alive(repository: &Repository, items: &[Item]) -> Result<(), GitError> {
         repository.create_reference(&format!("{DIRTY_REFERENCES}{}", item.tombstone), &item.object)?;
     }
     Ok(())
+}
+
+/// Returns the paths whose bytes were destroyed on purpose: all of them, so that nobody has to find them one by one.
+fn purged_paths(archive: &mut AnyArchive, source: &Blobs<'_>) -> Result<Vec<PurgedPath>, StoreError> {
+    let mut paths = Vec::new();
+    for (number, items) in (0..).zip(source.items.chunks(GROUP)) {
+        let first = number * GROUP;
+        let digest = |index: usize| Sha256::of_reader(source.open(index)?).map(|(sha256, _)| sha256);
+        let digests: io::Result<Vec<Sha256>> = (first..first + items.len()).into_par_iter().map(digest).collect();
+        // What cannot be read any more is said otherwise.
+        let Ok(digests) = digests else { return Ok(Vec::new()) };
+        let known = archive.find_artifacts(&digests)?;
+        for (item, sha256) in items.iter().zip(digests) {
+            if let Some(at) = known.get(&sha256).and_then(|info| info.purged_at) {
+                let obstacle = purge_at(Some(&mut *archive), &sha256, at)?;
+                paths.push(PurgedPath { path: item.path.clone(), sha256, obstacle });
+            }
+        }
+    }
+    Ok(paths)
 }
 
 /// Fails if a path is no longer as it was planned: only now, under the lock, does the answer hold.

@@ -12,7 +12,7 @@ mod row;
 mod select;
 mod written;
 
-pub use execute::{Store, StoreError};
+pub use execute::{PurgedPath, Store, StoreError};
 pub use plan::{PlanError, Planned, PlannedItem, SkippedPath, StorePlan, plan, plan_rows};
 pub use refusal::{Refusal, RefusalReason};
 pub use row::{Label, StoreRow};
@@ -50,6 +50,8 @@ pub struct StoreOptions {
     pub delete_after: Option<Date>,
     /// Whether to put the items under a legal hold.
     pub legal_hold: bool,
+    /// Whether bytes come back that were destroyed on purpose.
+    pub allow_purged: bool,
     /// What the stubs are like.
     pub style: Style,
     /// Whether to archive only and leave the paths as they are.

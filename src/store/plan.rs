@@ -46,6 +46,8 @@ pub struct StorePlan {
     pub delete_after: Option<Date>,
     /// Whether the items are put under a legal hold.
     pub legal_hold: bool,
+    /// Whether bytes come back that were destroyed on purpose.
+    pub allow_purged: bool,
     /// Whether only to archive, and leave the paths as they are.
     pub keep: bool,
     /// What the stubs are like.
@@ -258,6 +260,7 @@ fn plan_requests(
         refs: options.refs.clone(),
         delete_after: options.delete_after,
         legal_hold: options.legal_hold,
+        allow_purged: options.allow_purged,
         keep: options.keep,
         style: options.style,
         items: Vec::with_capacity(items.len()),

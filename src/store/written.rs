@@ -27,6 +27,8 @@ pub(super) struct WrittenPlan {
     refs: Vec<Referent>,
     delete_after: Option<Date>,
     legal_hold: bool,
+    #[serde(default)]
+    allow_purged: bool,
     keep: bool,
     style: Style,
     items: Vec<PlannedItem>,
@@ -69,6 +71,7 @@ impl TryFrom<WrittenPlan> for StorePlan {
             refs: written.refs,
             delete_after: written.delete_after,
             legal_hold: written.legal_hold,
+            allow_purged: written.allow_purged,
             keep: written.keep,
             style: written.style,
             items,

@@ -112,10 +112,14 @@ fn try_client(kind: Kind, url: &str, sql: &str) -> Run {
 
 /// Opens the archive in a database.
 pub(crate) fn open(database: &Database, mode: OpenMode) -> Box<AnyArchive> {
-    let location = match database.kind {
+    location(database).open(None, mode).unwrap()
+}
+
+/// Returns where the archive in a database is.
+pub(crate) fn location(database: &Database) -> Location {
+    match database.kind {
         Kind::Sqlite => Location::File(database.folder.path().join("archive.sqlite")),
         Kind::Postgres => Location::Postgres(SecretUrl::new(&database.url)),
         Kind::Mariadb => Location::Mariadb(SecretUrl::new(&database.url)),
-    };
-    location.open(None, mode).unwrap()
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use git_archive_tomb::fault::{COPYING_POINTS, VARIABLE};
 use git_archive_tomb::id::Sha256;
+use secrecy::SecretString;
 
 use crate::common::{Repo, World};
 use crate::databases::{Database, KINDS, Kind};
@@ -129,6 +130,14 @@ impl Objects {
 fn with_credentials<'a>(repo: &Repo<'a>) -> Repo<'a> {
     let repo = repo.with("AWS_ENDPOINT", format!("http://{}", server())).with("AWS_ALLOW_HTTP", "true");
     CREDENTIALS.iter().fold(repo, |repo, (name, value)| repo.with(name, value))
+}
+
+/// Returns the bucket of the test server, a prefix of its own in it, and what it takes to get there.
+pub(crate) fn bucket() -> (String, String, Vec<(String, SecretString)>) {
+    let Objects::Bucket(prefix) = Objects::in_bucket() else { unreachable!("a bucket was asked for") };
+    let endpoint = format!("http://{}", server());
+    let settings = [("AWS_ENDPOINT", &*endpoint), ("AWS_ALLOW_HTTP", "true")].into_iter().chain(CREDENTIALS);
+    (BUCKET.to_owned(), prefix, settings.map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
 /// Asserts that no credential is in `text`, whatever it was escaped by.

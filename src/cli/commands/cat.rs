@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use git_archive_tomb::restore::{Sources, to_writer};
 
+use crate::cli::acting::subject_of;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::output_error;
@@ -21,9 +22,10 @@ pub(crate) struct CatArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &CatArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    session.refuse_without_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
+    session.clear([&located], archive.as_deref_mut(), None, None)?;
+    session.record_handing_out([&subject_of(&located.wanted)], "cat", archive.as_deref_mut())?;
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
     let mut content = session.output.content();
     to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut content)?;

@@ -13,6 +13,7 @@ use git_archive_tomb::quote::quote;
 use git_archive_tomb::restore::{Sources, to_writer};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
+use crate::cli::acting::subject_of;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, Style, output_error};
@@ -52,12 +53,13 @@ struct Side {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &DiffArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
-    session.refuse_without_approvals()?;
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     if located.wanted.size > MAX_LENGTH {
         return Err(too_large());
     }
+    session.clear([&located], archive.as_deref_mut(), None, None)?;
+    session.record_handing_out([&subject_of(&located.wanted)], "diff", archive.as_deref_mut())?;
     let mut bytes = Vec::new();
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
     to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut bytes)?;

@@ -1,19 +1,29 @@
 //! `export`: the archive as plain files.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice;
 use clap::Args;
+use git_archive_tomb::archive::{AnyArchive, Query};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::export::{Exported, Facts, FactsError, export, facts};
+use git_archive_tomb::git::ObjectKind;
 use git_archive_tomb::id::OperationId;
+use git_archive_tomb::proof::{Proof, Proved, Subject};
+use git_archive_tomb::quote::shell;
+use git_archive_tomb::restore::{Located, StubPlace};
+use git_archive_tomb::stub::MAX_RAW_LENGTH;
+use serde::Serialize;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{counted, human_size};
 use crate::cli::progress::Progress;
 use crate::cli::session::{Session, shown};
+use crate::cli::signing::known_signers;
 use crate::cli::talk;
 
 /// Write everything in the archive as plain files
@@ -25,8 +35,12 @@ pub(crate) struct ExportArguments {
     #[arg(required_unless_present = "digest")]
     dir: Option<PathBuf>,
     /// Only print the digest that an export would have; write nothing
-    #[arg(long, conflicts_with = "dir")]
+    #[arg(long, conflicts_with_all = ["dir", "proof"])]
     digest: bool,
+    /// Write what an auditor checks offline about this item (a tombstone, or the path of a stub): no bytes, but all evidence
+    /// with what was signed
+    #[arg(long, value_name = "TARGET", requires = "dir")]
+    proof: Option<OsString>,
     #[command(flatten)]
     actor: crate::cli::arguments::ActorArguments,
 }
@@ -35,13 +49,16 @@ pub(crate) struct ExportArguments {
 pub(crate) fn run(arguments: &ExportArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let Some(dir) = &arguments.dir else { return print_digest(session) };
     let place = session.directory().join(dir);
+    if let Some(target) = &arguments.proof {
+        return prove(target, dir, &place, arguments, session);
+    }
     let watch = Stopwatch::start();
     let mut record = Record::new(Action::Export, OperationId::generate(), Timestamp::now());
     record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
     record.backend = Some(session.config()?.url.backend().as_str().to_owned());
     record.output = Some(shown(dir));
     session.act(record.clone());
-    let exported = write(&place, session);
+    let exported = write(&place, arguments.actor.by.as_deref(), session);
     record.duration_ms = session.config()?.performance.total(watch.elapsed_ms());
     match &exported {
         Ok(exported) => {
@@ -72,9 +89,97 @@ pub(crate) fn run(arguments: &ExportArguments, session: &mut Session<'_>) -> Res
     Ok(Exit::Done)
 }
 
-fn write(place: &std::path::Path, session: &Session<'_>) -> Result<Exported, CommandError> {
-    session.refuse_without_approvals()?;
+/// Writes the proof of an item, which needs no archive.
+fn prove(
+    target: &OsStr,
+    dir: &Path,
+    place: &Path,
+    arguments: &ExportArguments,
+    session: &mut Session<'_>,
+) -> Result<Exit, CommandError> {
+    let mut record = Record::new(Action::Export, OperationId::generate(), Timestamp::now());
+    record.actor = Some(session.actor(arguments.actor.by.as_deref())?);
+    record.output = Some(shown(dir));
+    let mut archive = session.archive_if_any()?;
+    let located = session.locate_one(archive.as_deref_mut(), target)?;
+    record.repo = Some(located.wanted.repo.clone());
+    record.set_path(&located.wanted.path);
+    record.tombstone = Some(located.wanted.tombstone);
+    let proved = write_proof(&located, archive.as_deref_mut(), place, session);
+    record.status = Some(if proved.is_ok() { Status::Done } else { Status::Failed });
+    if let Err(error) = &proved {
+        record.level = Level::Error;
+        record.error = Some(talk::redacted(&error.summary()));
+    }
+    session.record(&record, None)?;
+    print_proved(&proved?, dir, session)?;
+    Ok(Exit::Done)
+}
+
+fn write_proof(
+    located: &Located,
+    archive: Option<&mut AnyArchive>,
+    place: &Path,
+    session: &Session<'_>,
+) -> Result<Proved, CommandError> {
+    let wanted = &located.wanted;
+    let objects = session.repository.fetching_objects();
+    let read = |stub: &StubPlace| objects.read_kind(&stub.entry.entry.id, ObjectKind::Blob, MAX_RAW_LENGTH as u64);
+    let proof = Proof {
+        repository: &session.repository,
+        item: Subject {
+            tombstone: wanted.tombstone,
+            repo: &wanted.repo,
+            path: &wanted.path,
+            sha256: wanted.sha256,
+            size: wanted.size,
+            mode: wanted.mode,
+            commit: wanted.commit,
+            object: wanted.object,
+            stored: located.stored.as_ref(),
+        },
+        archive,
+        stub: located.stub.as_ref().map(read).transpose()?,
+        signers: known_signers(session)?,
+        repos: vec![session.repo_name()?, wanted.repo.clone()],
+    };
+    Ok(git_archive_tomb::proof::prove(proof, place)?)
+}
+
+fn print_proved(proved: &Proved, dir: &Path, session: &mut Session<'_>) -> Result<(), CommandError> {
+    let output = &mut *session.output;
+    for file in &proved.left_out {
+        output.warn(format_args!("{file} cannot be read and is not in the proof"));
+    }
+    if proved.rejected > 0 {
+        let signatures = counted(usize::try_from(proved.rejected).unwrap_or(usize::MAX), "signature");
+        output.warn(format_args!("{signatures} of records count for nothing here"));
+        output.hint("name people whose signatures count: `git config gpg.ssh.allowedSignersFile <file>`");
+    }
+    if output.json {
+        return output.object(&ProvedView { output: shown(dir), proved });
+    }
+    output.line(format_args!("{}  {}", proved.digest, shown(dir)))?;
+    let count = |number: u64, noun| counted(usize::try_from(number).unwrap_or(usize::MAX), noun);
+    let (records, signed) = (count(proved.records, "record"), proved.signed);
+    let (evidence, checkpoints) = (count(proved.evidence, "evidence file"), count(proved.checkpoints, "checkpoint"));
+    output.say(format_args!("{records} of the item, {signed} of them signed; {evidence}; {checkpoints}"));
+    output
+        .hint(format_args!("check it with `cd {} && sh check.sh`", shell(&<[u8]>::from_path(dir).unwrap_or_default())));
+    Ok(())
+}
+
+/// A proof in JSON.
+#[derive(Serialize)]
+struct ProvedView<'a> {
+    output: String,
+    #[serde(flatten)]
+    proved: &'a Proved,
+}
+
+fn write(place: &Path, by: Option<&str>, session: &Session<'_>) -> Result<Exported, CommandError> {
     let mut archive = session.archive()?;
+    session.clear_listed(&mut *archive, &Query::default(), "export", by)?;
     let bar = Progress::bytes("exporting", archive.counts()?.artifact_bytes, session.output.quiet);
     Ok(export(&mut *archive, place, session.config()?.storage.level, &mut |bytes| bar.set(bytes))?)
 }

@@ -109,10 +109,10 @@ struct FoundView<'a> {
 /// Runs the command.
 pub(crate) fn run(arguments: GrepArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let (pattern, detail) = (arguments.pattern()?, arguments.detail());
-    session.refuse_without_approvals()?;
     let (line_number, nul) = (arguments.line_number, arguments.null);
     let query = arguments.filter.into_query(session)?;
     let pool = session.pool()?;
+    session.clear_listed(&mut *pool.lend()?, &query, "grep", None)?;
     let mut printer = Printer { output: &mut *session.output, pattern: &pattern, detail, line_number, nul };
     let (mut result, mut matched, mut damaged, mut first) = (Ok(()), false, 0, None);
     search(&pool, &query, &pattern, detail, &mut |item, outcome| {

@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, the call into the library, and what is printed.
 
+pub(crate) mod approve;
 pub(crate) mod batch_restore;
 pub(crate) mod batch_store;
 pub(crate) mod cat;
@@ -10,13 +11,18 @@ pub(crate) mod evidence;
 pub(crate) mod export;
 pub(crate) mod grep;
 pub(crate) mod health_check;
+pub(crate) mod hold;
 pub(crate) mod hooks;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod pr_body;
+pub(crate) mod prune_request;
+pub(crate) mod purge;
+pub(crate) mod report;
 pub(crate) mod resolve;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;

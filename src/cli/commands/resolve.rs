@@ -1,5 +1,6 @@
 //! `resolve`: ends conflicts between what one side archived and the other changed.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 
 use bstr::ByteVec;
@@ -8,6 +9,7 @@ use git_archive_tomb::archive::{AnyArchive, Change};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::git::{Unfinished, UnfinishedKind};
+use git_archive_tomb::governance::Obstacle;
 use git_archive_tomb::id::{OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, Reason, RepoPath};
 use git_archive_tomb::journal::Journal;
@@ -16,12 +18,14 @@ use git_archive_tomb::quote::quote;
 use git_archive_tomb::resolve::{
     Choice, Conflict, Conflicts, Home, LeftBehind, Named, check_own, keep, keep_left_behind, re_archive, restore,
 };
-use git_archive_tomb::restore::{InPlace, RestoreOptions};
+use git_archive_tomb::restore::{InPlace, RestoreOptions, Wanted};
 use git_archive_tomb::store::StoreOptions;
 use serde::Serialize;
 
 use super::doctor::with_context;
+use crate::cli::acting::subject_of;
 use crate::cli::arguments::ActorArguments;
+use crate::cli::clearing::refusal;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
@@ -100,13 +104,13 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
     session.refuse_unfinished()?;
     session.check_places()?;
     let choice = arguments.choice.choice();
-    if choice != Choice::KeepTomb {
-        session.refuse_without_approvals()?;
-    }
     let actor = session.actor(arguments.actor.by.as_deref())?;
     let conflicts = Conflicts::of(&session.repository, Journal::at(session.places.journal()))?;
     check_own(&conflicts)?;
     let named = named(arguments, &conflicts, session)?;
+    if choice != Choice::KeepTomb {
+        clear(&named, &actor, session)?;
+    }
     let mut done = match choice {
         Choice::KeepTomb => keep_tombs(&conflicts, &named, actor, session)?,
         Choice::Restore => restore_files(&conflicts, &named, actor, session)?,
@@ -119,6 +123,25 @@ pub(crate) fn run(arguments: &ResolveArguments, session: &mut Session<'_>) -> Re
     }
     let unfinished = conflicts.unfinished().clone();
     report(done, &unfinished, session)
+}
+
+/// Refuses to end conflicts in another way than by the stub where the items may not be handed out.
+fn clear(named: &[Named], actor: &str, session: &Session<'_>) -> Result<(), CommandError> {
+    if !session.needs_approvals()? {
+        return Ok(());
+    }
+    let stubs = named.iter().flat_map(|(conflict, _)| &conflict.tombs).map(|tomb| Wanted::from(&tomb.stub));
+    let wanted: Vec<Wanted> = stubs.collect();
+    let mut archive = session.archive_if_any()?;
+    let known = match archive.as_deref_mut() {
+        Some(archive) => archive.items(&wanted.iter().map(|wanted| wanted.tombstone).collect::<Vec<_>>())?,
+        None => HashMap::new(),
+    };
+    let items: Vec<_> = wanted.iter().map(|wanted| (subject_of(wanted), known.get(&wanted.tombstone))).collect();
+    let mut withheld = session.withheld(&items, archive.as_deref_mut(), Some(actor), None)?;
+    // The edited version may stay whatever became of the other.
+    withheld.retain(|one| !matches!(one.obstacle, Obstacle::Purged { .. }));
+    refusal(&withheld).map_or(Ok(()), Err)
 }
 
 /// Returns the conflicts that are meant, each once.
@@ -248,6 +271,7 @@ fn archive_again(
         refs: Vec::new(),
         delete_after: None,
         legal_hold: false,
+        allow_purged: false,
         style: session.config()?.stub.style,
         keep: false,
         allow_dirty: false,

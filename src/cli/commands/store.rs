@@ -94,6 +94,9 @@ pub(crate) struct ItemArguments {
     /// Put the items under a legal hold
     #[arg(long)]
     legal_hold: bool,
+    /// Archive also what was purged: its bytes are in the archive again then, on record
+    #[arg(long)]
+    allow_purged: bool,
     /// What stubs are like: `loud` ones fail with the restore command when they are used
     #[arg(long, value_name = "auto|loud|comment")]
     stub: Option<Style>,
@@ -152,7 +155,7 @@ pub(crate) fn run(arguments: &StoreArguments, session: &mut Session<'_>) -> Resu
 }
 
 /// Checks that an operation may begin here.
-pub(super) fn prepare(session: &Session<'_>) -> Result<(), CommandError> {
+pub(crate) fn prepare(session: &Session<'_>) -> Result<(), CommandError> {
     session.repository.require_work_tree()?;
     session.refuse_unfinished()?;
     session.check_places()
@@ -244,6 +247,7 @@ impl ItemArguments {
             refs: self.refs.iter().map(|(kind, value)| Referent { kind: kind.clone(), value: value.clone() }).collect(),
             delete_after: delete_after.transpose()?,
             legal_hold: self.legal_hold,
+            allow_purged: self.allow_purged,
             style: self.stub.map_or_else(|| Ok(session.config()?.stub.style), Ok::<_, CommandError>)?,
             keep: self.keep,
             allow_dirty: self.allow_dirty,

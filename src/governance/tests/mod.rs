@@ -1,5 +1,6 @@
 //! The rules against everything that can be said: by a table, by forgers, and by whoever writes nonsense.
 
+mod evidence;
 mod ledger;
 mod replay;
 mod rules;
@@ -161,7 +162,8 @@ impl World {
 
     /// Returns what is in the way, as people read it.
     fn told(&self) -> String {
-        self.judge_with(&Claims).err().unwrap_or_default().iter().map(|obstacle| format!("{obstacle}\n")).collect()
+        let obstacles = self.judge_with(&Claims).err().unwrap_or_default();
+        obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -116,6 +116,19 @@ fn a_statement_is_the_record_below_a_line_that_says_what_it_is() {
 }
 
 #[test]
+fn a_sample_of_the_format_counts_for_ever() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/governance"));
+    let name = "20261031T120856Z-delete-approved-f243a8dad936f18d.jsonl";
+    let line = std::fs::read(folder.join(name)).expect("is there");
+    let mut records = Vec::new();
+    let name = EvidenceFileName::parse(name.as_bytes()).expect("is a name");
+    crate::evidence::format::read(&name, &line[..], |entry| records.push(entry.record)).expect("is intact");
+    let file = folder.join("allowed_signers");
+    let verdicts = Verdicts::new(Some(AllowedSigners { program: "ssh-keygen".into(), file, revoked: None }));
+    assert!(matches!(standing(&verdicts, &records[0]), Standing::Signed { .. }));
+}
+
+#[test]
 fn whoever_is_allowed_signs_in_his_own_name() {
     let keys = Keys::new();
     let signers = keys.everybody();
@@ -139,14 +152,15 @@ fn whoever_is_allowed_signs_in_his_own_name() {
     assert_eq!(why(&verdicts, &Record { signature: Some("x".to_owned()), ..purge }), "such a record is not signed");
 }
 
+type Forgery = fn(&mut Record);
+
 #[test]
 fn no_change_to_a_signed_record_goes_unnoticed() {
     let keys = Keys::new();
     let signers = keys.everybody();
     let verdicts = Verdicts::new(Some(signers.clone()));
     let record = signed_by(&keys, &signers, "ada", &sample("Ada <ada@x>"));
-    type Change = fn(&mut Record);
-    let changes: [(&str, Change); 14] = [
+    let forgeries: [(&str, Forgery); 14] = [
         ("ts", |record| record.ts = days(-2)),
         ("level", |record| record.level = Level::Warn),
         ("action", |record| record.action = Action::RestoreApproved),
@@ -167,7 +181,7 @@ fn no_change_to_a_signed_record_goes_unnoticed() {
         ("request", |record| record.request = Some(request(2, &[subject("src/a.py")]).0.id)),
         ("name", |record| record.name = Some("CASE-7".to_owned())),
     ];
-    for (what, change) in changes {
+    for (what, change) in forgeries {
         let mut changed = record.clone();
         change(&mut changed);
         assert_eq!(why(&verdicts, &changed), "it is not a signature over this record", "{what}");
@@ -268,6 +282,13 @@ fn each_signature_is_judged_once() {
     }
     verdicts.standing(&record, days(0)).expect("judges");
     assert_eq!(runs(), 6);
+}
+
+#[test]
+fn a_flood_of_signatures_is_not_looked_at_for_ever() {
+    let verdicts = Verdicts::new(None);
+    let last = (0..5000).map(|number| why(&verdicts, &claimed(&sample(&format!("Eve {number}")), "x"))).last();
+    assert_eq!(last.as_deref(), Some("more signatures are there than are looked at"));
 }
 
 proptest! {

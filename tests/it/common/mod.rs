@@ -16,7 +16,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{12}\b", "[short]"),
     (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z", "[time]"),
     (r"\b20\d{2}-\d{2}-\d{2}\b", "[date]"),
-    (r"\d{4}/\d{2}/\d{8}T\d{6}Z-([a-z_]+)-[0-9a-f]{16}", "[time]-$1-[digest]"),
+    (r"\d{4}/\d{2}/\d{8}T\d{6}Z-([a-z-]+)-[0-9a-f]{16}", "[time]-$1-[digest]"),
     (r"\d{8}T\d{6}Z-[0-9a-f]{16}\.txt", "[checkpoint].txt"),
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:[key]"),
     (r"\d+\.\dms", "[ms]"),

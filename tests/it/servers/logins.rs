@@ -97,13 +97,13 @@ fn a_server_that_is_not_there_is_named() {
 }
 
 /// An account of a test's own, on the server that `scripts/test` starts.
-struct Account<'a> {
+pub(super) struct Account<'a> {
     database: &'a Database,
-    login: Login,
+    pub(super) login: Login,
 }
 
 impl<'a> Account<'a> {
-    fn new(database: &'a Database) -> Self {
+    pub(super) fn new(database: &'a Database) -> Self {
         let user = format!("u_{}", database.login.database);
         let login = Login { user: user.clone(), password: "look-only".to_owned(), ..database.login.clone() };
         database.login.sql(&match login.kind {
@@ -114,7 +114,7 @@ impl<'a> Account<'a> {
     }
 
     /// Gives it a privilege for every table.
-    fn grant(&self, what: &str) {
+    pub(super) fn grant(&self, what: &str) {
         let Login { user, database, .. } = &self.login;
         self.database.login.sql(&match self.login.kind {
             Kind::Postgres => format!("GRANT {what} ON ALL TABLES IN SCHEMA public TO {user}"),

@@ -9,6 +9,8 @@ mod logins;
 mod machine;
 mod packets;
 mod proxy;
+mod raw_clients;
+mod residue;
 mod secrets;
 mod story;
 mod tls;

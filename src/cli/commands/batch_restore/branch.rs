@@ -18,7 +18,7 @@ use git_archive_tomb::restore::{BranchItem, Located, RestorePlan, check_branch_n
 use super::super::restore::{Failure, RestoreRun, SourceArgument, path_in_repository, say_where};
 use super::{
     BatchRestoreArguments, BatchView, begin_file, chosen_results, dry_run, locate_rows, print_summary,
-    refuse_what_is_not_there, warn_of_retention,
+    refuse_what_does_not_come, warn_of_retention, withheld,
 };
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -37,7 +37,6 @@ pub(super) fn run(
     if arguments.dry_run {
         return dry_run(manifest.rows.len(), session);
     }
-    session.refuse_without_approvals()?;
     let mut results = Results::begin(OperationId::generate(), manifest.sha256, &manifest.rows);
     results.branch = Some(name.to_string_lossy().into_owned());
     let file = chosen_results(arguments, session)?.map(|path| ResultsFile::at(&path)).transpose()?;
@@ -53,7 +52,8 @@ pub(super) fn run(
     let mut archive = session.archive_to_restore(run.only)?;
     let tracked = Tracked::Tree(options.base.tree);
     let located = locate_rows(&manifest.rows, (tracked, true), archive.as_deref_mut(), session)?;
-    refuse_what_is_not_there(&manifest.rows, &located, "take the rows out")?;
+    let withheld = withheld(&manifest.rows, &located, archive.as_deref_mut(), &run.actor, run.only, session)?;
+    refuse_what_does_not_come(&manifest.rows, &located, &withheld, &run.actor, "take the rows out")?;
     warn_of_retention(located.values(), session);
     let (items, places) = items(&manifest.rows, outputs, &located);
     let plan = plan_branch(&session.repository, items, &options)?;

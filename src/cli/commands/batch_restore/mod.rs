@@ -2,7 +2,7 @@
 
 mod branch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use git_archive_tomb::batch::{
     check_outputs, done_before, run as run_batch,
 };
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
-use git_archive_tomb::evidence::record::{Action, Record};
+use git_archive_tomb::evidence::record::{Action, Record, Source};
 use git_archive_tomb::git::Tracked;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
 use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
@@ -24,6 +24,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::restore::{BranchArguments, SourceArgument};
+use crate::cli::acting::subject_of;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -93,7 +94,6 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     if arguments.dry_run {
         return dry_run(manifest.rows.len(), session);
     }
-    session.refuse_without_approvals()?;
     let actor = session.actor(arguments.actor.by.as_deref())?;
     let mut batch = match (resumed, known) {
         (Some(path), Some(known)) => Batch::resume(&path, known.op, &manifest, session)?,
@@ -106,14 +106,16 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
     let continue_on_error = arguments.continue_on_error || session.config()?.batch.continue_on_error;
     let tracked = Tracked::here(&session.repository)?;
     let located = locate_rows(&manifest.rows, (tracked, false), archive.as_deref_mut(), session)?;
+    let only = arguments.from.map(SourceArgument::source);
+    let withheld = withheld(&manifest.rows, &located, archive.as_deref_mut(), &actor, only, session)?;
     if !continue_on_error {
         let hint = "take the rows out, or bring back the others with `--continue-on-error`";
-        refuse_what_is_not_there(&manifest.rows, &located, hint)?;
+        refuse_what_does_not_come(&manifest.rows, &located, &withheld, &actor, hint)?;
     }
     warn_of_retention(located.values(), session);
 
     let (file, _lock) = batch.take_file(session)?;
-    let jobs = jobs(&manifest.rows, &paths, &located, &actor);
+    let jobs = jobs(&manifest.rows, &paths, (&located, &withheld), &actor);
     let config = session.config()?;
     let options = RunOptions {
         op: batch.results.op,
@@ -123,7 +125,7 @@ pub(crate) fn run(arguments: &BatchRestoreArguments, session: &mut Session<'_>) 
         timeout: config.batch.timeout_per_item,
         continue_on_error,
         force: arguments.force,
-        only: arguments.from.map(SourceArgument::source),
+        only,
         resumed: arguments.resume.is_some(),
     };
     let into = if root == session.directory() { String::new() } else { format!(" into `{}`", shown(&root)) };
@@ -295,25 +297,56 @@ fn locate_rows(
     Ok(locate_tombstones(&session.repository, tracked, archive, &origin, &tombstones, with_stubs)?)
 }
 
-/// Ends the batch before anything is written if an item is unknown, or purged.
-fn refuse_what_is_not_there(
+/// Why items are not handed out, by the item and whoever wants it.
+type WithheldRows = HashMap<(Tombstone, String), String>;
+
+/// Returns which rows' items are not handed out to whoever wants them there.
+fn withheld(
     rows: &[Row<RestoreRow>],
     located: &HashMap<Tombstone, Located>,
+    mut archive: Option<&mut AnyArchive>,
+    actor: &str,
+    only: Option<Source>,
+    session: &Session<'_>,
+) -> Result<WithheldRows, CommandError> {
+    let mut wanted: BTreeMap<&str, BTreeSet<Tombstone>> = BTreeMap::new();
+    for row in rows {
+        wanted.entry(actor_of(row, actor)).or_default().insert(row.value.tombstone);
+    }
+    let mut withheld = WithheldRows::new();
+    for (by, tombstones) in wanted {
+        let known = tombstones.iter().filter_map(|tombstone| located.get(tombstone));
+        let items: Vec<_> = known.map(|located| (subject_of(&located.wanted), located.stored.as_ref())).collect();
+        for one in session.withheld(&items, archive.as_deref_mut(), Some(by), only)? {
+            withheld.insert((one.tombstone, by.to_owned()), one.obstacle.to_string());
+        }
+    }
+    Ok(withheld)
+}
+
+fn actor_of<'r>(row: &'r Row<RestoreRow>, actor: &'r str) -> &'r str {
+    row.value.actor.as_deref().unwrap_or(actor)
+}
+
+/// Ends the batch before anything is written if an item is unknown, or not handed out.
+fn refuse_what_does_not_come(
+    rows: &[Row<RestoreRow>],
+    located: &HashMap<Tombstone, Located>,
+    withheld: &WithheldRows,
+    actor: &str,
     hint: &str,
 ) -> Result<(), CommandError> {
-    let (mut unknown, mut purged) = (Mistakes::default(), Mistakes::default());
+    let (mut unknown, mut refused) = (Mistakes::default(), Mistakes::default());
     for row in rows {
         let tombstone = row.value.tombstone;
-        match located.get(&tombstone) {
-            None => unknown.add(row.mistake(format!("no item has the tombstone {tombstone}"))),
-            Some(Located { stored: Some(stored), .. }) if let Some(at) = stored.purged_at => {
-                purged.add(row.mistake(format!("item {tombstone} was purged at {at}")));
-            }
-            Some(_) => {}
+        if !located.contains_key(&tombstone) {
+            unknown.add(row.mistake(format!("no item has the tombstone {tombstone}")));
+        } else if let Some(why) = withheld.get(&(tombstone, actor_of(row, actor).to_owned())) {
+            refused.add(row.mistake(format!("item {tombstone} is not handed out: {why}")));
         }
     }
     for (mistakes, what, exit) in
-        [(unknown, "cannot be found", Exit::NotFound), (purged, "cannot be brought back", Exit::Governance)]
+        [(unknown, "cannot be found", Exit::NotFound), (refused, "cannot be brought back", Exit::Governance)]
     {
         if !mistakes.is_empty() {
             let text = format!("{} of the manifest {what}", counted(mistakes.total(), "item"));
@@ -345,16 +378,28 @@ fn is_running() -> CommandError {
         .hint("wait for its end; its results file says how far it has come")
 }
 
-fn jobs(rows: &[Row<RestoreRow>], paths: &[PathBuf], located: &HashMap<Tombstone, Located>, actor: &str) -> Vec<Job> {
+fn jobs(
+    rows: &[Row<RestoreRow>],
+    paths: &[PathBuf],
+    (located, withheld): (&HashMap<Tombstone, Located>, &WithheldRows),
+    actor: &str,
+) -> Vec<Job> {
+    let located = |row: &Row<RestoreRow>| {
+        let tombstone = row.value.tombstone;
+        match withheld.get(&(tombstone, actor_of(row, actor).to_owned())) {
+            Some(why) => Err(format!("it is not handed out: {why}")),
+            None => located.get(&tombstone).cloned().ok_or_else(|| "tombstone not found".to_owned()),
+        }
+    };
     rows.iter()
         .zip(paths)
         .map(|(row, path)| Job {
             row: row.number,
             tombstone: row.value.tombstone,
-            located: located.get(&row.value.tombstone).cloned(),
+            located: located(row),
             path: path.clone(),
             output: quote(row.value.output.as_deref().unwrap_or_default().as_bytes()).into_owned(),
-            actor: row.value.actor.clone().unwrap_or_else(|| actor.to_owned()),
+            actor: actor_of(row, actor).to_owned(),
         })
         .collect()
 }

@@ -75,6 +75,7 @@ impl RestoreRun {
             }
             None => session.locate_in(Tracked::Tree(base.tree), archive.as_deref_mut(), &arguments.target)?,
         };
+        session.clear(&located, archive.as_deref_mut(), Some(&self.actor), self.only)?;
         warn_of_retention(&located, session);
         let items = located.into_iter().map(|located| BranchItem::new(located, output.clone())).collect();
         let plan = plan_branch(&session.repository, items, &options)?;

@@ -166,7 +166,6 @@ impl RestoreRun {
         session: &mut Session<'_>,
         archive: &mut Option<Box<AnyArchive>>,
     ) -> Result<Exit, Failure> {
-        session.refuse_without_approvals()?;
         match (&arguments.commit.branch, &arguments.output) {
             (Some(name), _) => self.on_branch(arguments, name, session, archive),
             (None, None) => self.in_place(arguments, session, archive),
@@ -186,6 +185,7 @@ impl RestoreRun {
         session.check_places()?;
         *archive = session.archive_to_restore(self.only)?;
         let located = session.locate(archive.as_deref_mut(), &arguments.target)?;
+        session.clear(&located, archive.as_deref_mut(), Some(&self.actor), self.only)?;
         warn_of_retention(&located, session);
         let options = RestoreOptions {
             op: self.op,
@@ -265,6 +265,8 @@ impl RestoreRun {
         session.report_unfinished()?;
         *archive = session.archive_to_restore(self.only)?;
         let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
+        let cleared = session.clear([&located], archive.as_deref_mut(), Some(&self.actor), self.only);
+        cleared.map_err(|error| Failure::New(error, Some(Box::new(located.wanted.clone()))))?;
         warn_of_retention(std::slice::from_ref(&located), session);
         let (wanted, stored) = (&located.wanted, located.stored.as_ref());
         let backend = archive.as_deref().map(Archive::backend);

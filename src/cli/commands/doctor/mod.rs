@@ -1,8 +1,11 @@
 //! `doctor`: finds what is wrong, and finishes or undoes what was stopped.
 
+mod governance;
+
 use clap::Args;
 use git_archive_tomb::archive::{AnyArchive, OpenMode, StoreContentsOptions};
 use git_archive_tomb::change::ChangeError;
+use git_archive_tomb::governance::acts::{Act, Purging};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal, JournalError};
 use git_archive_tomb::operation::{
@@ -98,6 +101,7 @@ fn examine(session: &mut Session<'_>) -> Result<Exit, CommandError> {
                 );
                 findings.push(Finding::new("error", text, Some("git archive-tomb doctor --continue")));
             }
+            findings.append(&mut governance::examine(&mut *archive, session)?);
         }
         Ok(None) => findings.push(Finding::new("note", "there is no archive here", Some("git archive-tomb init"))),
         Err(error) => findings.push(Finding::new("error", talk::redacted(&error.summary()), None)),
@@ -161,6 +165,8 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
         let left = match header.command.as_str() {
             Store::COMMAND => recover_store(remedy, active, session)?,
             InPlace::COMMAND | InPlace::ON_BRANCH => recover_restore(remedy, active, session)?,
+            Purging::COMMAND => governance::recover_purge(remedy, active, session)?,
+            command if Act::is_command(command) => governance::recover_act(remedy, active, session)?,
             STAGING => with_context(session, None, |context| {
                 Ok(match remedy {
                     Remedy::Finish => finish_staging(context, active)?,
@@ -193,6 +199,9 @@ fn recover(remedy: Remedy, session: &mut Session<'_>) -> Result<Exit, CommandErr
         }
     }
     ended += recover_orphans(session)?;
+    if remedy == Remedy::Finish {
+        ended += governance::end_purges(session)?;
+    }
     if ended == 0 {
         session.output.say("nothing is unfinished here");
     }
@@ -283,7 +292,7 @@ where
 }
 
 /// Calls `work` with what operations work with.
-pub(super) fn with_context<T>(
+pub(crate) fn with_context<T>(
     session: &Session<'_>,
     archive: Option<&mut AnyArchive>,
     work: impl FnOnce(&mut OperationContext<'_>) -> Result<T, CommandError>,

@@ -1,0 +1,444 @@
+//! The commands of governance, from a request to the destruction of bytes, as people type them.
+
+use crate::common::{Repo, World, assert_shown};
+
+/// What is archived, and destroyed.
+pub(super) const SECRET: &str = "docs/old.md";
+
+/// Returns a repository in which some files are archived, and all is committed.
+pub(super) fn archived(world: &World) -> Repo<'_> {
+    let repo = world.sample("project");
+    repo.git(&["config", "remote.origin.url", "https://example.org/project.git"]);
+    repo.tomb_ok(&["store", "docs", "src/legacy"]);
+    repo.commit("archive");
+    repo
+}
+
+/// Asks for the purge of an item.
+pub(super) fn request(repo: &Repo<'_>, target: &str) {
+    repo.tomb_ok(&["prune-request", target, "--by", "Ada <ada@example.org>", "--reason", "Contains PII"]);
+}
+
+/// The purge by two persons.
+pub(super) fn purge<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let two = ["--by", "Ada <ada@example.org>", "--second", "Bob <bob@example.org>", "--reason", "Contains PII"];
+    [&["purge", target], &two[..], more].concat()
+}
+
+/// Returns the archive's events of one action.
+pub(super) fn events(repo: &Repo<'_>, action: &str) -> Vec<serde_json::Value> {
+    let archive = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
+    let mut lines = archive.prepare("SELECT line FROM event WHERE action = ?1 ORDER BY id").unwrap();
+    let lines = lines.query_map([action], |row| row.get::<_, String>(0)).unwrap();
+    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn the_runbook_runs_as_it_is_written() {
+    let world = World::new();
+    let repo = archived(&world);
+    let tombstone = repo.tombstone_at(SECRET);
+    assert_shown!(&world, repo.tomb(&["prune-request", &tombstone, "--by", "marc", "--reason", "Contains PII"]), @r"
+    exit: 0
+    ----- stdout -----
+    requested  [uuid]  project:docs/old.md
+    ----- stderr -----
+    request [uuid] stands for 30 days; commit its evidence with `git commit`
+    hint: two persons approve it: `git archive-tomb approve [uuid]`
+    ");
+    let runbook = [
+        "purge",
+        &tombstone,
+        "--by",
+        "primary-approver",
+        "--second",
+        "secondary-approver",
+        "--reason",
+        "Contains PII",
+        "--apply",
+    ];
+    assert_shown!(&world, repo.tomb(&runbook), @r#"
+    exit: 0
+    ----- stdout -----
+    purged  [uuid]  project:docs/old.md
+
+    this repository still has the bytes:
+      commit             1  [object] docs/old.md
+      branch             1  main
+      reflog             4  refs/heads/main@{0}
+                            refs/heads/main@{1}
+                            HEAD@{0}
+                            HEAD@{1}
+      object             1  [object], in a file of its own
+    what takes it out of here, at the top of the working tree:
+      # lists the blobs
+      printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
+      # rewrites all commits of this clone without them: commit what is under way
+      # first. Stubs and evidence stay as they are, the ids of commits change, and
+      # the remote `origin` has to be added again
+      git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
+      # removes the list
+      rm -f "$(git rev-parse --git-dir)/purged-blobs"
+      # forgets what branches were before
+      git reflog expire --expire=now --all
+      # removes what nothing leads to any more
+      git gc --quiet --prune=now
+    then push what was rewritten by force, and have everybody clone anew: other clones,
+    forks, pull requests and caches of hosts, and backups keep what they have, and were
+    not looked at
+
+    what the archive's storage keeps for a while:
+      what the file system, snapshots and flash memory keep of a file's earlier states, and copies of the file
+        until they are overwritten or deleted
+    ----- stderr -----
+    destroyed 26 bytes in the archive; 2 contents beside them moved
+    the evidence is staged; commit it with `git commit`
+    "#);
+    repo.commit("purge");
+    assert_shown!(&world, repo.tomb(&["cat", &tombstone]), @r"
+    exit: 4
+    ----- stderr -----
+    error: item [uuid] is purged
+      caused by: the bytes were destroyed on [date], approved by `primary-approver` and `secondary-approver` (Contains PII)
+    ");
+    assert_shown!(&world, repo.tomb(&["restore", SECRET]), @r#"
+    exit: 4
+    ----- stderr -----
+    {"ts":"[time]","level":"error","action":"RESTORE_FAIL","actor":"A Maintainer <maintainer@example.org>","message":"Restore failed: item [uuid] is purged: the bytes were destroyed on [date], approved by `primary-approver` and `secondary-approver` (Contains PII)"}
+    error: item [uuid] is purged
+      caused by: the bytes were destroyed on [date], approved by `primary-approver` and `secondary-approver` (Contains PII)
+    "#);
+    assert_shown!(&world, repo.tomb(&runbook), @r"
+    exit: 4
+    ----- stderr -----
+    error: item [uuid] is purged
+      caused by: the bytes were destroyed on [date], approved by `primary-approver` and `secondary-approver` (Contains PII)
+    hint: `git archive-tomb show [uuid]` tells the whole story
+    ");
+    assert_shown!(&world, repo.tomb(&["list", "--path", SECRET]), @r"
+    exit: 0
+    ----- stdout -----
+    [uuid]  [date]    26 bytes  dead  project:docs/old.md  [purged]
+    ");
+    repo.tomb_ok(&["verify", "--all", "--deep"]);
+    repo.tomb_ok(&["evidence", "verify"]);
+    repo.tomb_ok(&["health-check", "--deep"]);
+    repo.tomb_ok(&["doctor"]);
+    // Its neighbour in the same block, and what only git has still.
+    repo.tomb_ok(&["restore", "src/legacy"]);
+    repo.tomb_ok(&["restore", "--from", "history", SECRET, "out.md"]);
+    assert_eq!(repo.read_text("out.md"), "# Old\n\nNobody reads this.\n");
+    assert_eq!(repo.git(&["hash-object", "src/legacy/old.py"]), repo.git(&["rev-parse", "HEAD~2:src/legacy/old.py"]));
+    let approvals = events(&repo, "DELETE_APPROVED");
+    assert_eq!(
+        approvals.iter().map(|record| &record["actor"]).collect::<Vec<_>>(),
+        ["primary-approver", "secondary-approver"]
+    );
+    let [purge] = &events(&repo, "PURGE")[..] else { panic!("one purge") };
+    assert_eq!(
+        (&purge["actor"], &purge["second"], &purge["reason"], &purge["request"]),
+        (&"primary-approver".into(), &"secondary-approver".into(), &"Contains PII".into(), &approvals[0]["request"])
+    );
+}
+
+#[test]
+fn without_apply_approvals_are_recorded_and_the_bytes_stay() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    assert_shown!(&world, repo.tomb(&["purge", SECRET, "--by", "Ada <ada@example.org>", "--reason", "PII"]), @r"
+    exit: 0
+    ----- stdout -----
+    approved  [uuid]  project:docs/old.md
+    ----- stderr -----
+    the bytes stay until `--apply`, and another approval is missing; commit the evidence with `git commit`
+    ");
+    assert_shown!(&world, repo.tomb(&purge(SECRET, &[])), @r"
+    exit: 0
+    ----- stdout -----
+    approved  [uuid]  project:docs/old.md
+    ----- stderr -----
+    the bytes stay until `--apply`; commit the evidence with `git commit`
+    ");
+    assert_shown!(&world, repo.tomb(&purge(SECRET, &[])), @r"
+    exit: 0
+    ----- stderr -----
+    all of them have approved already; the bytes stay until `--apply`
+    ");
+    repo.tomb_ok(&["cat", SECRET]);
+    assert_eq!(events(&repo, "DELETE_APPROVED").len(), 2, "nobody's twice");
+    assert!(events(&repo, "PURGE").is_empty());
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    assert_eq!(events(&repo, "DELETE_APPROVED").len(), 2, "those that are there count");
+    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+}
+
+#[test]
+fn all_that_is_in_the_way_is_said_at_once_and_nothing_is_done() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.write("docs/copy.md", repo.read("docs/old.md"));
+    repo.commit_all("copy");
+    repo.tomb_ok(&["store", SECRET, "--delete-after", "2999-01-01"]);
+    repo.tomb_ok(&["store", "docs/copy.md", "--legal-hold"]);
+    repo.commit("archive");
+    repo.tomb_ok(&["hold", "set", SECRET, "--by", "Carol", "--name", "CASE-7", "--reason", "Litigation"]);
+    repo.commit("hold");
+    let before = repo.look();
+    assert_shown!(&world, repo.tomb(&["purge", SECRET, "--by", "Ada", "--second", "ADA", "--reason", "PII", "--apply"]), @r#"
+    exit: 4
+    ----- stderr -----
+    error: the bytes of item [uuid] stay
+      caused by: nobody requested it
+      caused by: 1 of 2 approvals, by `Ada`
+      caused by: legal hold of [date] by `A Maintainer <maintainer@example.org>` on `docs/copy.md`, in the archive and in evidence `.codex/evidence/ops/[time]-archive-[digest].jsonl`
+      caused by: legal hold `CASE-7` of [date] by `Carol` on `docs/old.md`, in the archive and in evidence `.codex/evidence/ops/[time]-hold-set-[digest].jsonl` (Litigation)
+      caused by: `docs/old.md` is to be kept until 2999-01-01
+      caused by: `docs/copy.md` ([uuid]) has the same bytes
+    hint: request it first: `git archive-tomb prune-request [uuid] --reason "<why>"`
+    hint: whoever is to approve runs `git archive-tomb approve [uuid]`
+    hint: whoever may release it runs `git archive-tomb hold release [uuid] --reason "<why>"`
+    hint: whoever may release it runs `git archive-tomb hold release [uuid] --name CASE-7 --reason "<why>"`
+    hint: wait until then, or add `--early`
+    hint: add `--all-references` if these items are to lose their bytes as well
+    "#);
+    assert_eq!(repo.look(), before);
+    let _ = repo.tomb(&["purge", SECRET, "--by", "Ada", "--second", "ADA", "--reason", "PII"]).exits(4);
+    assert_eq!(repo.look(), before);
+    assert!(events(&repo, "DELETE_APPROVED").is_empty() && events(&repo, "PURGE").is_empty());
+    let obstacles =
+        repo.tomb(&["--json", "purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]).exits(4).json();
+    let names: Vec<_> = obstacles.iter().map(|obstacle| obstacle["obstacle"].as_str().unwrap()).collect();
+    assert_eq!(names, ["no-request", "approvals", "hold", "hold", "retention", "shared"]);
+}
+
+#[test]
+fn approvals_come_one_at_a_time() {
+    let world = World::new();
+    let repo = archived(&world);
+    assert_shown!(&world, repo.tomb(&["approve", SECRET, "--by", "Ada"]), @r#"
+    exit: 4
+    ----- stderr -----
+    error: the purge of item [uuid] cannot be approved
+      caused by: nobody requested it
+    hint: request it first: `git archive-tomb prune-request [uuid] --reason "<why>"`
+    "#);
+    request(&repo, SECRET);
+    assert_shown!(&world, repo.tomb(&["approve", SECRET, "--by", "Ada", "--reason", "I looked"]), @r"
+    exit: 0
+    ----- stdout -----
+    approved  [uuid]  project:docs/old.md
+    ----- stderr -----
+    its evidence is staged; commit it with `git commit`
+    ");
+    let alone = repo.tomb(&["purge", SECRET, "--by", " ADA ", "--reason", "PII", "--apply"]).exits(4);
+    assert!(alone.stderr_text().contains("1 of 2 approvals"), "{alone}");
+    repo.tomb_ok(&["approve", SECRET, "--by", "Bob"]);
+    repo.tomb_ok(&["purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]);
+    let [purge] = &events(&repo, "PURGE")[..] else { panic!("one purge") };
+    assert_eq!((&purge["actor"], &purge["second"]), (&"Ada".into(), &"Bob".into()));
+}
+
+#[test]
+fn one_request_is_open_at_a_time_and_can_be_taken_back() {
+    let world = World::new();
+    let repo = archived(&world);
+    assert_shown!(&world, repo.tomb(&["prune-request", SECRET, "--withdraw"]), @r"
+    exit: 1
+    ----- stderr -----
+    error: no request for the purge of item [uuid] is open
+    ");
+    request(&repo, SECRET);
+    assert_shown!(&world, repo.tomb(&["prune-request", SECRET, "--by", "Bob", "--reason", "Me too"]), @r"
+    exit: 1
+    ----- stderr -----
+    error: request [uuid] of [time] by Ada <ada@example.org> is open already
+    hint: approve it: `git archive-tomb approve [uuid]`
+    hint: or take it back: `git archive-tomb prune-request [uuid] --withdraw`
+    ");
+    repo.tomb_ok(&["approve", SECRET, "--by", "Ada"]);
+    repo.tomb_ok(&["approve", SECRET, "--by", "Bob"]);
+    assert_shown!(&world, repo.tomb(&["prune-request", SECRET, "--by", "Ada", "--withdraw"]), @r"
+    exit: 0
+    ----- stdout -----
+    withdrawn  [uuid]  project:docs/old.md
+    ----- stderr -----
+    request [uuid] is withdrawn; commit its evidence with `git commit`
+    ");
+    let refused = repo.tomb(&purge(SECRET, &["--apply"])).exits(4);
+    assert!(refused.stderr_text().contains("was withdrawn on"), "{refused}");
+    request(&repo, SECRET);
+    let refused = repo.tomb(&["purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]).exits(4);
+    assert!(
+        refused.stderr_text().contains("1 of 2 approvals"),
+        "what was approved before was another request: {refused}"
+    );
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+}
+
+#[test]
+fn items_with_the_same_bytes_are_named_and_lose_them_only_if_that_is_meant() {
+    let world = World::new();
+    let repo = world.sample("project");
+    repo.write("docs/copy.md", repo.read("docs/old.md"));
+    repo.commit_all("copy");
+    repo.tomb_ok(&["store", "docs"]);
+    repo.commit("archive");
+    assert_shown!(&world, repo.tomb(&["prune-request", SECRET, "--reason", "PII"]), @r"
+    exit: 0
+    ----- stdout -----
+    requested  [uuid]  project:docs/old.md
+    requested  [uuid]  project:docs/copy.md
+    ----- stderr -----
+    warning: 1 other item with the same bytes would lose them too
+    request [uuid] stands for 30 days; commit its evidence with `git commit`
+    hint: two persons approve it: `git archive-tomb approve [uuid]`
+    ");
+    let refused = repo.tomb(&purge(SECRET, &["--apply"])).exits(4);
+    assert!(
+        refused.stderr_text().contains("docs/copy.md") && refused.stderr_text().contains("--all-references"),
+        "{refused}"
+    );
+    // One more came since the request.
+    repo.write("docs/third.md", "# Old\n\nNobody reads this.\n");
+    repo.commit_all("third");
+    repo.tomb_ok(&["store", "docs/third.md"]);
+    let refused = repo.tomb(&purge(SECRET, &["--apply", "--all-references"])).exits(4);
+    assert!(
+        refused.stderr_text().contains("docs/third.md") && refused.stderr_text().contains("--withdraw"),
+        "{refused}"
+    );
+    repo.tomb_ok(&["prune-request", SECRET, "--withdraw"]);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply", "--all-references"]));
+    for path in ["docs/old.md", "docs/copy.md", "docs/third.md"] {
+        let _ = repo.tomb(&["cat", path]).exits(4);
+    }
+    assert_eq!(events(&repo, "PURGE").len(), 3);
+    repo.commit("purge");
+    repo.tomb_ok(&["verify", "--all", "--deep"]);
+}
+
+#[test]
+fn what_was_purged_is_refused_at_the_next_store_unless_that_is_meant() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    for path in ["again.md", "twice.md"] {
+        repo.write(path, "# Old\n\nNobody reads this.\n");
+    }
+    repo.commit_all("again");
+    let before = repo.look();
+    assert_shown!(&world, repo.tomb(&["store", "again.md", "twice.md", "README.md"]), @r"
+    exit: 4
+    ----- stderr -----
+    error: 2 paths hold bytes that were destroyed on purpose
+      caused by: again.md: the bytes were destroyed on [date], approved by `Ada <ada@example.org>` and `Bob <bob@example.org>` (Contains PII)
+      caused by: twice.md: the bytes were destroyed on [date], approved by `Ada <ada@example.org>` and `Bob <bob@example.org>` (Contains PII)
+    hint: leave them out; or, if their bytes are to be in the archive again, add `--allow-purged`, which is recorded
+    ");
+    assert_eq!(repo.look(), before);
+    repo.write("manifest.json", r#"[{"path": "again.md"}]"#);
+    let _ = repo.tomb(&["batch-store", "manifest.json"]).exits(4);
+    repo.tomb_ok(&["store", "again.md", "--allow-purged"]);
+    repo.commit("back");
+    let [.., record] = &events(&repo, "ARCHIVE")[..] else { panic!("it is archived") };
+    assert_eq!((&record["level"], &record["request"]), (&"warn".into(), &events(&repo, "PURGE")[0]["request"]));
+    repo.tomb_ok(&["restore", "again.md"]);
+    assert_eq!(repo.read_text("again.md"), "# Old\n\nNobody reads this.\n");
+    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+    repo.tomb_ok(&["store", "twice.md"]);
+}
+
+#[test]
+fn commands_of_governance_work_from_anywhere_in_a_working_tree_and_nowhere_else() {
+    let world = World::new();
+    let repo = archived(&world);
+    repo.git(&["worktree", "add", "-q", "../linked"]);
+    let linked = world.at("linked");
+    linked.below("docs").tomb_ok(&["prune-request", "old.md", "--reason", "PII"]);
+    assert!(linked.status().contains(".codex/evidence/ops"), "it is staged there");
+    assert!(!repo.status().contains("prune_request"));
+    let below = repo.below("src");
+    below.tomb_ok(&["-C", "../docs", "approve", "old.md", "--by", "Ada"]);
+    below.tomb_ok(&["hold", "set", "../docs/old.md", "--reason", "Litigation"]);
+    let bare = world.at("bare");
+    repo.git(&["clone", "-q", "--bare", ".", "../bare"]);
+    for arguments in [
+        &["prune-request", SECRET, "--reason", "x"][..],
+        &["approve", SECRET],
+        &["purge", SECRET, "--reason", "x", "--apply"],
+        &["hold", "set", SECRET, "--reason", "x"],
+        &["hold", "release", SECRET, "--reason", "x"],
+    ] {
+        let refused = bare.tomb(arguments).exits(2);
+        assert!(refused.stderr_text().contains("working tree"), "{refused}");
+    }
+    bare.tomb_ok(&["hold", "list"]);
+    let _ = repo.tomb(&["purge", "01234567-89ab-cdef-0123-456789abcdef", "--reason", "x"]).exits(3);
+    let _ = repo.tomb(&["purge", SECRET, "--reason", " ", "--apply"]).exits(2);
+    let _ = repo.tomb(&["prune-request", SECRET]).exits(2);
+}
+
+#[test]
+fn programs_read_what_was_done() {
+    let world = World::new();
+    let repo = archived(&world);
+    assert_shown!(&world, repo.tomb(&["--json", "prune-request", SECRET, "--by", "Ada", "--reason", "PII"]), @r#"
+    exit: 0
+    ----- stdout -----
+    {"action":"PRUNE_REQUEST","op":"[uuid]","tombstone":"[uuid]","sha256":"[sha256]","repo":"project","path":"docs/old.md","by":"Ada","request":"[uuid]","signed":false,"evidence":"[sha256]"}
+    ----- stderr -----
+    request [uuid] stands for 30 days; commit its evidence with `git commit`
+    hint: two persons approve it: `git archive-tomb approve [uuid]`
+    "#);
+    assert_shown!(&world, repo.tomb(&["--json", "approve", SECRET, "--by", "Bob"]), @r#"
+    exit: 0
+    ----- stdout -----
+    {"action":"DELETE_APPROVED","op":"[uuid]","tombstone":"[uuid]","sha256":"[sha256]","repo":"project","path":"docs/old.md","by":"Bob","request":"[uuid]","signed":false,"evidence":"[sha256]"}
+    ----- stderr -----
+    its evidence is staged; commit it with `git commit`
+    "#);
+    let purged = repo.tomb(&["--json", "purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]).exits(0).json();
+    let [purged] = &purged[..] else { panic!("one object") };
+    assert_eq!((&purged["by"], &purged["second"], &purged["size_bytes"]), (&"Ada".into(), &"Bob".into(), &26.into()));
+    assert!(purged["residue"]["places"].as_array().is_some_and(|places| !places.is_empty()), "{purged}");
+    assert!(purged["remains"].as_array().is_some_and(|places| !places.is_empty()), "{purged}");
+}
+
+#[test]
+fn retention_lists_what_is_due_or_near() {
+    let world = World::new();
+    let repo = archived(&world);
+    let day = |days: i64| {
+        let today = git_archive_tomb::clock::Timestamp::now().date();
+        today.checked_add(jiff::Span::new().days(days)).unwrap().to_string()
+    };
+    repo.write("a.txt", "a\n");
+    repo.write("b.txt", "b\n");
+    repo.commit_all("more");
+    repo.tomb_ok(&["store", "a.txt", "--delete-after", &day(10)]);
+    repo.tomb_ok(&["store", "b.txt", "--delete-after", &day(0)]);
+    assert_shown!(&world, repo.tomb(&["retention"]), @r"
+    exit: 0
+    ----- stdout -----
+    [date]  due   [uuid]  project:b.txt
+    [date]  near  [uuid]  project:a.txt
+    ----- stderr -----
+    1 item due, 1 more until [date]
+    ");
+    assert_shown!(&world, repo.tomb(&["retention", "--within", "5d", "--json"]), @r#"
+    exit: 0
+    ----- stdout -----
+    {"due":true,"tombstone":"[uuid]","repo":"project","path":"b.txt","sha256":"[sha256]","size_bytes":2,"compressed_size":[n],"commit":"[object]","object":"[object]","mode":"100644","kind":"doc","mime":"text/plain","reason":"dead","tags":[],"metadata":{},"refs":[],"dirty":false,"delete_after":"[date]","legal_hold":false,"archived_by":"A Maintainer <maintainer@example.org>","archived_at":"[time]","state":"sealed"}
+    ----- stderr -----
+    1 item due, 0 more until [date]
+    "#);
+    repo.tomb_ok(&["prune-request", "a.txt", "--reason", "x"]);
+    let early = repo.tomb(&purge("a.txt", &["--apply"])).exits(4);
+    assert!(early.stderr_text().contains("is to be kept until") && early.stderr_text().contains("--early"), "{early}");
+    repo.tomb_ok(&purge("a.txt", &["--apply", "--early"]));
+    assert!(!repo.tomb_ok(&["retention"]).stdout_text().contains("a.txt"));
+}

@@ -1,0 +1,319 @@
+//! The proof of an item: a folder that is checked with nothing but `sha256sum`, `ssh-keygen` and a shell.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use git_archive_tomb::governance::record::{hold_released, hold_set};
+use git_archive_tomb::proof::CHECK;
+use rayon::prelude::*;
+
+use super::people::{allow, key, record};
+use crate::common::{Repo, Run, World};
+
+const PATH: &str = "docs/old.md";
+
+/// Makes a repository with an item that was archived, held and released, each signed, a checkpoint, and evidence of other items
+/// before and after.
+fn governed(world: &World) -> Repo<'_> {
+    let repo = world.sample("project");
+    repo.git(&["config", "gpg.format", "ssh"]);
+    repo.git(&["config", "user.signingKey", key(world, "ada").to_str().unwrap()]);
+    repo.git(&["config", "gpg.ssh.allowedSignersFile", allow(world, &["ada", "bob"]).to_str().unwrap()]);
+    repo.store(&["src/legacy/run.sh"], &["src/legacy/run.sh"]);
+    repo.store(&[PATH], &[PATH]);
+    let mut hold = None;
+    record(&repo, "ada", PATH, |facts, item| {
+        hold = Some(facts.op);
+        hold_set(facts, None, item, Some("CASE-7"), "a claim, \"quoted\" and \\ more")
+    });
+    record(&repo, "bob", PATH, |facts, item| hold_released(facts, None, item, hold, Some("CASE-7"), "it was settled"));
+    allow(world, &["ada", "bob"]);
+    repo.tomb_ok(&["evidence", "sign"]);
+    repo.commit("sign");
+    repo.store(&["src/legacy/old.py"], &["src/legacy/old.py"]);
+    repo
+}
+
+fn prove<'a>(repo: &Repo<'a>, name: &str) -> Repo<'a> {
+    let place = repo.world.at(name);
+    repo.tomb_ok(&["export", "--proof", &repo.tombstone_at(PATH), place.path.to_str().unwrap()]);
+    place
+}
+
+/// Checks a proof as its README says.
+fn check(proof: &Repo<'_>) -> Run {
+    Run::from(proof.command("sh").arg("check.sh").output().unwrap())
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Makes the manifest anew, as whoever tampers would.
+fn list_again(proof: &Repo<'_>) {
+    let script = "find . -type f ! -path ./SHA256SUMS | LC_ALL=C sort | xargs sha256sum > SHA256SUMS";
+    assert!(proof.command("sh").args(["-c", script]).status().unwrap().success());
+}
+
+#[test]
+fn a_proof_is_checked_offline_by_what_its_readme_says() {
+    let world = World::new();
+    let repo = governed(&world);
+    let proof = prove(&repo, "proof");
+    let readme = proof.read_text("README.txt");
+    assert!(readme.contains("sh check.sh ") && readme.contains("SIGNERS=/your/allowed_signers sh check.sh"));
+    let told = check(&proof).exits(0);
+    let text = told.stdout_text();
+    for said in [
+        "evidence: 5 files, 1 of them the newest\n",
+        "3 records in evidence\n",
+        ": signed by ada@example.org\n",
+        "HOLD_RELEASED of 20",
+        ": signed by bob@example.org\n",
+        ": 4 files, signed by ada@example.org\n",
+        "all of it holds\n",
+    ] {
+        assert!(text.contains(said), "{said}: {told}");
+    }
+    assert_eq!((told.stderr_text(), text.contains("NOTE")), (String::new(), false), "{told}");
+    // Each file that is there is one that the README names.
+    for file in files(&proof.path) {
+        let first = file.split('/').next().unwrap();
+        assert!(first == "README.txt" || readme.contains(first), "{file}");
+    }
+    let ops: Vec<String> = files(&proof.path).into_iter().filter(|file| file.contains("/ops/")).collect();
+    for file in &ops {
+        assert_eq!(proof.read(file), repo.read(file));
+    }
+    assert_eq!(proof.read("stub.txt"), repo.read(PATH));
+    let commits = proof.read_text("commits.txt");
+    for line in commits.lines() {
+        let (commit, path) = line.split_once(' ').unwrap();
+        assert_eq!(repo.git(&["show", &format!("{commit}:{path}")]), proof.read_text(path).trim_end_matches('\n'));
+    }
+    assert_eq!(commits.lines().count(), 4, "{commits}");
+
+    // By a list of the auditor's own, whoever is not on it counts for nothing.
+    let own = allow(&world, &["ada"]);
+    let mut command = proof.with("SIGNERS", &own).command("sh");
+    let told = Run::from(command.arg("check.sh").output().unwrap()).exits(1);
+    assert!(told.stderr_text().contains("statements/2.sig is no signature of an allowed signer"), "{told}");
+}
+
+#[test]
+fn a_changed_byte_anywhere_and_a_file_too_few_or_too_many_are_found() {
+    let world = World::new();
+    let repo = governed(&world);
+    let proof = prove(&repo, "proof");
+    let names = files(&proof.path);
+    let mut cases: Vec<(String, Option<usize>)> = Vec::new();
+    for name in &names {
+        let length = proof.read(name).len();
+        cases.extend([length / 2, length.saturating_sub(1)].map(|at| (name.clone(), (at < length).then_some(at))));
+        cases.push((name.clone(), None));
+    }
+    cases.sort();
+    cases.dedup();
+    let wrong: Vec<String> = cases
+        .par_iter()
+        .enumerate()
+        .filter_map(|(number, (name, at))| {
+            let copy = proof.copy_to(&format!("copy-{number}"));
+            match at {
+                // The script itself is not run where it is changed.
+                _ if name == "check.sh" => return None,
+                Some(at) => {
+                    let mut bytes = copy.read(name);
+                    bytes[*at] ^= 1;
+                    copy.write(name, bytes);
+                }
+                None => std::fs::remove_file(copy.path.join(name)).unwrap(),
+            }
+            (check(&copy).code == Some(0)).then(|| format!("{name} at {at:?}"))
+        })
+        .collect();
+    assert!(wrong.is_empty() && cases.len() > 40, "{wrong:?} of {}", cases.len());
+    for at in (0..90).step_by(6) {
+        let copy = if at == 0 { proof.copy_to("manifest") } else { world.at("manifest") };
+        let mut bytes = proof.read("SHA256SUMS");
+        bytes[at] ^= 0x20;
+        copy.write("SHA256SUMS", bytes);
+        assert_ne!(check(&copy).code, Some(0), "byte {at} of the manifest");
+    }
+    proof.write("added", "");
+    assert_ne!(check(&proof).code, Some(0));
+}
+
+/// Something that somebody does to a proof who then makes its manifest anew.
+type Attack = fn(&Repo<'_>);
+
+#[test]
+fn whoever_makes_the_manifest_anew_is_found_out_by_what_it_lists() {
+    let attacks: BTreeMap<&str, (Attack, &str)> = [
+        ("evidence-changed", (edit_evidence as Attack, "under a name that is not its own")),
+        ("evidence-dropped", (|proof| drop_evidence(proof, "-hold-set-"), "evidence was left out")),
+        ("newest-dropped", (|proof| drop_evidence(proof, "-archive-"), "evidence was left out")),
+        ("record-dropped", (|proof| drop_line(proof, "records.jsonl"), "records.jsonl is not what evidence says")),
+        (
+            "statement-changed",
+            (|proof| edit(proof, "statements/1.txt", "claim", "clam"), "is not what the record says"),
+        ),
+        ("statement-dropped", (|proof| remove(proof, "statements/1.txt"), "")),
+        ("signature-changed", (|proof| edit(proof, "statements/1.sig", "A", "B"), "is not the record's")),
+        ("signature-swapped", (swap_signatures, "is not the record's")),
+        ("signer-dropped", (|proof| drop_line(proof, "allowed_signers"), "is no signature of an allowed signer")),
+        ("stub-changed", (|proof| edit(proof, "stub.txt", "reason", "raison"), "is not the stub that was recorded")),
+        ("list-shortened", (shorten_lists, "is not whole")),
+        ("item-swapped", (swap_item, "records.jsonl is not what evidence says")),
+    ]
+    .into();
+    let world = World::new();
+    let repo = governed(&world);
+    let proof = prove(&repo, "proof");
+    for (name, (attack, said)) in attacks {
+        let copy = proof.copy_to(name);
+        attack(&copy);
+        list_again(&copy);
+        let told = check(&copy);
+        if said.is_empty() {
+            // What is taken away of a signature only makes the record one without.
+            assert!(told.stdout_text().contains("NOTE: the signature of HOLD_SET"), "{name}: {told}");
+        } else {
+            assert!(told.code != Some(0) && told.stderr_text().contains(said), "{name}: {told}");
+        }
+    }
+}
+
+fn edit(proof: &Repo<'_>, name: &str, from: &str, to: &str) {
+    let text = proof.read_text(name);
+    assert!(text.contains(from));
+    proof.write(name, text.replacen(from, to, 1));
+}
+
+fn remove(proof: &Repo<'_>, name: &str) {
+    std::fs::remove_file(proof.path.join(name)).unwrap();
+}
+
+fn drop_line(proof: &Repo<'_>, name: &str) {
+    let text = proof.read_text(name);
+    proof.write(name, text.split_once('\n').unwrap().1);
+}
+
+fn edit_evidence(proof: &Repo<'_>) {
+    let name = files(&proof.path).into_iter().find(|name| name.contains("-hold-set-")).unwrap();
+    edit(proof, &name, "CASE-7", "CASE-8");
+    let records = proof.read_text("records.jsonl").replace("CASE-7", "CASE-8");
+    proof.write("records.jsonl", records);
+}
+
+fn drop_evidence(proof: &Repo<'_>, which: &str) {
+    let name = files(&proof.path).into_iter().find(|name| name.contains(which)).unwrap();
+    let gone = proof.read_text(&name);
+    remove(proof, &name);
+    let records = proof.read_text("records.jsonl");
+    let left: String = records.split_inclusive('\n').filter(|line| !gone.contains(line)).collect();
+    proof.write("records.jsonl", left);
+}
+
+fn swap_signatures(proof: &Repo<'_>) {
+    let (one, two) = (proof.read("statements/1.sig"), proof.read("statements/2.sig"));
+    proof.write("statements/1.sig", two);
+    proof.write("statements/2.sig", one);
+}
+
+fn shorten_lists(proof: &Repo<'_>) {
+    let name = files(&proof.path).into_iter().find(|name| name.starts_with("lists/")).unwrap();
+    drop_line(proof, &name);
+}
+
+fn swap_item(proof: &Repo<'_>) {
+    let text = proof.read_text("item.json");
+    let tombstone = text.split("\"tombstone\":\"").nth(1).unwrap()[..36].to_owned();
+    proof.write("item.json", text.replace(&tombstone, "00000000-0000-5000-8000-000000000000"));
+}
+
+#[test]
+fn a_clone_without_an_archive_proves_the_same() {
+    let world = World::new();
+    let repo = governed(&world);
+    repo.git(&["clone", "-q", ".", "../clone"]);
+    let clone = world.at("clone");
+    let allowed = allow(&world, &["ada", "bob"]);
+    clone.git(&["config", "gpg.ssh.allowedSignersFile", allowed.to_str().unwrap()]);
+    let (here, there) = (prove(&repo, "here"), prove(&clone, "there"));
+    check(&there).exits(0);
+    for name in files(&there.path) {
+        let is_own = ["about.json", "item.json", "SHA256SUMS", "archive-only.jsonl"].contains(&name.as_str());
+        assert!(is_own || here.read(&name) == there.read(&name), "{name}");
+    }
+    // Where nobody is named, signatures are left to the auditor.
+    clone.git(&["config", "--unset", "gpg.ssh.allowedSignersFile"]);
+    let run = clone.tomb_ok(&["export", "--proof", PATH, "../nobody"]);
+    assert!(run.stderr_text().contains("2 signatures of records count for nothing here"), "{run}");
+    let told = check(&world.at("nobody")).exits(0);
+    assert!(told.stdout_text().contains("NOTE: signatures were not checked"), "{told}");
+}
+
+#[test]
+fn a_proof_tells_nothing_of_machines_and_leaves_no_trace_of_a_failure() {
+    let world = World::new();
+    let repo = governed(&world);
+    let out = world.at("out.md").path;
+    repo.tomb_ok(&["restore", PATH, out.to_str().unwrap()]);
+    let proof = prove(&repo, "proof");
+    let home = world.at("").path.display().to_string();
+    for name in files(&proof.path) {
+        assert!(!String::from_utf8_lossy(&proof.read(&name)).contains(home.trim_end_matches('/')), "{name}");
+    }
+    assert!(proof.read_text("about.json").contains("\"records_left_out\":1"));
+    let record = repo.tomb_ok(&["evidence", "log", "--json", "--action", "EXPORT"]).json().pop().unwrap();
+    assert_eq!((&record["status"], &record["tombstone"]), (&"done".into(), &repo.tombstone_at(PATH).into()));
+
+    let before = proof.tree();
+    repo.tomb(&["export", "--proof", PATH, "../proof"]).exits(1);
+    assert_eq!(proof.tree(), before);
+    repo.tomb(&["export", "--proof", "00000000-0000-5000-8000-000000000000", "../none"]).exits(3);
+    repo.tomb(&["export", "--proof", PATH]).exits(2);
+    repo.tomb(&["export", "--proof", PATH, "--digest"]).exits(2);
+    assert!(!repo.exists("../none"));
+}
+
+#[test]
+fn evidence_that_was_lost_before_is_a_note_and_a_broken_file_is_named() {
+    let world = World::new();
+    let repo = governed(&world);
+    let files = repo.git(&["ls-files", ".codex/evidence/ops"]);
+    let first = files.lines().find(|file| repo.read_text(file).contains("run.sh")).unwrap().to_owned();
+    repo.git(&["checkout", "-q", "--orphan", "squashed"]);
+    repo.git(&["rm", "-q", "--cached", &first]);
+    std::fs::remove_file(repo.path.join(&first)).unwrap();
+    repo.commit("squashed");
+    repo.git(&["branch", "-q", "-D", "main"]);
+    let told = check(&prove(&repo, "lost")).exits(0);
+    assert!(told.stdout_text().contains("NOTE: absent.txt lists evidence"), "{told}");
+    repo.write(&first, "{}\n");
+    repo.commit_all("broken");
+    let run = repo.tomb_ok(&["export", "--proof", PATH, "../broken", "--json"]);
+    assert!(run.stderr_text().contains("cannot be read and is not in the proof"), "{run}");
+    assert_eq!(run.json()[0]["left_out"], serde_json::json!([first]));
+    check(&world.at("broken")).exits(0);
+}
+
+#[test]
+fn the_page_has_the_script_as_it_is() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/governance.md")).unwrap();
+    let section = page.split("\n## Proof\n").nth(1).unwrap();
+    assert!(section.contains(&format!("```sh\n{CHECK}```\n")));
+}

@@ -1,0 +1,293 @@
+//! What a purge leaves behind: nothing that hands the bytes out, and nothing half-done.
+
+use std::process::Command;
+
+use super::commands::{SECRET, archived, events, purge, request};
+use crate::common::{Repo, World, assert_shown};
+use crate::faults::{journals, kill_at, logged, recoveries};
+use git_archive_tomb::fault::{POINTS, PURGE_POINTS};
+use rayon::prelude::*;
+
+/// What is stopped: its arguments, the action of its records, and what it takes beforehand.
+#[derive(Debug, Clone, Copy)]
+struct Act {
+    arguments: &'static [&'static str],
+    action: &'static str,
+    before: &'static [&'static [&'static str]],
+    /// From which point on it can only be finished.
+    is_final: &'static [&'static str],
+}
+
+const REQUEST: &[&str] = &["prune-request", SECRET, "--by", "Ada", "--reason", "PII"];
+const HOLD: &[&str] = &["hold", "set", SECRET, "--by", "Carol", "--name", "CASE-7", "--reason", "Litigation"];
+
+/// Points at which the archive has been changed for good, until the end.
+const LATE: &[&str] = &[
+    "bytes",
+    "rows",
+    "evidence",
+    "own-written",
+    "evidence-file",
+    "log",
+    "blobs",
+    "copy",
+    "staged",
+    "files",
+    "index-written",
+];
+
+const ACTS: &[Act] = &[
+    Act { arguments: REQUEST, action: "PRUNE_REQUEST", before: &[], is_final: &[] },
+    Act {
+        arguments: &["prune-request", SECRET, "--withdraw"],
+        action: "REQUEST_WITHDRAWN",
+        before: &[REQUEST],
+        is_final: &[],
+    },
+    Act {
+        arguments: &["approve", SECRET, "--by", "Bob"],
+        action: "DELETE_APPROVED",
+        before: &[REQUEST],
+        is_final: &[],
+    },
+    Act { arguments: &["approve", SECRET, "--for", "restore"], action: "RESTORE_APPROVED", before: &[], is_final: &[] },
+    Act { arguments: HOLD, action: "HOLD_SET", before: &[], is_final: LATE },
+    Act {
+        arguments: &["hold", "release", SECRET, "--reason", "Settled"],
+        action: "HOLD_RELEASED",
+        before: &[HOLD],
+        is_final: &[],
+    },
+    Act {
+        arguments: &["purge", SECRET, "--by", "Ada", "--second", "Bob", "--reason", "PII", "--apply"],
+        action: "PURGE",
+        before: &[REQUEST],
+        is_final: LATE,
+    },
+];
+
+/// Asserts that it is done, once and for all.
+#[track_caller]
+fn assert_done(repo: &Repo<'_>, act: &Act, what: &str) {
+    assert_eq!(journals(repo), Vec::<String>::new(), "{what}");
+    assert_eq!(events(repo, act.action).len(), 1, "{what}");
+    // What was undone before stays in the log.
+    assert!(logged(repo, act.action).iter().any(|record| record["status"] == "done"), "{what}");
+    repo.tomb_ok(&["evidence", "verify"]);
+    repo.tomb_ok(&["doctor"]);
+    let staged = repo.status();
+    assert!(staged.contains("A  .codex/evidence/ops"), "{what}: {staged}");
+    let open = repo.tomb_ok(&["hold", "list"]).stdout_text();
+    assert_eq!(open.contains("CASE-7"), act.action == "HOLD_SET", "{what}: {open}");
+    assert_eq!(repo.tomb(&["cat", SECRET]).code == Some(4), act.action == "PURGE", "{what}");
+    repo.commit("act");
+    repo.tomb_ok(&["verify", "--all", "--deep"]);
+}
+
+/// Stops it at every point, and finishes and undoes what is left.
+fn stop_everywhere(act: &Act) {
+    let world = World::new();
+    let base = archived(&world);
+    for arguments in act.before {
+        base.tomb_ok(arguments);
+        base.commit("before");
+    }
+    let points: Vec<&str> = POINTS.iter().chain(PURGE_POINTS).copied().collect();
+    let reached: Vec<&&str> = points
+        .par_iter()
+        .filter(|point| {
+            let what = format!("{} at {point}", act.action);
+            let killed = base.copy_to(&format!("at-{point}"));
+            if !kill_at(&killed, point, act.arguments) {
+                return false;
+            }
+            let is_unfinished = journals(&killed).iter().any(|name| !name.starts_with('.'));
+            let finished = killed.sibling("finished");
+            finished.tomb_ok(&["doctor", "--continue"]);
+            if is_unfinished {
+                let refused = killed.tomb(act.arguments).exits(1).stderr_text();
+                assert!(refused.contains("doctor --continue"), "{what}: {refused}");
+                assert_done(&finished, act, &format!("{what}, finished"));
+                assert_eq!(recoveries(&finished).last().map(String::as_str), Some("finished"), "{what}");
+            }
+            let undone = killed.sibling("undone");
+            let run = undone.tomb(&["doctor", "--abort"]);
+            let is_late = !events(&undone, act.action).is_empty()
+                || ["index-renamed", "index", "settled"].contains(*point)
+                || act.is_final.contains(*point)
+                || PURGE_POINTS.contains(*point);
+            if is_unfinished && run.code != Some(0) {
+                let refused = run.exits(1).stderr_text();
+                assert!(is_late && refused.contains("cannot be undone"), "{what}: {refused}");
+                undone.tomb_ok(&["doctor", "--continue"]);
+                assert_done(&undone, act, &format!("{what}, finished after all"));
+            } else if is_unfinished {
+                assert_eq!(undone.status(), base.status(), "{what}");
+                assert_eq!(recoveries(&undone).last().map(String::as_str), Some("undone"), "{what}");
+                undone.tomb_ok(act.arguments);
+                assert_done(&undone, act, &format!("{what}, undone and done again"));
+            }
+            true
+        })
+        .collect();
+    for point in ["journal", "lock", "evidence", "log", "index-renamed", "settled", "closed"] {
+        assert!(reached.contains(&&point), "{}: {point} is not passed", act.action);
+    }
+    assert_eq!(reached.contains(&&"purge-begun"), act.action == "PURGE");
+}
+
+#[test]
+fn a_request_stopped_anywhere_can_be_finished_and_undone() {
+    stop_everywhere(&ACTS[0]);
+    stop_everywhere(&ACTS[1]);
+}
+
+#[test]
+fn an_approval_stopped_anywhere_can_be_finished_and_undone() {
+    stop_everywhere(&ACTS[2]);
+    stop_everywhere(&ACTS[3]);
+}
+
+#[test]
+fn a_hold_stopped_anywhere_holds_or_can_be_undone() {
+    stop_everywhere(&ACTS[4]);
+    stop_everywhere(&ACTS[5]);
+}
+
+#[test]
+fn a_purge_stopped_anywhere_is_finished_once_it_has_begun() {
+    stop_everywhere(&ACTS[6]);
+}
+
+#[test]
+fn a_purge_that_lost_its_clone_is_ended_by_another() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.commit("request");
+    assert!(kill_at(&repo, "purge-begun", &purge(SECRET, &["--apply"])));
+    std::fs::remove_dir_all(repo.path.join(".git/archive-tomb/operations")).unwrap();
+    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+    // This clone, without its journal.
+    let own = repo.sibling("own");
+    assert_shown!(&world, own.tomb(&["doctor"]), @r"
+    exit: 1
+    ----- stdout -----
+    note: the bytes of 1 items are not in the archive
+    error: the purge of item [uuid], begun [time] by Ada <ada@example.org> and Bob <bob@example.org>, did not come to its end: bytes may be left
+      mend: git archive-tomb doctor --continue
+    warning: hooks are missing or out of date
+      mend: git archive-tomb hooks install
+    ----- stderr -----
+    1 error
+    ");
+    assert_shown!(&world, own.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    ended the purge of item [uuid]; its evidence is staged
+    ");
+    assert_eq!(events(&own, "PURGE").len(), 1);
+    own.commit("purge");
+    own.tomb_ok(&["verify", "--all", "--deep"]);
+    own.tomb_ok(&["doctor"]);
+    // Another one that uses the archive.
+    std::fs::remove_file(repo.path.join(".git/archive-tomb/origin")).unwrap();
+    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    destroyed the bytes of item [uuid], whose purge another clone began; its record is made there
+    ");
+    repo.tomb_ok(&["doctor"]);
+    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+}
+
+#[test]
+fn a_reader_in_the_way_leaves_it_unfinished_and_later_it_is_finished() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.commit("request");
+    let reader = rusqlite::Connection::open(repo.path.join(".git/archive-tomb/archive.sqlite")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM item;").unwrap();
+    let count: i64 = reader.query_row("SELECT count(*) FROM item", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 3);
+    assert_shown!(&world, repo.tomb(&purge(SECRET, &["--apply"])), @r"
+    exit: 1
+    ----- stderr -----
+    error: operation [uuid] is unfinished
+      caused by: another program that reads the archive keeps destroyed bytes from going
+    hint: let other programs close the archive
+    hint: finish it: `git archive-tomb doctor --continue`
+    ");
+    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+    let _ = repo.tomb(&["doctor", "--abort"]).exits(1);
+    let _ = repo.tomb(&["doctor", "--continue"]).exits(1);
+    reader.execute_batch("COMMIT").unwrap();
+    assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
+    exit: 0
+    ----- stderr -----
+    finished operation [uuid]
+    ");
+    assert_eq!(events(&repo, "PURGE").len(), 1);
+    repo.commit("purge");
+    repo.tomb_ok(&["verify", "--all", "--deep"]);
+}
+
+#[test]
+fn no_file_of_the_archive_has_the_bytes_any_more() {
+    let world = World::new();
+    let repo = world.sample("project");
+    let secret: String = (0..400).map(|number| format!("card {}\n", 4_000_000_000_i64 + number * 7_919)).collect();
+    repo.write("secret.txt", &secret);
+    repo.commit_all("secret");
+    repo.tomb_ok(
+        &["store", "secret.txt", "docs", "--style", "comment"]
+            .map(|text| if text == "--style" { "--stub" } else { text }),
+    );
+    repo.commit("archive");
+    request(&repo, "secret.txt");
+    repo.tomb_ok(&purge("secret.txt", &["--apply"]));
+    for entry in std::fs::read_dir(repo.path.join(".git/archive-tomb")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        assert!(memchr::memmem::find(&bytes, &secret.as_bytes()[500..564]).is_none(), "{}", path.display());
+    }
+    repo.tomb_ok(&["cat", SECRET]);
+}
+
+#[test]
+fn a_purged_item_is_handed_out_by_nobody_not_even_from_history() {
+    let world = World::new();
+    let repo = archived(&world);
+    let tombstone = repo.tombstone_at(SECRET);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    repo.write("manifest.json", format!(r#"[{{"tombstone": "{tombstone}", "output": "batch.md"}}]"#));
+    repo.git(&["clone", "-q", ".", "../clone"]);
+    let clone = world.at("clone");
+    clone.write("manifest.json", repo.read("manifest.json"));
+    for repo in [&repo, &clone] {
+        for way in [
+            &["cat", SECRET][..],
+            &["diff", SECRET],
+            &["restore", SECRET],
+            &["restore", SECRET, "out.md"],
+            &["restore", SECRET, "--branch", "back"],
+            &["batch-restore", "manifest.json"],
+        ] {
+            let refused = repo.tomb(way).exits(4);
+            let text = refused.stderr_text();
+            assert!(
+                text.contains("destroyed on") && text.contains("Ada") && text.contains("Contains PII"),
+                "{way:?}: {refused}"
+            );
+        }
+        assert!(!repo.exists("out.md") && !repo.exists("batch.md"));
+        repo.tomb_ok(&["restore", "--from", "history", SECRET, "out.md"]);
+    }
+    let exported = repo.tomb(&["export", "../exported"]).exits(0);
+    assert!(exported.stderr_text().contains("3 items"), "{exported}");
+    let found = Command::new("grep").args(["-r", "Nobody reads this"]).arg(world.at("exported").path).status().unwrap();
+    assert_eq!(found.code(), Some(1));
+}
