@@ -111,6 +111,7 @@ macro_rules! contract_suite {
             what_a_store_brings_of_purged_content_does_not_stay
             purged_content_comes_back_only_where_it_is_asked_for
             what_governs_is_read_in_its_order
+            a_copy_follows_what_is_released_and_what_comes_back
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {
