@@ -88,8 +88,8 @@ pub(crate) fn subject_of(wanted: &Wanted) -> Subject {
 
 impl Session<'_> {
     /// Returns the facts of an operation that begins now.
-    pub(crate) fn begin_act(&self, acting: &ActingArguments) -> Result<Facts, CommandError> {
-        let actor = self.actor(acting.by())?;
+    pub(crate) fn begin_act(&self, actor: &ActorArguments) -> Result<Facts, CommandError> {
+        let actor = self.actor(actor.by.as_deref())?;
         Ok(Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: self.repo_name()? })
     }
 
@@ -172,11 +172,11 @@ impl Session<'_> {
         if !self.config()?.governance.signed && acting.key.is_none() {
             return Ok(());
         }
-        let (signer, signers) = (signer(acting.key.as_deref(), self)?, allowed_signers(None, self)?);
+        let (hand, allowed) = (signer(acting.key.as_deref(), self)?, allowed_signers(None, self)?);
         // The first record of a request has the list of what the others name.
         let signed = if action == Action::PruneRequest { 1 } else { records.len() };
         for record in &mut records[..signed] {
-            sign(record, &signer, &signers, acting.by().is_none())?;
+            sign(record, &hand, &allowed, acting.by().is_none())?;
             facts.actor = record.actor.clone().unwrap_or_default();
         }
         for record in records {
@@ -259,7 +259,7 @@ pub(crate) fn refused(what: &str, obstacles: &[Obstacle], target: &Tombstone) ->
         error = error.caused_by(obstacle.to_string());
     }
     let mut hints: Vec<String> = Vec::new();
-    for hint in obstacles.iter().filter_map(|obstacle| way_out(obstacle, target)) {
+    for hint in obstacles.iter().map(|obstacle| way_out(obstacle, target)) {
         if !hints.contains(&hint) {
             hints.push(hint);
         }
@@ -268,8 +268,8 @@ pub(crate) fn refused(what: &str, obstacles: &[Obstacle], target: &Tombstone) ->
 }
 
 /// Returns what to do about an obstacle of the purge of an item.
-fn way_out(obstacle: &Obstacle, target: &Tombstone) -> Option<String> {
-    Some(match obstacle {
+fn way_out(obstacle: &Obstacle, target: &Tombstone) -> String {
+    match obstacle {
         Obstacle::Unknown { .. } => "`git archive-tomb list` shows what there is".to_owned(),
         Obstacle::Purged { .. } => format!("`git archive-tomb show {target}` tells the whole story"),
         Obstacle::NoRequest | Obstacle::RequestVoid { .. } => {
@@ -290,7 +290,7 @@ fn way_out(obstacle: &Obstacle, target: &Tombstone) -> Option<String> {
             "request it anew, for all items that have the bytes by now: \
              `git archive-tomb prune-request {target} --withdraw`, then without `--withdraw`"
         ),
-    })
+    }
 }
 
 /// Refuses what takes bytes where the item has none any more.

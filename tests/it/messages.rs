@@ -1133,3 +1133,173 @@ fn help() {
       -h, --help               Print help (see more with '--help')
     ");
 }
+
+#[test]
+fn help_of_governance() {
+    let world = World::new();
+    let home = world.at("home");
+    assert_shown!(&world, own_help(&home, &["prune-request", "--help"]), @r"
+    exit: 0
+    ----- stdout -----
+    Ask that an item's bytes be destroyed
+
+    Destroys nothing: it opens the way to a purge, which takes two persons' approvals. The request is
+    bound to the item, its bytes and the other items that have the same; what becomes of them is said
+    here already.
+
+    Usage: git archive-tomb prune-request [OPTIONS] <TARGET>
+
+    Arguments:
+      <TARGET>
+              A tombstone, at least 8 characters of one, or the path of a stub
+
+    Options:
+          --by <ACTOR>
+              Who does this; by default `CODEX_ACTOR`, else git's `user.name <user.email>`
+
+          --key <KEY>
+              Sign with this key: a file, or a public key that the agent holds (`key::ssh-ed25519 …`);
+              default, with `governance.signed`: git's
+
+          --reason <TEXT>
+              Why the bytes should go, or no longer need to
+
+          --withdraw
+              Take the item's open request back
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+    assert_shown!(&world, own_help(&home, &["approve", "--help"]), @r"
+    exit: 0
+    ----- stdout -----
+    Approve the purge that was requested of an item, or its restore
+
+    Approvals may be given one at a time, from several machines. A signed one counts from its evidence
+    too, as soon as that is in any branch here; it names what it approves, so it counts for nothing
+    else.
+
+    Usage: git archive-tomb approve [OPTIONS] <TARGET>
+
+    Arguments:
+      <TARGET>
+              A tombstone, at least 8 characters of one, or the path of a stub
+
+    Options:
+          --for <WHAT>
+              What is approved
+
+              Possible values:
+              - purge:   That the bytes are destroyed, as the open request asks
+              - restore: That the bytes are handed out
+              
+              [default: purge]
+
+          --by <ACTOR>
+              Who does this; by default `CODEX_ACTOR`, else git's `user.name <user.email>`
+
+          --key <KEY>
+              Sign with this key: a file, or a public key that the agent holds (`key::ssh-ed25519 …`);
+              default, with `governance.signed`: git's
+
+          --reason <TEXT>
+              Why
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+    assert_shown!(&world, own_help(&home, &["purge", "--help"]), @r"
+    exit: 0
+    ----- stdout -----
+    Destroy an item's bytes for good
+
+    It takes an open request and two persons' approvals, no legal hold, and a date of retention that has
+    come. Whatever is in the way is listed at once, and nothing is done then. Without `--apply`
+    approvals are recorded and the bytes stay. The item, its events and its evidence stay in any case.
+
+    Usage: git archive-tomb purge [OPTIONS] --reason <TEXT> <TARGET>
+
+    Arguments:
+      <TARGET>
+              A tombstone, at least 8 characters of one, or the path of a stub
+
+    Options:
+          --by <ACTOR>
+              Who does this; by default `CODEX_ACTOR`, else git's `user.name <user.email>`
+
+          --second <ACTOR>
+              Who approves as well; with `governance.signed` whose approval is there already
+
+          --reason <TEXT>
+              Why the bytes go
+
+          --apply
+              Destroy the bytes now
+
+          --early
+              Also before the date that an item was archived with (`--delete-after`)
+
+          --all-references
+              Also where other items have the same bytes: they lose them as well
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+    assert_shown!(&world, own_help(&home, &["hold", "--help"]), @r"
+    exit: 0
+    ----- stdout -----
+    Keep an item's bytes from being destroyed, or let them go again
+
+    A hold keeps the bytes, and so those of every item that has the same. Holds are independent: each is
+    released by itself, and as long as one is there, in the archive or in the evidence of any branch
+    here, no purge is possible.
+
+    Usage: git archive-tomb hold [OPTIONS] <COMMAND>
+
+    Commands:
+      set      Put an item under a hold
+      release  Release holds of an item
+      list     List the holds that are not released
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+    assert_shown!(&world, own_help(&home, &["hold", "release", "-h"]), @r#"
+    exit: 0
+    ----- stdout -----
+    Release holds of an item
+
+    Usage: git archive-tomb hold release [OPTIONS] --reason <TEXT> <TARGET>
+
+    Arguments:
+      <TARGET>  A tombstone, at least 8 characters of one, or the path of a stub
+
+    Options:
+          --by <ACTOR>     Who does this; by default `CODEX_ACTOR`, else git's `user.name <user.email>`
+          --key <KEY>      Sign with this key: a file, or a public key that the agent holds
+                           (`key::ssh-ed25519 …`); default, with `governance.signed`: git's
+          --reason <TEXT>  Why
+          --name <CASE>    The name of the case whose holds are released, or nothing (`--name ""`) for
+                           those without one; not needed where there is one hold only
+      -h, --help           Print help (see more with '--help')
+    "#);
+    assert_shown!(&world, own_help(&home, &["retention", "--help"]), @r"
+    exit: 0
+    ----- stdout -----
+    List items that may be destroyed by their date, or soon
+
+    Nothing is destroyed because of a date: a purge still takes a request and two persons' approvals.
+
+    Usage: git archive-tomb retention [OPTIONS]
+
+    Options:
+          --within <DATE|DAYS>
+              How near: a date, or days from today such as `30d`
+              
+              [default: 30d]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}

@@ -46,7 +46,7 @@ enum ApprovalFor {
 pub(crate) fn run(arguments: &ApproveArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     prepare(session)?;
     let reason = arguments.reason.as_deref().map(|reason| text("--reason", reason)).transpose()?;
-    let mut facts = session.begin_act(&arguments.acting)?;
+    let mut facts = session.begin_act(&arguments.acting.actor)?;
     let is_purge = arguments.purpose == ApprovalFor::Purge;
     let action = if is_purge { Action::DeleteApproved } else { Action::RestoreApproved };
     let mut archive = archive(&facts, action, arguments, session)?;

@@ -41,7 +41,7 @@ pub(crate) struct PruneRequestArguments {
 pub(crate) fn run(arguments: &PruneRequestArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     prepare(session)?;
     let reason = arguments.reason.as_deref().map(|reason| text("--reason", reason)).transpose()?;
-    let mut facts = session.begin_act(&arguments.acting)?;
+    let mut facts = session.begin_act(&arguments.acting.actor)?;
     let action = if arguments.withdraw { Action::RequestWithdrawn } else { Action::PruneRequest };
     let mut archive = session.archive_to_change(&facts, action)?;
     let id = archive.id().to_owned();

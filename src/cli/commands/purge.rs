@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::doctor::with_context;
 use super::store::prepare;
-use crate::cli::acting::{ActingArguments, Matter, refuse_purged, text};
+use crate::cli::acting::{Matter, refuse_purged, text};
+use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, counted, human_size};
@@ -35,7 +36,7 @@ pub(crate) struct PurgeArguments {
     /// A tombstone, at least 8 characters of one, or the path of a stub
     target: OsString,
     #[command(flatten)]
-    acting: ActingArguments,
+    actor: ActorArguments,
     /// Who approves as well; with `governance.signed` whose approval is there already
     #[arg(long, value_name = "ACTOR")]
     second: Option<String>,
@@ -45,7 +46,7 @@ pub(crate) struct PurgeArguments {
     /// Destroy the bytes now
     #[arg(long)]
     apply: bool,
-    /// Before the date that an item was archived with (`--delete-after`), too
+    /// Also before the date that an item was archived with (`--delete-after`)
     #[arg(long)]
     early: bool,
     /// Also where other items have the same bytes: they lose them as well
@@ -78,7 +79,7 @@ struct PurgedView<'a> {
 pub(crate) fn run(arguments: &PurgeArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     prepare(session)?;
     let reason = text("--reason", &arguments.reason)?;
-    let facts = session.begin_act(&arguments.acting)?;
+    let facts = session.begin_act(&arguments.actor)?;
     let action = if arguments.apply { Action::Purge } else { Action::DeleteApproved };
     let mut archive = session.archive_to_change(&facts, action)?;
     let id = archive.id().to_owned();
@@ -125,8 +126,7 @@ pub(crate) fn run(arguments: &PurgeArguments, session: &mut Session<'_>) -> Resu
 /// Returns those who approve by this command: whoever runs it, and who is named beside.
 fn proposed(arguments: &PurgeArguments, facts: &Facts, session: &Session<'_>) -> Result<Vec<String>, CommandError> {
     // A signature is never given in passing: who is not named is not meant.
-    let by =
-        if session.config()?.governance.signed { arguments.acting.actor.by.clone() } else { Some(facts.actor.clone()) };
+    let by = if session.config()?.governance.signed { arguments.actor.by.clone() } else { Some(facts.actor.clone()) };
     let second = arguments.second.as_deref().map(|second| session.actor(Some(second))).transpose()?;
     Ok(by.into_iter().chain(second).collect())
 }

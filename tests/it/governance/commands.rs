@@ -120,6 +120,11 @@ fn the_runbook_runs_as_it_is_written() {
     ----- stdout -----
     [uuid]  [date]    26 bytes  dead  project:docs/old.md  [purged]
     ");
+    assert_purged(&repo);
+}
+
+/// Asserts what a purge by the runbook leaves.
+fn assert_purged(repo: &Repo<'_>) {
     repo.tomb_ok(&["verify", "--all", "--deep"]);
     repo.tomb_ok(&["evidence", "verify"]);
     repo.tomb_ok(&["health-check", "--deep"]);
@@ -129,12 +134,12 @@ fn the_runbook_runs_as_it_is_written() {
     repo.tomb_ok(&["restore", "--from", "history", SECRET, "out.md"]);
     assert_eq!(repo.read_text("out.md"), "# Old\n\nNobody reads this.\n");
     assert_eq!(repo.git(&["hash-object", "src/legacy/old.py"]), repo.git(&["rev-parse", "HEAD~2:src/legacy/old.py"]));
-    let approvals = events(&repo, "DELETE_APPROVED");
+    let approvals = events(repo, "DELETE_APPROVED");
     assert_eq!(
         approvals.iter().map(|record| &record["actor"]).collect::<Vec<_>>(),
         ["primary-approver", "secondary-approver"]
     );
-    let [purge] = &events(&repo, "PURGE")[..] else { panic!("one purge") };
+    let [purge] = &events(repo, "PURGE")[..] else { panic!("one purge") };
     assert_eq!(
         (&purge["actor"], &purge["second"], &purge["reason"], &purge["request"]),
         (&"primary-approver".into(), &"secondary-approver".into(), &"Contains PII".into(), &approvals[0]["request"])

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::commands::{SECRET, archived, events, purge, request};
 use crate::common::{Repo, World, assert_shown};
 use crate::faults::{journals, kill_at, logged, recoveries};
-use git_archive_tomb::fault::{POINTS, PURGE_POINTS};
+use git_archive_tomb::fault::{POINTS, PURGE_POINTS, VARIABLE};
 use rayon::prelude::*;
 
 /// What is stopped: its arguments, the action of its records, and what it takes beforehand.
@@ -160,6 +160,47 @@ fn a_purge_stopped_anywhere_is_finished_once_it_has_begun() {
 }
 
 #[test]
+fn an_interruption_takes_a_purge_back_until_it_has_begun() {
+    let world = World::new();
+    let base = archived(&world);
+    request(&base, SECRET);
+    base.commit("request");
+    let interrupted = |name: &str, point: &str| {
+        let repo = base.copy_to(name);
+        let run = repo.with(VARIABLE, format!("{point}@INT")).tomb(&purge(SECRET, &["--apply"])).exits(130);
+        (repo, run)
+    };
+    let (early, run) = interrupted("early", "own");
+    assert!(run.stderr_text().contains("nothing was changed"), "{run}");
+    assert_eq!((journals(&early), early.status()), (Vec::new(), base.status()));
+    assert_eq!(logged(&early, "PURGE").last().unwrap()["status"], "failed");
+    early.tomb_ok(&["cat", SECRET]);
+    early.tomb_ok(&purge(SECRET, &["--apply"]));
+    let (late, run) = interrupted("late", "purge-begun");
+    assert!(run.stderr_text().contains("is unfinished") && !run.stderr_text().contains("--abort"), "{run}");
+    let _ = late.tomb(&["cat", SECRET]).exits(4);
+    late.tomb_ok(&["doctor", "--continue"]);
+    assert_eq!(events(&late, "PURGE").len(), 1);
+}
+
+#[test]
+fn a_purge_that_was_stopped_before_it_began_is_judged_again() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    assert!(kill_at(&repo, "lock", &purge(SECRET, &["--apply"])));
+    let archive = repo.path.join(".git/archive-tomb/archive.sqlite");
+    let sql = rusqlite::Connection::open(archive).unwrap();
+    sql.execute("UPDATE item SET legal_hold = 1 WHERE path = 'docs/old.md'", []).unwrap();
+    let refused = repo.tomb(&["doctor", "--continue"]).exits(4).stderr_text();
+    assert!(refused.contains("legal hold") && refused.contains("doctor --abort"), "{refused}");
+    repo.tomb_ok(&["cat", SECRET]);
+    repo.tomb_ok(&["doctor", "--abort"]);
+    repo.tomb_ok(&["hold", "release", SECRET, "--reason", "Nobody knows who set it"]);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+}
+
+#[test]
 fn a_purge_that_lost_its_clone_is_ended_by_another() {
     let world = World::new();
     let repo = archived(&world);
@@ -237,7 +278,8 @@ fn a_reader_in_the_way_leaves_it_unfinished_and_later_it_is_finished() {
 fn no_file_of_the_archive_has_the_bytes_any_more() {
     let world = World::new();
     let repo = world.sample("project");
-    let secret: String = (0..400).map(|number| format!("card {}\n", 4_000_000_000_i64 + number * 7_919)).collect();
+    let cards = (0..400).map(|number| format!("card {}", 4_000_000_000_i64 + number * 7_919));
+    let secret = cards.collect::<Vec<_>>().join("\n");
     repo.write("secret.txt", &secret);
     repo.commit_all("secret");
     repo.tomb_ok(

@@ -34,7 +34,11 @@ pub(super) fn recover_purge(
     let id = archive.as_deref().map(|archive| archive.id().to_owned());
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, id.as_deref())?;
-    apply(remedy, &mut Purging::new(plan, judge), active, archive.as_deref_mut(), session)
+    apply(remedy, &mut Purging::new(plan, judge), active, archive.as_deref_mut(), session).map_err(|error| {
+        // It had not begun.
+        let refused = remedy == Remedy::Finish && error.exit == Exit::Governance;
+        if refused { error.hint("or give it up: `git archive-tomb doctor --abort`") } else { error }
+    })
 }
 
 /// Returns what to say of purges that have begun in the archive and not ended, but for those that this clone has journals of.

@@ -85,7 +85,7 @@ fn set(arguments: &SetArguments, session: &mut Session<'_>) -> Result<Exit, Comm
     prepare(session)?;
     let reason = text("--reason", &arguments.reason)?;
     let name = arguments.name.as_deref().map(|name| text("--name", name)).transpose()?;
-    let mut facts = session.begin_act(&arguments.acting)?;
+    let mut facts = session.begin_act(&arguments.acting.actor)?;
     let mut archive = session.archive_to_change_if_any(&facts, Action::HoldSet)?;
     let matter = session.matter(archive.as_deref_mut(), &arguments.target)?;
     if let Some(archive) = archive.as_deref_mut() {
@@ -108,7 +108,7 @@ fn set(arguments: &SetArguments, session: &mut Session<'_>) -> Result<Exit, Comm
 fn release(arguments: &ReleaseArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     prepare(session)?;
     let reason = text("--reason", &arguments.reason)?;
-    let mut facts = session.begin_act(&arguments.acting)?;
+    let mut facts = session.begin_act(&arguments.acting.actor)?;
     let mut archive = session.archive_to_change_if_any(&facts, Action::HoldReleased)?;
     let matter = session.matter(archive.as_deref_mut(), &arguments.target)?;
     let id = archive.as_deref().map(|archive| archive.id().to_owned());
