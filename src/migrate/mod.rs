@@ -142,9 +142,7 @@ fn have_the_same<T: PartialEq>(
 /// Fails where the source has begun to destroy bytes and has not ended.
 fn refuse_unfinished(source: &mut AnyArchive) -> Result<(), MigrateError> {
     match source.unfinished_purges().map_err(MigrateError::Source)?.first() {
-        Some(Purge { sha256, begun_at, .. }) => {
-            Err(MigrateError::Unfinished { sha256: *sha256, begun_at: *begun_at })
-        }
+        Some(Purge { sha256, begun_at, .. }) => Err(MigrateError::Unfinished { sha256: *sha256, begun_at: *begun_at }),
         None => Ok(()),
     }
 }

@@ -166,7 +166,7 @@ pub fn of(
     } else {
         search.unknown.push("empty content is nowhere and everywhere: there is nothing to look for".to_owned());
     }
-    let steps = steps::steps(&search)?;
+    let steps = steps::steps(&search);
     Ok(Residue {
         sha256: content.sha256,
         blob: content.blob,
@@ -366,7 +366,7 @@ impl<'a> Search<'a> {
         let (files, unread) = files::with_content(&top, &others, &self.content.sha256, self.content.size);
         for path in files {
             let shown = if is_main { path.strip_prefix(&top).unwrap_or(&path) } else { &path };
-            let shown = quote(&<[u8]>::from_path(shown).unwrap_or_default()).into_owned();
+            let shown = quote(<[u8]>::from_path(shown).unwrap_or_default()).into_owned();
             self.note(Kind::File, || shown);
             if is_main {
                 self.files.push(path);

@@ -9,9 +9,7 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use git_archive_tomb::archive::{
-    AnyArchive, ArchiveError, ContentFacts, Hold, Purge, ReadError, StoreContentsError,
-};
+use git_archive_tomb::archive::{AnyArchive, ArchiveError, ContentFacts, Hold, Purge, ReadError, StoreContentsError};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::id::{OperationId, Sha256};
@@ -205,8 +203,8 @@ fn a_new_item_with_the_same_bytes_keeps_them_or_does_not_come_to_be() {
         let contents = contents(number);
         let target = archived(&mut *two.one, number, &contents).swap_remove(0);
         let reference = item(&format!("lib/{number}.py"), &contents[0]);
-        let (purged, begun) =
-            two.meet(|archive| purge(archive, &target).unwrap(), |archive| archive_items(archive, &[reference.clone()]));
+        let (purged, begun) = two
+            .meet(|archive| purge(archive, &target).unwrap(), |archive| archive_items(archive, &[reference.clone()]));
         assert_whole(&mut *two.one, &contents[1..]);
         match begun {
             Ok(()) => {
@@ -361,7 +359,9 @@ fn in_a_bucket_a_store_is_refused_or_keeps_the_content() {
         let items = archived(&mut *two.one, number, &contents);
         let (purged, stored) = two.meet(
             |archive| purge(archive, &items[0]).unwrap(),
-            |archive| store(archive, &[&contents[0]]).map(|()| archive_items(archive, &[item("lib/again", &contents[0])])),
+            |archive| {
+                store(archive, &[&contents[0]]).map(|()| archive_items(archive, &[item("lib/again", &contents[0])]))
+            },
         );
         assert_whole(&mut *two.one, &contents[1..]);
         if purged {

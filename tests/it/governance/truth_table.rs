@@ -104,9 +104,9 @@ enum Signatures {
 
 impl Signatures {
     fn all() -> Vec<Self> {
-        let bad = Signing::BAD.into_iter().flat_map(|how| {
-            [Of::Request, Of::LastApproval, Of::Releases].map(|of| Self::Bad(how, of))
-        });
+        let bad = Signing::BAD
+            .into_iter()
+            .flat_map(|how| [Of::Request, Of::LastApproval, Of::Releases].map(|of| Self::Bad(how, of)));
         [Self::Off, Self::Good].into_iter().chain(bad).collect()
     }
 
@@ -337,7 +337,14 @@ impl Verifier for Remembering {
 }
 
 /// Puts a case to the rules.
-fn verdict(archive: &str, verdicts: &Remembering, row: &Row, request: Request, facts: &ContentFacts, command: Command) -> bool {
+fn verdict(
+    archive: &str,
+    verdicts: &Remembering,
+    row: &Row,
+    request: Request,
+    facts: &ContentFacts,
+    command: Command,
+) -> bool {
     let policy = Policy {
         signed: row.signatures != Signatures::Off,
         requester_may_approve: command.requester_may_approve,
@@ -363,7 +370,9 @@ fn verdict(archive: &str, verdicts: &Remembering, row: &Row, request: Request, f
 /// Returns the commands that make a difference in a state.
 fn commands(row: &Row, state: State) -> Vec<Command> {
     let proposed: &[&'static [&'static str]] = match (row.signatures, row.approvals) {
-        (Signatures::Off, _) if state.keep == Keep::NoDay => &[&[], &[ADA], &[ADA, " ADA\t<ada@Example.org>"], &[ADA, GRACE], &[RAE, ADA]],
+        (Signatures::Off, _) if state.keep == Keep::NoDay => {
+            &[&[], &[ADA], &[ADA, " ADA\t<ada@Example.org>"], &[ADA, GRACE], &[RAE, ADA]]
+        }
         (Signatures::Good, Approvals::None) => &[&[], &[ADA, GRACE]],
         _ => &[&[]],
     };
@@ -650,7 +659,10 @@ fn assert_table(place: &Place) {
     }
     table.put_purged();
     let Table { cases, granted, applied, .. } = table;
-    eprintln!("{place}: {cases} cases, {granted} granted, {applied} applied, in {:.1} s", start.elapsed().as_secs_f64());
+    eprintln!(
+        "{place}: {cases} cases, {granted} granted, {applied} applied, in {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
     assert!(granted > 100 && applied > 40, "the table has both answers");
 }
 

@@ -321,7 +321,11 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
             session.ask(if kind == Kind::Mariadb { "UNLOCK TABLES" } else { "ROLLBACK" });
             for (content, item) in kept.contents.iter().zip(&kept.items) {
                 let read = read(&mut *archive, content);
-                assert!(read.as_ref().is_ok_and(|bytes| bytes == content), "{kind:?}, {}: {read:?} after\n{said}", item.path);
+                assert!(
+                    read.as_ref().is_ok_and(|bytes| bytes == content),
+                    "{kind:?}, {}: {read:?} after\n{said}",
+                    item.path
+                );
             }
             assert_eq!(holds_of(&mut *archive), kept.holds, "{kind:?}: {said}");
             let events = events_of(&mut *archive);

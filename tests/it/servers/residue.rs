@@ -118,6 +118,7 @@ fn what_postgres_keeps_is_ended_by_the_statements_of_the_report() {
 
 #[test]
 fn what_mariadb_keeps_is_ended_by_the_statements_of_the_report() {
-    let options = ["--log-bin=log", "--server-id=1", "--log-bin-trust-function-creators=1", "--innodb-log-file-size=16M"];
+    let options =
+        ["--log-bin=log", "--server-id=1", "--log-bin-trust-function-creators=1", "--innodb-log-file-size=16M"];
     assert_ended_by_the_statements(Kind::Mariadb, &options);
 }
