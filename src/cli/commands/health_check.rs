@@ -1,15 +1,18 @@
 //! `health-check`: reaches the archive.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use clap::Args;
-use git_archive_tomb::archive::{Counts, Damage, Event, Examination, Pool, examine};
+use git_archive_tomb::archive::{Counts, Damage, Event, Examination, Pool, Query, examine};
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Config;
 use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
 use git_archive_tomb::id::OperationId;
+use git_archive_tomb::item::Date;
 
+use super::retention::{is_due, warn_of_due};
 use crate::cli::convert::from_history;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -34,6 +37,8 @@ pub(crate) struct HealthCheckArguments {
 /// What was found in the archive.
 struct Found {
     counts: Counts,
+    /// How many items may be destroyed by their date.
+    due: usize,
     /// The contents that were read, if that was asked for.
     examined: Option<Examination>,
 }
@@ -108,13 +113,18 @@ fn look(pool: &Pool<'_>, arguments: &HealthCheckArguments, session: &Session<'_>
     let mut archive = pool.lend()?;
     archive.ping()?;
     let counts = archive.counts()?;
+    let (mut due, today) = (0, Date(Timestamp::now().date()));
+    archive.list(&Query::default(), &mut |stored| {
+        due += usize::from(is_due(&stored, today));
+        ControlFlow::Continue(())
+    })?;
     drop(archive);
     let examined = if arguments.deep || arguments.sample.is_some() {
         Some(examine_with_bar(pool, arguments.sample, session)?)
     } else {
         None
     };
-    Ok(Found { counts, examined })
+    Ok(Found { counts, due, examined })
 }
 
 /// Prints what was found; `None` if the archive was not reached.
@@ -123,6 +133,7 @@ fn tell(place: &Place, record: &Record, found: Option<&Found>, output: &mut Outp
         let summary = CommandError::from_error(Exit::Integrity, &damage.error).summary();
         output.warn(format_args!("{} of {}: {summary}", damage.tombstone, damage.path));
     }
+    warn_of_due(found.map_or(0, |found| found.due), output);
     let good = record.status == Some(Status::Done);
     if output.json {
         let status = if good { "ok" } else { "failed" };
@@ -148,7 +159,7 @@ fn tell(place: &Place, record: &Record, found: Option<&Found>, output: &mut Outp
     output.line(place.lines.trim_end())?;
     let status = if good { output.styled(Style::Good, "✓ OK") } else { output.styled(Style::Error, "✗ FAILED") };
     output.line(format_args!("Status: {status}"))?;
-    if let Some(Found { counts, examined }) = found {
+    if let Some(Found { counts, examined, .. }) = found {
         output.line(format_args!("Items Retrievable: {}", counts.retrievable))?;
         if let Some(examined) = examined {
             output.line(format_args!("Contents Read: {}", examined.read))?;

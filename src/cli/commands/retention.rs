@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Style, counted};
+use crate::cli::output::{Output, Style, counted};
 use crate::cli::session::Session;
 use crate::cli::view::ItemView;
 use crate::cli::when::parse_day;
 
-/// List what was archived with a date after which it may be destroyed, where that date has come or is near
+/// List items that may be destroyed by their date, or soon
 ///
 /// Nothing is destroyed because of a date: a purge still takes a request and two persons' approvals.
 #[derive(Debug, Args)]
@@ -32,6 +32,19 @@ struct RetentionView<'a> {
     due: bool,
     #[serde(flatten)]
     item: ItemView<'a>,
+}
+
+/// Returns whether an item's day has come, and its bytes are there.
+pub(crate) fn is_due(stored: &StoredItem, today: Date) -> bool {
+    stored.purged_at.is_none() && stored.item.delete_after.is_some_and(|date| date.0 <= today.0)
+}
+
+/// Warns where the day of some items has come.
+pub(crate) fn warn_of_due(due: usize, output: &Output) {
+    if due > 0 {
+        let items = counted(due, "item");
+        output.warn(format_args!("{items} may be destroyed by now: `git archive-tomb retention` lists what is due"));
+    }
 }
 
 /// Runs the command.
@@ -50,7 +63,7 @@ pub(crate) fn run(arguments: &RetentionArguments, session: &mut Session<'_>) -> 
     found.sort_by_key(|(date, _)| date.0);
     let output = &mut *session.output;
     for (date, stored) in &found {
-        let due = date.0 <= today.0;
+        let due = is_due(stored, today);
         if output.json {
             output.object(&RetentionView { due, item: ItemView::from(stored) })?;
             continue;
@@ -62,7 +75,7 @@ pub(crate) fn run(arguments: &RetentionArguments, session: &mut Session<'_>) -> 
         let held = if item.legal_hold { "  [held]" } else { "" };
         output.line(format_args!("{date}  {when}  {tombstone}  {repo}:{}{held}", item.path))?;
     }
-    let due = found.iter().filter(|(date, _)| date.0 <= today.0).count();
+    let due = found.iter().filter(|(_, stored)| is_due(stored, today)).count();
     let near = found.len() - due;
     output.say(format_args!("{} due, {near} more until {until}", counted(due, "item")));
     Ok(Exit::Done)

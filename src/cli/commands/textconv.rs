@@ -11,6 +11,7 @@ use git_archive_tomb::restore::{SourceError, Sources, Wanted, find_recorded};
 use git_archive_tomb::stub::{HEAD_LENGTH, MAX_RAW_LENGTH, Parsed, Stub, may_be_stub, parse};
 use git_archive_tomb::textconv::content::{Hidden, Shown, hidden, is_crlf};
 
+use crate::cli::acting::subject_of;
 use crate::cli::arguments::GlobalArguments;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -90,6 +91,11 @@ fn content(text: &[u8], stub: &Stub, global: GlobalArguments, output: &mut Outpu
                 _ => Hidden::Damaged,
             })?;
     } else {
+        // Where there is no archive, evidence tells what was purged.
+        let withheld = session.withheld(&[(subject_of(&wanted), None)], archive.as_deref_mut(), None, None);
+        if !withheld.map_err(|_| Hidden::Unknown)?.is_empty() {
+            return Err(Hidden::Purged);
+        }
         let objects = session.repository.objects();
         let found = find_recorded(objects, &wanted).map_err(|_| Hidden::Nowhere)?.ok_or(Hidden::Nowhere)?;
         let mut blob = objects.open_blob(&found).map_err(|_| Hidden::Nowhere)?;
