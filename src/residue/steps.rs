@@ -36,7 +36,7 @@ pub(super) fn steps(search: &Search<'_>) -> Vec<Step> {
     }
     for reference in &search.direct {
         add("removes a reference that is no branch of commits or has notes, which nothing rewrites", {
-            format!("git update-ref -d {}", shell(reference.as_bytes()))
+            format!("git update-ref -d {}", shell(reference))
         });
     }
     if search.in_history.is_empty() {

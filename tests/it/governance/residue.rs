@@ -160,6 +160,12 @@ const CASES: &[Case] = &[
         make: |repo| drop(repo.git(&["update-ref", "refs/archive-tomb/dirty/x", &blob(repo)])),
     },
     Case {
+        name: "odd-name",
+        kind: "reference",
+        first: "refs/odd/$(x)'\u{e9}",
+        make: |repo| drop(repo.git(&["update-ref", "refs/odd/$(x)'\u{e9}", &blob(repo)])),
+    },
+    Case {
         name: "replaced",
         kind: "reference",
         first: "refs/replace/",
