@@ -66,8 +66,11 @@ pub(super) trait Bench {
     /// Returns up to `limit` blocks that content `artifact` uses.
     fn blocks_of(&mut self, artifact: i64, limit: usize) -> Result<Vec<Row>, ArchiveError>;
 
-    /// Returns up to `limit` blocks that nobody uses.
-    fn unused(&mut self, limit: usize) -> Result<Vec<Row>, ArchiveError>;
+    /// Returns the row of the newest block; 0 where there is none.
+    fn newest(&mut self) -> Result<i64, ArchiveError>;
+
+    /// Returns up to `limit` blocks that nobody uses, up to row `newest`.
+    fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError>;
 
     /// Returns the runs of a block.
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError>;
@@ -122,8 +125,15 @@ pub(super) fn take_out(
 
 /// Deletes some blocks that nobody uses: what a store that was stopped has left may be the content's, and nothing tells.
 /// Returns how many.
-pub(super) fn sweep(bench: &mut dyn Bench, store: &Blocks) -> Result<u64, ArchiveError> {
-    let blocks = bench.unused(BATCH)?;
+///
+/// `newest` is the newest block when the sweeping began. What came later is of a store that goes on and may yet use it: one that
+/// writes its blocks again, as this took them away, does so once and not for as long as this lasts.
+pub(super) fn sweep(bench: &mut dyn Bench, store: &Blocks, newest: &mut Option<i64>) -> Result<u64, ArchiveError> {
+    let newest = match *newest {
+        Some(newest) => newest,
+        None => *newest.insert(bench.newest()?),
+    };
+    let blocks = bench.unused(newest, BATCH)?;
     for block in &blocks {
         delete(bench, store, block)?;
     }

@@ -14,6 +14,9 @@ const KEPT_BLOCKS: usize = 8;
 /// How many contents are looked up at a time, where it is known which ones will be read.
 pub(crate) const LOOK_AHEAD: usize = 512;
 
+/// How often the blocks of one content may move while it is read. Each time is the purge of a neighbour.
+const MOST_MOVES: u32 = 16;
+
 /// How long giving back one content took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ReadTimings {
@@ -124,7 +127,19 @@ impl<'a> ContentReader<'a> {
     /// Every block's stored and raw bytes, every segment's bounds, the length and the digest of the whole are checked.
     /// The last check comes when all has been written: on any error the caller discards what `out` got.
     pub fn read(&mut self, sha256: &Sha256, size: u64, out: &mut dyn Write) -> Result<ReadTimings, ReadError> {
-        let sha256 = *sha256;
+        self.read_whole(*sha256, size, out).map_err(|error| self.or_purged(*sha256, error))
+    }
+
+    /// Returns what `error` comes of: what looks like damage may be a purge that began meanwhile.
+    fn or_purged(&mut self, sha256: Sha256, error: ReadError) -> ReadError {
+        let asked = if error.is_integrity() { self.archive.find_artifacts(&[sha256]).ok() } else { None };
+        match asked.and_then(|known| known.get(&sha256)?.purged_at) {
+            Some(purged_at) => ReadError::Archive { sha256, source: ArchiveError::Purged { sha256, purged_at } },
+            None => error,
+        }
+    }
+
+    fn read_whole(&mut self, sha256: Sha256, size: u64, out: &mut dyn Write) -> Result<ReadTimings, ReadError> {
         let damaged = |damage| ReadError::Content { sha256, damage };
         let archive_failed = |source| ReadError::Archive { sha256, source };
         let total = Stopwatch::start();
@@ -146,13 +161,15 @@ impl<'a> ContentReader<'a> {
         }
 
         let mut assembly = Assembly::new(sha256, size);
-        let mut number = 0;
+        let mut moved = 0;
         loop {
-            let page = self.archive.segments(&sha256, number).map_err(archive_failed)?;
-            self.append(&mut assembly, &page, out)?;
-            number += page.len() as u64;
-            if page.len() < SEGMENT_PAGE {
-                break;
+            let page = self.archive.segments(&sha256, assembly.segments).map_err(archive_failed)?;
+            match self.append(&mut assembly, &page, out) {
+                // The purge of another content takes blocks away, once it has written others in their place.
+                Err(ReadError::Block { source: BlockError::Missing { .. }, .. }) if moved < MOST_MOVES => moved += 1,
+                Err(error) => return Err(error),
+                Ok(()) if page.len() < SEGMENT_PAGE => break,
+                Ok(()) => {}
             }
         }
         Ok(timings(assembly.finish()?))
@@ -193,17 +210,17 @@ impl<'a> ContentReader<'a> {
     fn append(&mut self, assembly: &mut Assembly, segments: &[Segment], out: &mut dyn Write) -> Result<(), ReadError> {
         let sha256 = assembly.sha256;
         for segment in segments {
-            assembly.left = assembly
-                .left
-                .checked_sub(u64::from(segment.length))
-                .filter(|_| segment.length > 0)
-                .ok_or_else(|| assembly.damaged("its segments do not add up to its length"))?;
+            if segment.length == 0 || u64::from(segment.length) > assembly.left {
+                return Err(assembly.damaged("its segments do not add up to its length"));
+            }
             let block = self.decoded(&sha256, segment)?;
             let bytes = cut(&block, segment).ok_or_else(|| assembly.damaged("a segment is not within its block"))?;
             assembly.hasher.update(bytes);
             let writing = Stopwatch::start();
             out.write_all(bytes).map_err(|source| ReadError::Write { sha256, source })?;
             assembly.write_ms += writing.elapsed_ms();
+            assembly.segments += 1;
+            assembly.left -= u64::from(segment.length);
         }
         Ok(())
     }
@@ -231,6 +248,8 @@ impl<'a> ContentReader<'a> {
 /// A content that is being put together.
 struct Assembly {
     sha256: Sha256,
+    /// How many of its segments are written.
+    segments: u64,
     /// How many of its bytes are still to come.
     left: u64,
     hasher: Sha256Hasher,
@@ -239,7 +258,7 @@ struct Assembly {
 
 impl Assembly {
     fn new(sha256: Sha256, size: u64) -> Self {
-        Self { sha256, left: size, hasher: Sha256Hasher::new(), write_ms: 0.0 }
+        Self { sha256, segments: 0, left: size, hasher: Sha256Hasher::new(), write_ms: 0.0 }
     }
 
     fn damaged(&self, damage: &'static str) -> ReadError {

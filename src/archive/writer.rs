@@ -22,6 +22,10 @@ const GROUP_BYTES: usize = 16 * BLOCK_SIZE;
 /// How many contents are gathered at most, whatever their size, for the same reason.
 const GROUP_CONTENTS: usize = 4096;
 
+/// How often contents are stored anew where their blocks are gone before an artifact uses them: a purge deletes all that nobody
+/// uses, as it cannot tell whose they are.
+const ATTEMPTS: u32 = 3;
+
 /// Where contents come from, numbered from 0 in the order in which they should lie beside each other (the caller's path
 /// order).
 pub trait ContentSource: Sync {
@@ -117,6 +121,10 @@ impl StoreContentsError {
             Self::Source { .. } | Self::Changed { .. } | Self::Archive(_) => false,
         }
     }
+
+    fn is_for_want_of_a_block(&self) -> bool {
+        matches!(self, Self::Archive(ArchiveError::MissingBlock { .. }) | Self::Block(BlockError::Missing { .. }))
+    }
 }
 
 /// Stores everything `source` has and returns what became of each content, in the source's order.
@@ -131,6 +139,21 @@ impl StoreContentsError {
 ///
 /// Must not be called from within rayon's thread pool, whose threads it waits for.
 pub fn store_contents(
+    archive: &mut dyn Archive,
+    source: &dyn ContentSource,
+    options: StoreContentsOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<StoredContent>, StoreContentsError> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        match store_once(archive, source, options, progress) {
+            Err(error) if attempts > 1 && error.is_for_want_of_a_block() => attempts -= 1,
+            done => return done,
+        }
+    }
+}
+
+fn store_once(
     archive: &mut dyn Archive,
     source: &dyn ContentSource,
     options: StoreContentsOptions,

@@ -146,7 +146,10 @@ impl Drop for Deployment {
                 &self.try_administrate(self.home(), &format!("DROP DATABASE IF EXISTS {database} {force};")),
             );
         }
-        self.administrate(self.home(), &format!("DROP {account} IF EXISTS tomb_admin, tomb_writer, tomb_reader;"));
+        self.administrate(
+            self.home(),
+            &format!("DROP {account} IF EXISTS tomb_admin, tomb_writer, tomb_reader, tomb_purger;"),
+        );
     }
 }
 
@@ -170,6 +173,9 @@ const ATTACKS: &[&str] = &[
     "INSERT INTO migration VALUES (9, 'x', 'x', 'x', 'x')",
     "INSERT INTO archive VALUES (2, 'x', 'x', NULL)",
     "DELETE FROM approval",
+    "DELETE FROM hold",
+    "UPDATE hold SET set_at = 'x'",
+    "UPDATE purged SET destroyed_at = 'x'",
     "CREATE TABLE mine (id INT)",
     "CREATE OR REPLACE VIEW held_artifact AS SELECT 1 AS artifact_id",
     "CREATE TEMPORARY TABLE segment (block_id INT)",
@@ -183,6 +189,7 @@ const POSTGRES_ATTACKS: &[&str] = &[
     "SET ROLE tomb_admin",
     "SET session_replication_role = replica",
     "UPDATE archive SET singleton = 2",
+    "INSERT INTO purged OVERRIDING SYSTEM VALUE SELECT * FROM purged",
 ];
 
 const MARIADB_ATTACKS: &[&str] = &[
@@ -192,6 +199,7 @@ const MARIADB_ATTACKS: &[&str] = &[
     "LOAD DATA LOCAL INFILE '/dev/null' REPLACE INTO TABLE event",
     "LOCK TABLES event WRITE",
     "SET GLOBAL foreign_key_checks = 0",
+    "INSERT INTO purged SELECT * FROM purged",
 ];
 
 /// What the reader may not do besides.
@@ -199,6 +207,9 @@ const READER_ATTACKS: &[&str] = &[
     "INSERT INTO artifact (content_sha256, size_bytes, created_at) VALUES (REPEAT('0', 64), 0, 'x')",
     "INSERT INTO segment SELECT * FROM segment",
     "UPDATE item SET legal_hold = TRUE",
+    "INSERT INTO hold (item_id, set_at) VALUES (1, 'x')",
+    "UPDATE hold SET released_at = 'x', released_by = 'x'",
+    "INSERT INTO approval (item_id, purpose, approver, approved_at) VALUES (1, 'purge', 'x', 'x')",
     "UPDATE item SET state = 'sealed'",
     "DELETE FROM tag",
     "INSERT INTO referent VALUES (1, 9, 'x', 'x')",
@@ -257,6 +268,69 @@ fn assert_refused(deployment: &Deployment, account: &str, attack: &str) {
     let refusals = ["denied", "must be owner", "append-only", "violates check"];
     let said = run.stderr_text();
     assert!(refusals.iter().any(|refusal| said.contains(refusal)), "{account}: {attack}: {said}");
+}
+
+/// What the account for purges may not do, although it deletes bytes; and what says so.
+const PURGER_ATTACKS: &[(&str, &str)] = &[
+    ("DELETE FROM segment", "the content is under a legal hold"),
+    ("DELETE FROM block", "the block is in use"),
+    ("UPDATE segment SET block_id = 0", "what is held moves only"),
+    ("UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z'", "artifacts never change"),
+    ("UPDATE artifact SET purged_at = NULL", "artifacts never change"),
+    (
+        "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) SELECT \
+         artifact_id, op, origin, tombstone_id, 'r', 'a', 'b', 'c', archived_at FROM item WHERE legal_hold",
+        "the content is under a legal hold",
+    ),
+    ("UPDATE item SET legal_hold = FALSE", "the item is under a legal hold"),
+    ("UPDATE hold SET released_at = 'x', released_by = 'y'", "holds never change"),
+    ("DELETE FROM hold", "denied"),
+    ("DELETE FROM purged", "denied"),
+    ("UPDATE purged SET reason = 'x'", "denied"),
+    ("DELETE FROM event", "denied"),
+    ("DELETE FROM approval", "denied"),
+    ("TRUNCATE TABLE segment", "denied"),
+];
+
+fn a_purge_takes_an_account_that_the_guards_bind(kind: Kind) {
+    let (world, deployment) = (World::new(), Deployment::new(kind));
+    let repo = world.sample("repo");
+    deployment.set_up(&repo);
+    let heading = deployment.heading().replace("### ", "### Purges on ");
+    let [grants] = blocks(&heading, "sql").try_into().unwrap();
+    let database = format!("{}s", deployment.prefix);
+    deployment.administrate(&database, &grants);
+    let [writer, purger] = ["writer", "purger"].map(|account| repo.with("CODEX_ARCHIVE_URL", deployment.url(account)));
+    repo.commit_all("init");
+    writer.store(&["--reason", "legacy", "--legal-hold", "src/legacy"], &["src/legacy/old.py", "src/legacy/run.sh"]);
+    writer.store(&["--reason", "dead", "docs/old.md"], &["docs/old.md"]);
+    writer.tomb_ok(&["prune-request", "docs/old.md", "--by", "Ada", "--reason", "PII"]);
+    let arguments = ["purge", "docs/old.md", "--by", "Ada", "--second", "Grace", "--reason", "PII", "--apply"];
+    let before = repo.look();
+    let refused = writer.tomb(&arguments).exits(6).stderr_text();
+    assert!(refused.contains("the archive does not let this user destroy bytes"), "{refused}");
+    assert_eq!(repo.look(), before);
+    purger.tomb_ok(&arguments);
+    writer.tomb(&["cat", "docs/old.md"]).exits(4);
+    for (attack, said) in PURGER_ATTACKS {
+        let (user, password) = (format!("{}_purger", deployment.prefix), Deployment::password_of("purger"));
+        let run = deployment.run(&user, &password, &database, &format!("{attack};"));
+        assert!(run.code != Some(0) && run.stderr_text().contains(said), "{attack}: {run}");
+    }
+    repo.commit("purge");
+    writer.tomb_ok(&["health-check", "--deep"]);
+    writer.tomb_ok(&["verify", "--deep", "--all"]);
+    writer.restore(&["src/legacy"], &["src/legacy/old.py", "src/legacy/run.sh"]);
+}
+
+#[test]
+fn a_purge_on_postgres_takes_an_account_that_the_guards_bind() {
+    a_purge_takes_an_account_that_the_guards_bind(Kind::Postgres);
+}
+
+#[test]
+fn a_purge_on_mariadb_takes_an_account_that_the_guards_bind() {
+    a_purge_takes_an_account_that_the_guards_bind(Kind::Mariadb);
 }
 
 fn a_backup_gives_everything_back(kind: Kind) {

@@ -24,9 +24,10 @@ pub(super) fn destroy(archive: &mut ServerArchive, sha256: &Sha256) -> Result<De
         done.moved += step.moved;
         fault::point("purge-block");
     }
+    let mut newest = None;
     loop {
         let swept = archive.write(action, |connection| match purged_artifact(connection, sha256)? {
-            Some(_) => sweep(&mut OnServer { connection, store: &store }, &store),
+            Some(_) => sweep(&mut OnServer { connection, store: &store }, &store, &mut newest),
             None => Ok(0),
         })?;
         if swept == 0 {
@@ -87,8 +88,15 @@ impl Bench for OnServer<'_> {
         self.rows(&tail, &[artifact.into()])
     }
 
-    fn unused(&mut self, limit: usize) -> Result<Vec<Row>, ArchiveError> {
-        self.rows(&format!("WHERE NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id) LIMIT {limit}"), &[])
+    fn newest(&mut self) -> Result<i64, ArchiveError> {
+        let failed = failed("look for blocks");
+        let rows = self.connection.query("SELECT COALESCE(MAX(id), 0) FROM block", &[]).map_err(failed)?;
+        rows.first().map_or(Ok(0), |row| row.integer(0).map_err(failed))
+    }
+
+    fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError> {
+        let unused = "b.id <= ? AND NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id)";
+        self.rows(&format!("WHERE {unused} LIMIT {limit}"), &[newest.into()])
     }
 
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError> {

@@ -71,9 +71,10 @@ fn remove(
         done.moved += step.moved;
         fault::point("purge-block");
     }
+    let mut newest = None;
     loop {
         let transaction = archive.write()?;
-        let swept = sweep(&mut OnFile { connection: &transaction, store }, store)?;
+        let swept = sweep(&mut OnFile { connection: &transaction, store }, store, &mut newest)?;
         transaction.commit().map_err(failed)?;
         if swept == 0 {
             break;
@@ -157,9 +158,14 @@ impl Bench for OnFile<'_> {
         self.rows(&tail, [artifact])
     }
 
-    fn unused(&mut self, limit: usize) -> Result<Vec<Row>, ArchiveError> {
-        let tail = format!("WHERE NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id) LIMIT {limit}");
-        self.rows(&tail, [])
+    fn newest(&mut self) -> Result<i64, ArchiveError> {
+        let newest = self.connection.query_row("SELECT coalesce(max(id), 0) FROM block", [], |row| row.get(0));
+        newest.map_err(engine_error("look for blocks"))
+    }
+
+    fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError> {
+        let unused = "b.id <= ?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id)";
+        self.rows(&format!("WHERE {unused} LIMIT {limit}"), [newest])
     }
 
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError> {

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stderr, reason = "whoever asks for the whole wants its figures")]
 
+use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use git_archive_tomb::id::{OperationId, Sha256};
 use git_archive_tomb::item::Item;
 
 use super::place::{Place, archive_items, event, item, read, segments, store};
+use crate::common::World;
+use crate::databases::Database;
 
 /// Returns how many times the two meet.
 fn rounds() -> u64 {
@@ -71,7 +74,7 @@ fn on_every_kind(name: &str, mut round: impl FnMut(&mut Two, u64) -> &'static st
 
 fn on(place: &Place, name: &str, rounds: u64, round: &mut dyn FnMut(&mut Two, u64) -> &'static str) {
     let mut two = Two::at(place);
-    let mut outcomes = std::collections::BTreeMap::<_, u32>::new();
+    let mut outcomes = BTreeMap::<_, u32>::new();
     for number in 0..rounds {
         *outcomes.entry(round(&mut two, number)).or_default() += 1;
     }
@@ -347,6 +350,58 @@ fn of_two_requests_for_one_content_one_is_used() {
             both => panic!("{both:?}"),
         }
     });
+}
+
+/// The program itself, from two clones: whoever is second is refused (exit 4), and neither leaves anything half done.
+#[test]
+fn two_programs_come_to_one_outcome() {
+    let rounds = rounds() / 3;
+    for kind in crate::databases::KINDS {
+        let (world, database) = (World::new(), Database::new(*kind));
+        let here = world.sample("here").with("CODEX_ARCHIVE_URL", database.url());
+        here.tomb_ok(&["init", "--no-hooks"]);
+        here.commit_all("init");
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut outcomes = BTreeMap::<_, u32>::new();
+        for round in 0..2 * rounds {
+            let (path, same) = (format!("old-{round}.md"), format!("same-{round}.md"));
+            here.write(&path, format!("secret {round}\n"));
+            here.commit_all("add");
+            here.tomb_ok(&["store", &path]);
+            here.commit("store");
+            here.tomb_ok(&["prune-request", &path, "--reason", "PII"]);
+            here.commit("request");
+            let there = world.at(&format!("there-{round}")).with("CODEX_ARCHIVE_URL", database.url());
+            world.at(".").git(&["clone", "-q", "here", &format!("there-{round}")]);
+            there.write(&same, format!("secret {round}\n"));
+            there.commit_all("the same bytes");
+            let (what, rival) = if round % 2 == 0 {
+                ("store", vec!["store", &same])
+            } else {
+                ("hold", vec!["hold", "set", &path, "--reason", "Litigation"])
+            };
+            let purge = ["purge", &path, "--by", "Ada", "--second", "Grace", "--reason", "PII", "--apply"];
+            let late = Duration::from_millis(random.u64(..60));
+            let (done, purged) = std::thread::scope(|scope| {
+                let purging = scope.spawn(|| here.tomb(&purge));
+                std::thread::sleep(late);
+                (there.tomb(&rival), purging.join().unwrap())
+            });
+            let outcome = match (purged.code, done.code) {
+                (Some(0), Some(4)) => "purged",
+                (Some(4), Some(0)) => "kept",
+                _ => panic!("{kind:?}, {what}: {purged}\n{done}"),
+            };
+            *outcomes.entry((what, outcome)).or_default() += 1;
+            let target = here.tombstone_at(&path);
+            here.tomb(&["cat", &target]).exits(if outcome == "purged" { 4 } else { 0 });
+            for clone in [&here, &there] {
+                clone.tomb_ok(&["doctor"]);
+            }
+            here.git(&["reset", "-q", "--hard"]);
+        }
+        eprintln!("{kind:?}: two programs: {outcomes:?}");
+    }
 }
 
 /// All of it on a bucket, a few times.

@@ -103,10 +103,15 @@ enum Signatures {
 }
 
 impl Signatures {
-    fn all() -> Vec<Self> {
-        let bad = Signing::BAD
-            .into_iter()
-            .flat_map(|how| [Of::Request, Of::LastApproval, Of::Releases].map(|of| Self::Bad(how, of)));
+    /// Returns what there is with these approvals: where they would do, each kind of bad signature of each kind of record, else
+    /// each of one, by turns.
+    fn all_with(approvals: Approvals) -> Vec<Self> {
+        let of = [Of::Request, Of::LastApproval, Of::Releases];
+        let bad = Signing::BAD.into_iter().enumerate().flat_map(|(number, how)| {
+            let turn = approvals as usize + number;
+            let of = if approvals == Approvals::Two { &of[..] } else { &of[turn % 3..=turn % 3] };
+            of.iter().map(move |of| Self::Bad(how, *of)).collect::<Vec<_>>()
+        });
         [Self::Off, Self::Good].into_iter().chain(bad).collect()
     }
 
@@ -210,7 +215,7 @@ impl Row {
         };
         let mut special = Vec::new();
         for approvals in Approvals::ALL {
-            for signatures in Signatures::all() {
+            for signatures in Signatures::all_with(approvals) {
                 row(approvals, signatures);
             }
             for signatures in [Signatures::Off, Signatures::Good] {

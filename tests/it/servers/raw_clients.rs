@@ -32,9 +32,9 @@ const POSTGRES_SETTINGS: &[&str] = &[
     "SET LOCAL lock_timeout = 1",
     "ALTER TABLE segment DISABLE TRIGGER ALL",
     "CREATE TEMPORARY TABLE hold (item_id BIGINT, op TEXT, released_at TEXT, released_by TEXT)",
-    "CREATE TEMPORARY TABLE purge (artifact_id BIGINT, begun_at TEXT, destroyed_at TEXT)",
+    "CREATE TEMPORARY TABLE purged (artifact_id BIGINT, begun_at TEXT, destroyed_at TEXT)",
     "CREATE TEMPORARY VIEW held_artifact AS SELECT 0::BIGINT AS artifact_id WHERE FALSE",
-    "DROP TABLE IF EXISTS pg_temp.hold, pg_temp.purge",
+    "DROP TABLE IF EXISTS pg_temp.hold, pg_temp.purged",
     "CREATE FUNCTION games.sha256(BYTEA) RETURNS BYTEA LANGUAGE sql AS 'SELECT $1'",
     "CREATE FUNCTION games.strpos(TEXT, TEXT) RETURNS INTEGER LANGUAGE sql AS 'SELECT 1'",
 ];
@@ -100,13 +100,13 @@ const ATTEMPTS: &[&str] = &[
     "UPDATE artifact SET size_bytes = 0 WHERE id = ARTIFACT",
     "UPDATE artifact SET content_sha256 = (SELECT raw_sha256 FROM block WHERE id = BLOCK) WHERE id = ARTIFACT",
     "DELETE FROM artifact WHERE id = ARTIFACT",
-    "INSERT INTO purge (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) VALUES (ARTIFACT, 'o\
+    "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) VALUES (ARTIFACT, 'o\
      NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME)",
-    "INSERT INTO purge (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at, destroyed_at) VALUES \
+    "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at, destroyed_at) VALUES \
      (ARTIFACT, 'o NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME, TIME)",
-    "UPDATE purge SET destroyed_at = TIME",
-    "UPDATE purge SET destroyed_at = NULL, artifact_id = ARTIFACT",
-    "DELETE FROM purge",
+    "UPDATE purged SET destroyed_at = TIME",
+    "UPDATE purged SET destroyed_at = NULL, artifact_id = ARTIFACT",
+    "DELETE FROM purged",
     "UPDATE item SET legal_hold = FALSE",
     "UPDATE item SET legal_hold = FALSE WHERE id = ITEM",
     "UPDATE item SET legal_hold = NULL WHERE id = ITEM",
@@ -121,7 +121,7 @@ const ATTEMPTS: &[&str] = &[
     "UPDATE item SET tombstone_id = REVERSE(tombstone_id) WHERE id = ITEM",
     "DELETE FROM item WHERE id = ITEM",
     "INSERT INTO hold (item_id, op, set_at, released_at, released_by) VALUES (ITEM, NULL, TIME, TIME, DIGEST)",
-    "INSERT INTO hold (item_id, op, set_at) VALUES (ITEM, 'op NUMBER', TIME)",
+    "INSERT INTO hold (item_id, op, set_at) VALUES (ITEM, '0f0f6f6c-52a5-4b52-8f5a-0b7a2a1f3c55', TIME)",
     "INSERT INTO hold (id, item_id, set_at) VALUES (HOLD, ITEM, TIME)",
     "UPDATE hold SET released_at = TIME, released_by = DIGEST",
     "UPDATE hold SET released_at = TIME, released_by = DIGEST WHERE id = HOLD",
@@ -176,8 +176,8 @@ const MARIADB: &[&str] = &[
     "UPDATE IGNORE hold SET released_at = TIME, released_by = DIGEST",
     "DELETE IGNORE FROM segment WHERE artifact_id = ARTIFACT",
     "DELETE IGNORE FROM hold",
-    "INSERT IGNORE INTO hold (id, item_id, op, set_at) VALUES (HOLD, ITEM, 'x', NULL)",
-    "REPLACE INTO hold (id, item_id, op, set_at) VALUES (HOLD, ITEM, 'x', TIME)",
+    "INSERT IGNORE INTO hold (id, item_id, op, set_at) VALUES (HOLD, ITEM, '0f0f6f6c-52a5-4b52-8f5a-0b7a2a1f3c56', NULL)",
+    "REPLACE INTO hold (id, item_id, op, set_at) VALUES (HOLD, ITEM, '0f0f6f6c-52a5-4b52-8f5a-0b7a2a1f3c55', TIME)",
     "REPLACE INTO segment (artifact_id, position, block_id, OFFSET, length) VALUES (ARTIFACT, 0, BLOCK, 0, NUMBER)",
     "REPLACE INTO item SELECT * FROM item WHERE id = ITEM",
     "REPLACE INTO block (id, raw_sha256, raw_size, stored_sha256, stored_size, codec) SELECT id, raw_sha256, raw_size, stored_sha256, \
@@ -218,13 +218,12 @@ struct Kept {
     contents: Vec<Vec<u8>>,
     items: Vec<Item>,
     holds: Vec<String>,
-    events: Vec<String>,
 }
 
 /// Archives a content of several blocks, one alone and some in one block; holds the first of each, one twice.
 fn prepare(archive: &mut AnyArchive) -> Kept {
     let mut random = fastrand::Rng::with_seed(5);
-    let contents = [1_500_000, 900_000, 800_000, 500, 600, 700];
+    let contents = [1_100_000, 90_000, 80_000, 500, 600, 700];
     let contents = contents.map(|length| std::iter::repeat_with(|| random.u8(..)).take(length).collect::<Vec<u8>>());
     for some in [&contents[..1], &contents[1..2], &contents[2..3], &contents[3..]] {
         store(archive, &some.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
@@ -243,10 +242,10 @@ fn prepare(archive: &mut AnyArchive) -> Kept {
     record.sha256 = Some(items[3].sha256);
     record.request = released.id.map(|id| id.to_string());
     archive.release_holds(&[Event::from_record(&record).unwrap()]).unwrap();
-    let (holds, events) = (holds_of(archive), events_of(archive));
+    let holds = holds_of(archive);
     let contents = [0, 1, 3].map(|number: usize| contents[number].clone()).to_vec();
     let items = [0, 1, 3].map(|number: usize| items[number].clone()).to_vec();
-    Kept { contents, items, holds, events }
+    Kept { contents, items, holds }
 }
 
 fn hold(item: &Item) -> Hold {
@@ -266,16 +265,9 @@ fn holds_of(archive: &mut AnyArchive) -> Vec<String> {
     holds.map(|(hold, _)| format!("{hold:?}")).collect()
 }
 
-fn events_of(archive: &mut AnyArchive) -> Vec<String> {
-    let mut events = Vec::new();
-    let page = archive.events_page(0).unwrap();
-    events.extend(page.into_iter().map(|(_, event)| event.line));
-    events
-}
-
 #[test]
 fn nothing_that_a_raw_client_says_destroys_what_is_held() {
-    let rounds = if std::env::var_os("ARCHIVE_TOMB_HAMMER").is_some() { 20_000 } else { 200 };
+    let rounds = if std::env::var_os("ARCHIVE_TOMB_HAMMER").is_some() { 5_000 } else { 50 };
     for kind in KINDS {
         let database = Database::new(kind);
         let url = SecretUrl::new(&database.login.url());
@@ -285,6 +277,12 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
         };
         let mut archive = location.open(None, OpenMode::CreateOrMigrate).unwrap();
         let kept = prepare(&mut *archive);
+        let last = database.login.sql("SELECT MAX(id) FROM event");
+        let events = format!(
+            "SELECT id, digest, op, action, actor, item_id, created_at, line FROM event WHERE id <= {last} ORDER BY id"
+        );
+        let mut owner = database.login.session();
+        let said_before = owner.ask(&events);
         let account = Account::new(&database);
         match kind {
             Kind::Postgres => {
@@ -328,9 +326,16 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
                 );
             }
             assert_eq!(holds_of(&mut *archive), kept.holds, "{kind:?}: {said}");
-            let events = events_of(&mut *archive);
-            assert_eq!(events[..kept.events.len()], kept.events, "{kind:?}: {said}");
+            assert_eq!(owner.ask(&events), said_before, "{kind:?}: {said}");
         }
         drop(session);
+        drop(owner);
+        // It is the guards that this account meets, and not the want of a privilege.
+        database.login.sql(match kind {
+            Kind::Postgres => "ALTER TABLE segment DISABLE TRIGGER USER",
+            Kind::Mariadb => "DROP TRIGGER segment_delete",
+        });
+        account.login.sql("DELETE FROM segment WHERE artifact_id = 1");
+        assert!(read(&mut *archive, &kept.contents[0]).is_err());
     }
 }
