@@ -310,11 +310,8 @@ impl<'a> Search<'a> {
                 Some(entry) => self.note(Kind::Stash, || format!("stash@{}", quote(entry))),
                 None => self.note(Kind::Reflog, || quote(&named.name).into_owned()),
             }
-            if let Some(tree) =
-                self.work_trees.iter().find(|tree| is_of(tree, &named)).and_then(|tree| tree.top.clone())
-            {
-                self.linked.insert(tree);
-            }
+            let own = self.work_trees.iter().find(|tree| is_of(tree, &named, self.repository));
+            self.linked.extend(own.and_then(|tree| tree.top.clone()));
         }
         Ok(())
     }
@@ -424,11 +421,12 @@ fn shown(path: &Path) -> String {
     quote(<[u8]>::from_path(path).unwrap_or_default()).into_owned()
 }
 
-/// Returns whether an entry of a reflog is a linked working tree's own.
-fn is_of(tree: &WorkTree, named: &Named) -> bool {
-    let rest = named.name.strip_prefix(b"worktrees/");
-    let own = tree.name.as_ref().zip(rest).and_then(|(name, rest)| rest.strip_prefix(name.as_slice()));
-    own.is_some_and(|own| own.starts_with(b"/"))
+/// Returns whether an entry of a reflog is a linked working tree's own. Seen from there, its name is that of none.
+fn is_of(tree: &WorkTree, named: &Named, repository: &Repository) -> bool {
+    let Some(name) = &tree.name else { return false };
+    let there = named.name.strip_prefix(b"worktrees/").and_then(|rest| rest.strip_prefix(name.as_slice()));
+    there.is_some_and(|rest| rest.starts_with(b"/"))
+        || (tree.git_dir == repository.git_dir() && named.name.starts_with(b"HEAD@"))
 }
 
 /// Returns what kind of reference a full name is one of, and how people call it.
