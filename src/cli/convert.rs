@@ -450,6 +450,10 @@ impl From<SourceError> for CommandError {
             SourceError::Archive {
                 source: ReadError::Archive { source: ArchiveError::Objects(error), .. }, ..
             } => objects_consequence(error),
+            // A purge that began just now.
+            SourceError::Archive { source: ReadError::Archive { source: ArchiveError::Purged { .. }, .. }, .. } => {
+                (Exit::Governance, None)
+            }
             SourceError::Archive { source: ReadError::Archive { .. }, .. } => (Exit::Unreachable, None),
             SourceError::Purged { .. } => (Exit::Governance, None),
             SourceError::Nowhere { absence: Absence::Gap(gap), archive_asked, .. } => {

@@ -1,6 +1,6 @@
 //! The records of an item as they are printed: who did what, when and why, and whose signature bears it out.
 
-use git_archive_tomb::evidence::record::{Record, Status};
+use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::governance::ledger::Told;
 use git_archive_tomb::governance::story::Story;
 use git_archive_tomb::governance::{Standing, Verdicts, Verifier, statement};
@@ -71,7 +71,9 @@ impl Witness {
         if let Some(by) = by(record) {
             add(by);
         }
-        for (name, value) in [("to", &record.output), ("request", &record.request), ("error:", &record.error)] {
+        let is_hold = matches!(record.action, Action::HoldSet | Action::HoldReleased);
+        let id = if is_hold { "hold" } else { "request" };
+        for (name, value) in [("to", &record.output), (id, &record.request), ("error:", &record.error)] {
             if let Some(value) = value {
                 add(format!("{name} {}", quote(value.as_bytes())));
             }

@@ -9,7 +9,7 @@ use crate::archive::{ContentFacts, Event, Hold, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::{Action, Record};
-use crate::id::{Sha256, Tombstone};
+use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::RepoPath;
 
 use super::record::{ARCHIVE, ITEMS, RequestKey, took_place};
@@ -71,13 +71,13 @@ impl Request {
     }
 }
 
-/// A hold on an item. Its id may come from whoever wrote a record, so it is any text.
+/// A hold on an item.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldKey {
     /// The item.
     pub tombstone: Tombstone,
     /// The operation that set it; `None` where somebody set it by SQL.
-    pub id: Option<String>,
+    pub id: Option<OperationId>,
 }
 
 /// What is known of a hold.
@@ -118,8 +118,8 @@ impl Ledger {
         let events = facts.events.iter().filter_map(Told::of_event);
         let mut ledger = Self::of_records(&facts.sha256, events.chain(evidence.iter().cloned()));
         for hold in &facts.holds {
-            let id = hold.id.map(|id| id.to_string());
-            ledger.holds.entry(HoldKey { tombstone: hold.tombstone, id }).or_default().row = Some(hold.clone());
+            ledger.holds.entry(HoldKey { tombstone: hold.tombstone, id: hold.id }).or_default().row =
+                Some(hold.clone());
         }
         let item = |stored: &StoredItem| (stored.item.tombstone, stored.item.path.clone());
         let paths: BTreeMap<Tombstone, RepoPath> = facts.items.iter().map(item).collect();
@@ -143,32 +143,32 @@ impl Ledger {
         match told.record.action {
             Action::PruneRequest if told.items().is_some() => self.requests.extend(Request::of(&told)),
             Action::PruneRequest => {
-                let named = told.record.request.zip(told.record.tombstone);
-                named.map(|(id, item)| self.named.entry(id).or_default().insert(item)).unwrap_or_default();
+                if let Some((id, item)) = told.record.request.zip(told.record.tombstone) {
+                    self.named.entry(id).or_default().insert(item);
+                }
             }
             Action::RequestWithdrawn => self.withdrawals.push(told),
             Action::DeleteApproved => self.approvals.push(told),
             Action::RestoreApproved => self.restore_approvals.push(told),
             Action::Purge => self.purges.push(told),
-            Action::Archive => {
-                let id = Some(told.record.op.to_string());
-                self.hold(&told, id).map(|hold| hold.set.push(told)).unwrap_or_default();
+            Action::Archive | Action::HoldSet => {
+                let id = Some(told.record.op);
+                self.add_hold(told, id, |hold| &mut hold.set);
             }
-            Action::HoldSet => {
-                let id = told.record.request.clone().unwrap_or_else(|| told.record.op.to_string());
-                self.hold(&told, Some(id)).map(|hold| hold.set.push(told)).unwrap_or_default();
-            }
+            // What names something else than an operation releases no hold.
             Action::HoldReleased => {
-                let id = told.record.request.clone();
-                self.hold(&told, id).map(|hold| hold.released.push(told)).unwrap_or_default();
+                if let Ok(id) = told.record.request.as_deref().map(str::parse).transpose() {
+                    self.add_hold(told, id, |hold| &mut hold.released);
+                }
             }
             _ => {}
         }
     }
 
-    fn hold(&mut self, told: &Told, id: Option<String>) -> Option<&mut KnownHold> {
-        let tombstone = told.record.tombstone?;
-        Some(self.holds.entry(HoldKey { tombstone, id }).or_default())
+    fn add_hold(&mut self, told: Told, id: Option<OperationId>, list: fn(&mut KnownHold) -> &mut Vec<Told>) {
+        if let Some(tombstone) = told.record.tombstone {
+            list(self.holds.entry(HoldKey { tombstone, id }).or_default()).push(told);
+        }
     }
 
     /// Returns the items that the records of a request name.
@@ -176,9 +176,10 @@ impl Ledger {
         self.named.get(&request.key.id).into_iter().flatten().copied().chain([request.target]).collect()
     }
 
-    /// Returns the approvals of request `id`.
+    /// Returns the approvals of request `id`: those that the archive has, and then those that anybody can bring.
     pub fn approvals_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Told> {
-        self.approvals.iter().filter(move |told| told.record.request.as_deref() == Some(id))
+        let about = self.approvals.iter().filter(move |told| told.record.request.as_deref() == Some(id));
+        about.clone().filter(|told| told.in_archive).chain(about.filter(|told| !told.in_archive))
     }
 
     /// Returns the record that takes back request `id`. Anybody's counts, wherever it stands.

@@ -77,7 +77,7 @@ pub enum Obstacle {
     Hold {
         /// The hold.
         #[serde(flatten)]
-        hold: OpenHold,
+        hold: Box<OpenHold>,
     },
     /// An evidence file that may hold the content cannot be read.
     Unreadable {

@@ -213,7 +213,7 @@ pub fn overview(
     for (sha256, told) in contents {
         let mut ledger = Ledger::of_records(&sha256, told.iter().cloned());
         for (hold, stored) in rows.remove(&sha256).unwrap_or_default() {
-            let key = HoldKey { tombstone: hold.tombstone, id: hold.id.map(|id| id.to_string()) };
+            let key = HoldKey { tombstone: hold.tombstone, id: hold.id };
             let known = ledger.holds.entry(key).or_default();
             (known.row, known.path) = (Some(hold), Some(stored.item.path));
         }

@@ -61,7 +61,7 @@ impl RequestKey {
 /// Returns items in short: how many they are, and the SHA-256 of their tombstones, sorted, each with a newline.
 pub fn list(items: impl IntoIterator<Item = Tombstone>) -> String {
     let sorted: BTreeSet<Tombstone> = items.into_iter().collect();
-    let text: String = sorted.iter().map(|tombstone| format!("{tombstone}\n")).collect();
+    let text: String = sorted.iter().flat_map(|tombstone| [tombstone.to_string(), "\n".to_owned()]).collect();
     format!("{} {}", sorted.len(), Sha256::of(text.as_bytes()))
 }
 

@@ -472,7 +472,11 @@ fn the_page_has_every_command_option_and_exit_code() {
         let meaning = meaning.trim();
         assert!(row.is_some_and(|row| row.contains(meaning)), "{code}: {meaning}: {row:?}");
     }
-    let subcommands = [("evidence", &["log", "digest", "verify"][..]), ("hooks", &["install", "uninstall", "status"])];
+    let subcommands = [
+        ("evidence", &["log", "digest", "verify"][..]),
+        ("hooks", &["install", "uninstall", "status"]),
+        ("hold", &["set", "release", "list"]),
+    ];
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![*command]).collect();
     all.extend(subcommands.iter().flat_map(|(command, subs)| subs.iter().map(move |sub| vec![*command, *sub])));
     for command in all {

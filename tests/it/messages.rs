@@ -685,6 +685,11 @@ fn help() {
       verify         Check stubs and evidence
       evidence       Show records and their digests, or check that they are whole
       pr-body        Print what a pull request should say, and how to check it
+      prune-request  Ask that an item's bytes be destroyed
+      approve        Approve the purge that was requested of an item, or its restore
+      purge          Destroy an item's bytes for good
+      hold           Keep an item's bytes from being destroyed, or let them go again
+      retention      List items that may be destroyed by their date, or soon
       hooks          Install, remove or describe the git hooks
       doctor         Find what is wrong and name the command that mends it
       health-check   Reach the archive and count what can be restored
@@ -790,6 +795,8 @@ fn help() {
               `90d`
           --legal-hold
               Put the items under a legal hold
+          --allow-purged
+              Archive also what was purged: its bytes are in the archive again then, on record
           --stub <auto|loud|comment>
               What stubs are like: `loud` ones fail with the restore command when they are used
           --keep
@@ -842,6 +849,8 @@ fn help() {
               `90d`
           --legal-hold
               Put the items under a legal hold
+          --allow-purged
+              Archive also what was purged: its bytes are in the archive again then, on record
           --stub <auto|loud|comment>
               What stubs are like: `loud` ones fail with the restore command when they are used
           --keep

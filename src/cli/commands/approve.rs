@@ -15,7 +15,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::session::Session;
 
-/// Consent to the purge of an item that was requested, or to an item's being handed out
+/// Approve the purge that was requested of an item, or its restore
 ///
 /// Approvals may be given one at a time, from several machines. A signed one counts from its evidence too, as soon as
 /// that is in any branch here; it names what it approves, so it counts for nothing else.

@@ -16,7 +16,7 @@ use crate::cli::session::Session;
 use crate::cli::view::ItemView;
 use crate::cli::when::parse_day;
 
-/// List what was archived with a date after which it may be destroyed, where that date has come or is near
+/// List items that may be destroyed by their date, or soon
 ///
 /// Nothing is destroyed because of a date: a purge still takes a request and two persons' approvals.
 #[derive(Debug, Args)]

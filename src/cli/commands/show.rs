@@ -100,11 +100,14 @@ pub(crate) fn run(arguments: &ShowArguments, session: &mut Session<'_>) -> Resul
 
 fn print_residue(
     wanted: &Wanted,
-    archive: Option<&mut AnyArchive>,
+    mut archive: Option<&mut AnyArchive>,
     session: &mut Session<'_>,
 ) -> Result<Exit, CommandError> {
-    let item = (wanted.tombstone, wanted.object);
-    let content = Content::new(wanted.sha256, wanted.size, [item], &session.repository);
+    let facts = archive.as_deref_mut().map(|archive| archive.content_facts(&wanted.sha256)).transpose()?.flatten();
+    // Others may have taken the same bytes elsewhere.
+    let others = facts.iter().flat_map(|facts| &facts.items).map(|stored| (stored.item.tombstone, stored.item.object));
+    let items = others.chain([(wanted.tombstone, wanted.object)]);
+    let content = Content::new(wanted.sha256, wanted.size, items, &session.repository);
     let residue = residue::of(&session.repository, &content, &session.operations_log()?, archive)?;
     if session.output.json {
         session.output.object(&residue)?;

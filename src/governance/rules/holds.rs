@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::evidence::record::Action;
-use crate::id::Tombstone;
+use crate::id::{OperationId, Tombstone};
 use crate::item::RepoPath;
 use crate::signature::SignatureError;
 
@@ -22,7 +22,7 @@ pub struct OpenHold {
     pub path: Option<RepoPath>,
     /// The operation that set it; `None` where somebody set it by SQL.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub id: Option<OperationId>,
     /// The name of the case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -51,7 +51,7 @@ pub fn open_holds(judge: &Judge<'_>, ledger: &Ledger) -> Result<Vec<OpenHold>, S
     for (key, hold) in &ledger.holds {
         open.extend(still_open(judge, key, hold)?);
     }
-    open.sort_by(|one, other| (one.at, &one.id, one.tombstone).cmp(&(other.at, &other.id, other.tombstone)));
+    open.sort_by(|one, other| (one.at, one.id, one.tombstone).cmp(&(other.at, other.id, other.tombstone)));
     Ok(open)
 }
 
@@ -80,7 +80,7 @@ fn still_open(judge: &Judge<'_>, key: &HoldKey, hold: &KnownHold) -> Result<Opti
     Ok(Some(OpenHold {
         tombstone: key.tombstone,
         path: hold.path.clone().or_else(|| said?.repo_path()),
-        id: key.id.clone(),
+        id: key.id,
         name: said.and_then(|record| record.name.clone()).or_else(|| row?.name.clone()),
         by: set.and_then(|record| record.actor.clone()).or_else(|| row?.set_by.clone()),
         reason: reason.and_then(|record| record.reason.clone()).or_else(|| row?.reason.clone()),

@@ -72,7 +72,7 @@ pub fn judge_purge(
         }
     };
     let approved = approved(judge, &ledger, request.as_ref(), question.proposed, &mut obstacles)?;
-    obstacles.extend(open_holds(judge, &ledger)?.into_iter().map(|hold| Obstacle::Hold { hold }));
+    obstacles.extend(open_holds(judge, &ledger)?.into_iter().map(|hold| Obstacle::Hold { hold: Box::new(hold) }));
     obstacles.extend(question.unreadable.iter().map(Unreadable::obstacle));
     if !question.early {
         obstacles
@@ -154,7 +154,7 @@ fn approved(
             match approval(judge, request, requester.as_ref(), told)? {
                 Ok(voice) => recorded.push(voice),
                 Err(why) => {
-                    voids.push(void(told.record.actor.as_deref().unwrap_or_default(), Some(told.record.ts), &why))
+                    voids.push(void(told.record.actor.as_deref().unwrap_or_default(), Some(told.record.ts), &why));
                 }
             }
         }

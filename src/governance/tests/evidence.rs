@@ -102,6 +102,8 @@ fn evidence_of_other_contents_is_passed_over() {
     assert_eq!(operations(&found(&fixture)), [op(3)]);
 }
 
+type Mishap<'a> = &'a dyn Fn(&str) -> String;
+
 #[test]
 fn a_file_that_may_hold_and_is_not_intact_is_named() {
     let item = subject("src/a.py");
@@ -118,9 +120,9 @@ fn a_file_that_may_hold_and_is_not_intact_is_named() {
     let torn = |text: &str| text[..text.len() - 1].to_owned();
     let empty = |_: &str| String::new();
     let newer = |text: &str| text.replace("archive-evidence/1", "archive-evidence/2");
-    let changes: [(&str, &dyn Fn(&str) -> String); 5] =
+    let mishaps: [(&str, Mishap<'_>); 5] =
         [("lifted", &lifted), ("another", &another), ("torn", &torn), ("empty", &empty), ("newer", &newer)];
-    for (what, change) in changes {
+    for (what, change) in mishaps {
         for (original, named) in [(&store, true), (&set, true), (&restore, false)] {
             let changed = change(std::str::from_utf8(original.bytes()).expect("is text"));
             if changed.as_bytes() == original.bytes() {
@@ -200,6 +202,7 @@ proptest! {
 
 /// Prints how long it takes where there are many files: 50,000 with `ARCHIVE_TOMB_SIZES=1`.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is what whoever runs it wants to see")]
 fn one_file_of_many_is_found() {
     let count: u64 = if std::env::var_os("ARCHIVE_TOMB_SIZES").is_some() { 50_000 } else { 300 };
     let fixture = Fixture::new("sha1");
@@ -211,11 +214,27 @@ fn one_file_of_many_is_found() {
             text.replace(&subject("src/a.py").sha256.to_string(), &Sha256::of(&number.to_be_bytes()).to_string());
         let other = NewEvidenceFile::from_bytes(text.into_bytes()).expect("is one");
         let bytes = std::str::from_utf8(other.bytes()).expect("is text");
-        stream.push_str(&format!("M 100644 inline {}\ndata {}\n{bytes}\n", other.path(), bytes.len()));
+        stream.extend([
+            "M 100644 inline ",
+            &other.path().to_string(),
+            "\ndata ",
+            &bytes.len().to_string(),
+            "\n",
+            bytes,
+            "\n",
+        ]);
     }
     let held = hold(5, "src/a.py");
     let bytes = std::str::from_utf8(held.bytes()).expect("is text");
-    stream.push_str(&format!("M 100644 inline {}\ndata {}\n{bytes}\n", held.path(), bytes.len()));
+    stream.extend([
+        "M 100644 inline ",
+        &held.path().to_string(),
+        "\ndata ",
+        &bytes.len().to_string(),
+        "\n",
+        bytes,
+        "\n",
+    ]);
     let commit = "commit refs/heads/main\ncommitter C <c@x> 1700000000 +0000\ndata 1\nx\n";
     fixture.git_input(&["fast-import", "--quiet"], format!("{commit}{stream}").as_bytes());
     fixture.git(&["reset", "-q"]);

@@ -162,7 +162,8 @@ impl World {
 
     /// Returns what is in the way, as people read it.
     fn told(&self) -> String {
-        self.judge_with(&Claims).err().unwrap_or_default().iter().map(|obstacle| format!("{obstacle}\n")).collect()
+        let obstacles = self.judge_with(&Claims).err().unwrap_or_default();
+        obstacles.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 }
 

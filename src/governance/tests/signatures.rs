@@ -152,14 +152,15 @@ fn whoever_is_allowed_signs_in_his_own_name() {
     assert_eq!(why(&verdicts, &Record { signature: Some("x".to_owned()), ..purge }), "such a record is not signed");
 }
 
+type Forgery = fn(&mut Record);
+
 #[test]
 fn no_change_to_a_signed_record_goes_unnoticed() {
     let keys = Keys::new();
     let signers = keys.everybody();
     let verdicts = Verdicts::new(Some(signers.clone()));
     let record = signed_by(&keys, &signers, "ada", &sample("Ada <ada@x>"));
-    type Change = fn(&mut Record);
-    let changes: [(&str, Change); 14] = [
+    let forgeries: [(&str, Forgery); 14] = [
         ("ts", |record| record.ts = days(-2)),
         ("level", |record| record.level = Level::Warn),
         ("action", |record| record.action = Action::RestoreApproved),
@@ -180,7 +181,7 @@ fn no_change_to_a_signed_record_goes_unnoticed() {
         ("request", |record| record.request = Some(request(2, &[subject("src/a.py")]).0.id)),
         ("name", |record| record.name = Some("CASE-7".to_owned())),
     ];
-    for (what, change) in changes {
+    for (what, change) in forgeries {
         let mut changed = record.clone();
         change(&mut changed);
         assert_eq!(why(&verdicts, &changed), "it is not a signature over this record", "{what}");
@@ -281,6 +282,13 @@ fn each_signature_is_judged_once() {
     }
     verdicts.standing(&record, days(0)).expect("judges");
     assert_eq!(runs(), 6);
+}
+
+#[test]
+fn a_flood_of_signatures_is_not_looked_at_for_ever() {
+    let verdicts = Verdicts::new(None);
+    let last = (0..5000).map(|number| why(&verdicts, &claimed(&sample(&format!("Eve {number}")), "x"))).last();
+    assert_eq!(last.as_deref(), Some("more signatures are there than are looked at"));
 }
 
 proptest! {

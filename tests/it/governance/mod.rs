@@ -12,6 +12,7 @@ mod races;
 mod report;
 mod residue;
 mod restore_approvals;
+mod servers;
 mod signed;
 mod statements;
 mod truth_table;

@@ -5,10 +5,9 @@ mod list;
 use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
-use git_archive_tomb::evidence::record::{Action, Record};
+use git_archive_tomb::evidence::record::Action;
 use git_archive_tomb::governance::record::{hold_released, hold_set};
 use git_archive_tomb::governance::rules::{OpenHold, open_holds};
-use git_archive_tomb::operation::Facts;
 use git_archive_tomb::quote::{quote, shell};
 
 use crate::cli::acting::{ActingArguments, Matter, refuse_purged, text};
@@ -116,28 +115,14 @@ fn release(arguments: &ReleaseArguments, session: &mut Session<'_>) -> Result<Ex
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, id.as_deref())?;
     let open = chosen(open_holds(&judge, &matter.ledger)?, arguments.name.as_deref(), &matter)?;
-    let released = |hold: &OpenHold| record_of(hold, &facts, id.as_deref(), &matter, &reason);
-    let mut records = open.iter().map(released).collect::<Result<Vec<_>, _>>()?;
+    let released =
+        |hold: &OpenHold| hold_released(&facts, id.as_deref(), &matter.subject, hold.id, hold.name.as_deref(), &reason);
+    let mut records: Vec<_> = open.iter().map(released).collect();
     session.sign_act(&arguments.acting, &mut facts, &mut records)?;
     let outcome = session.carry_out_act(facts, records, archive.as_deref_mut())?;
     session.print_act(&outcome, "released")?;
     session.output.say("its evidence is staged; commit it with `git commit`");
     Ok(Exit::Done)
-}
-
-fn record_of(
-    hold: &OpenHold,
-    facts: &Facts,
-    archive: Option<&str>,
-    matter: &Matter,
-    reason: &str,
-) -> Result<Record, CommandError> {
-    let id = hold.id.as_ref().map(|id| id.parse()).transpose().map_err(|_| {
-        let id = quote(hold.id.as_deref().unwrap_or_default().as_bytes()).into_owned();
-        CommandError::new(Exit::Failed, format!("hold {id} has an id that no hold of this program has"))
-            .caused_by(hold.to_string())
-    })?;
-    Ok(hold_released(facts, archive, &matter.subject, id, hold.name.as_deref(), reason))
 }
 
 /// Returns those of the open holds that are to be released.
