@@ -403,7 +403,7 @@ pub(in crate::archive) fn a_copy_follows_what_is_released_and_what_comes_back<E:
     let (mut source, mut target) = (from.open(), to.open());
     let files = [("a", b"held".to_vec(), true), ("b", b"purged".to_vec(), false)];
     let items = archived_together(&mut *source, &files);
-    let purged = purge_whole(&mut *source, &items[1]);
+    let gone = purge_whole(&mut *source, &items[1]);
     let of = source.id().to_owned();
     target.begin_copy(&of).expect("is empty");
     let bring = |source: &mut dyn Archive, target: &mut dyn Archive, events: bool| {
@@ -424,11 +424,11 @@ pub(in crate::archive) fn a_copy_follows_what_is_released_and_what_comes_back<E:
         target.take_in(&of, &batch).expect("takes in");
     };
     bring(&mut *source, &mut *target, true);
-    let held = |archive: &mut dyn Archive| facts(archive, &items[0]).holds.len();
-    assert_eq!((held(&mut *target), target.purge_of(&items[1].sha256).expect("asks")), (1, Some(purged)));
+    let open = |archive: &mut dyn Archive| facts(archive, &items[0]).holds.len();
+    assert_eq!((open(&mut *target), target.purge_of(&items[1].sha256).expect("asks")), (1, Some(gone)));
 
-    let hold = facts(&mut *source, &items[0]).holds[0].id;
-    source.release_holds(&[release(&items[0], hold)]).expect("releases");
+    let id = facts(&mut *source, &items[0]).holds[0].id;
+    source.release_holds(&[release(&items[0], id)]).expect("releases");
     let options = StoreContentsOptions { allow_purged: true, ..StoreContentsOptions::default() };
     store_contents(&mut *source, &Memory(vec![files[1].1.clone()]), options, &mut |_| ()).expect("stores");
     let op = OperationId::generate();
@@ -436,18 +436,18 @@ pub(in crate::archive) fn a_copy_follows_what_is_released_and_what_comes_back<E:
     source.seal(op, &[event(op, Action::Archive, Some(&items[1]))]).expect("seals");
     // Not without the event that says so.
     bring(&mut *source, &mut *target, false);
-    assert_eq!(held(&mut *target), 1);
+    assert_eq!(open(&mut *target), 1);
     bring(&mut *source, &mut *target, true);
-    assert_eq!(held(&mut *target), 0);
+    assert_eq!(open(&mut *target), 0);
     assert!(!is_held(&mut *target, &items[0]));
     assert_eq!(read(&mut *target, &items[1].sha256, items[1].size).expect("reads"), files[1].1);
     for archive in [&mut source, &mut target] {
         assert_eq!(archive.item(&items[1].tombstone).expect("looks").expect("stays").purged_at, None);
     }
     let rows = |archive: &mut dyn Archive| {
-        let holds = archive.holds_page(0).expect("reads").into_iter().map(|(_, known)| known);
-        let purges = archive.purges_page(0).expect("reads").into_iter().map(|(_, known)| known);
-        (holds.collect::<Vec<_>>(), purges.collect::<Vec<_>>())
+        let holds: Vec<_> = archive.holds_page(0).expect("reads").into_iter().map(|(_, known)| known).collect();
+        let ended: Vec<_> = archive.purges_page(0).expect("reads").into_iter().map(|(_, known)| known).collect();
+        (holds, ended)
     };
     assert_eq!(rows(&mut *source), rows(&mut *target));
 }
