@@ -8,6 +8,7 @@
 //! * [`Archive`] is what a database engine promises; `sqlite` is the embedded one, `server` (feature `net`) speaks to
 //!   PostgreSQL and MariaDB. [`Location`] says which one, and opens it.
 //! * `objects` keeps the bytes of an archive's blocks outside of its database.
+//! * [`Governing`] holds, approves and destroys: `purging` takes a content out of blocks that it shares.
 //! * `block`, `chunk`, `writer` and `reader` turn contents into blocks and back, the same for every engine.
 
 mod backend;

@@ -140,6 +140,23 @@ pub(super) fn sweep(bench: &mut dyn Bench, store: &Blocks, newest: &mut Option<i
     Ok(blocks.len() as u64)
 }
 
+/// Deletes those of `blocks`, which were just written, that nobody uses: a store wrote them for a content whose purge began
+/// meanwhile.
+pub(super) fn discard(bench: &mut dyn Bench, store: &Blocks, blocks: &[Block]) -> Result<(), ArchiveError> {
+    for block in blocks {
+        match bench.find(&block.raw_sha256)? {
+            Some(row) if bench.runs(row.id)?.is_empty() => delete(bench, store, &row)?,
+            Some(_) => {}
+            None => {
+                if let Some(store) = store {
+                    store.delete(block.codec, &block.stored_sha256)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The object goes before the row that names it: the other way round, a stop would leave bytes that nothing tells of.
 fn delete(bench: &mut dyn Bench, store: &Blocks, block: &Row) -> Result<(), ArchiveError> {
     if let Some(store) = store {
@@ -171,7 +188,7 @@ fn move_others(
             let outside = || damaged(format!("a segment is not within block `{}`", block.raw_sha256));
             bytes.extend_from_slice(raw.get(range).ok_or_else(outside)?);
         }
-        let (to, mut start) = if held { shown(bench, bytes, raw.len())? } else { (packed(bench, store, &bytes)?, 0) };
+        let (to, mut start) = if held { shown(bench, &bytes, raw.len())? } else { (packed(bench, store, &bytes)?, 0) };
         let mut count = 0;
         for within in &parts {
             count += bench.move_runs(&Move { without: artifact, held, from: block.id, within, to, start })?;
@@ -207,13 +224,13 @@ fn packed(bench: &mut dyn Bench, store: &Blocks, bytes: &[u8]) -> Result<i64, Ar
 
 /// Returns a block whose row shows these raw bytes, and where they start in it. Where one with these bytes is there and does
 /// not show them, a byte before them makes it another block; there is room for that in place of what is destroyed.
-fn shown(bench: &mut dyn Bench, bytes: Vec<u8>, room: usize) -> Result<(i64, u32), ArchiveError> {
+fn shown(bench: &mut dyn Bench, bytes: &[u8], room: usize) -> Result<(i64, u32), ArchiveError> {
     let padded = (0..=u8::MAX).filter(|_| bytes.len() < room.min(BLOCK_SIZE)).map(|byte| {
         let mut padded = vec![byte];
-        padded.extend_from_slice(&bytes);
+        padded.extend_from_slice(bytes);
         (padded, 1)
     });
-    for (raw, start) in std::iter::once((bytes.clone(), 0)).chain(padded) {
+    for (raw, start) in std::iter::once((bytes.to_vec(), 0)).chain(padded) {
         let raw_sha256 = Sha256::of(&raw);
         match bench.find(&raw_sha256)? {
             Some(Row { id, codec: Codec::None, inside: true, .. }) => {

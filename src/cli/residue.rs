@@ -55,7 +55,7 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
     if residue.steps.is_empty() {
         return Ok(());
     }
-    writeln!(text, "what takes it out of here, at the top of the working tree:")?;
+    writeln!(text, "what takes it out of here, at the top of the main working tree:")?;
     let mut said = "";
     for step in &residue.steps {
         if step.about != said {

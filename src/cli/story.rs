@@ -5,7 +5,7 @@ use git_archive_tomb::governance::ledger::Told;
 use git_archive_tomb::governance::story::Story;
 use git_archive_tomb::governance::{Standing, Verdicts, Verifier, statement};
 use git_archive_tomb::id::Sha256;
-use git_archive_tomb::quote::quote;
+use git_archive_tomb::quote::{printable, quote};
 use serde::Serialize;
 
 use super::error::CommandError;
@@ -88,7 +88,7 @@ impl Witness {
             None => {}
             Some(Standing::Signed { principal, .. }) => add(format!("signed by {}", quote(principal.as_bytes()))),
             Some(Standing::Unsigned) => add("not signed".to_owned()),
-            Some(Standing::Rejected { why }) => add(format!("signature does not count: {why}")),
+            Some(Standing::Rejected { why }) => add(format!("signature does not count: {}", printable(&why))),
         }
         Ok(lines)
     }

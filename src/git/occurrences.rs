@@ -210,7 +210,7 @@ impl Repository {
         let mut command = self.git().command(&["log.showSignature=false"], &arguments);
         forbid_fetching(&mut command);
         let mut entries = Vec::new();
-        let output = command::run("log", &mut command.env("GIT_OPTIONAL_LOCKS", "0"), b"")?.ok("log")?;
+        let output = command::run("log", command.env("GIT_OPTIONAL_LOCKS", "0"), b"")?.ok("log")?;
         for line in output.lines() {
             let (id, name) = line.split_once_str("\0").ok_or(GitError::UnexpectedAnswer { command: "log" })?;
             let id = parse_id(id).ok_or(GitError::UnexpectedAnswer { command: "log" })?;
@@ -375,8 +375,8 @@ impl Repository {
         let mut command = self.git().read_command(&["cat-file", "--batch-check"]);
         forbid_fetching(&mut command);
         command.env("GIT_OBJECT_DIRECTORY", folder).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", OsString::new());
-        let input: String = blobs.iter().map(|blob| format!("{blob}\n")).collect();
-        let output = command::run("cat-file", &mut command, input.as_bytes())?.ok("cat-file")?;
+        let input: Vec<String> = blobs.iter().map(ToString::to_string).collect();
+        let output = command::run("cat-file", &mut command, (input.join("\n") + "\n").as_bytes())?.ok("cat-file")?;
         let here = output.lines().filter(|line| !line.ends_with(b" missing"));
         Ok(here.filter_map(|line| parse_id(line.split(|byte| *byte == b' ').next()?)).collect())
     }

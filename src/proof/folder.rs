@@ -243,7 +243,8 @@ impl Writer<'_> {
     /// Writes the manifest in the order of the script, and returns its digest.
     fn manifest(mut self) -> Result<Sha256, ProofError> {
         self.sums.sort();
-        let text: String = self.sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+        let lines: Vec<String> = self.sums.iter().map(|(name, sum)| format!("{sum}  {name}")).collect();
+        let text = lines.join("\n") + "\n";
         self.file("SHA256SUMS", text.as_bytes())?;
         Ok(Sha256::of(text.as_bytes()))
     }

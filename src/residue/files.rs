@@ -46,7 +46,7 @@ fn holds(path: &Path, sha256: &Sha256, size: u64) -> std::io::Result<bool> {
     }
     if metadata.is_symlink() {
         let target = std::fs::read_link(path)?;
-        return Ok(Sha256::of(&<[u8]>::from_path(&target).unwrap_or_default()) == *sha256);
+        return Ok(Sha256::of(<[u8]>::from_path(&target).unwrap_or_default()) == *sha256);
     }
     Ok(metadata.is_file() && Sha256::of_reader(File::open(path)?)?.0 == *sha256)
 }

@@ -11,7 +11,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
 use serde::Serialize;
 
 use crate::archive::{AnyArchive, ArchiveError, StoredItem};
@@ -166,7 +166,7 @@ pub fn of(
     } else {
         search.unknown.push("empty content is nowhere and everywhere: there is nothing to look for".to_owned());
     }
-    let steps = steps::steps(&search)?;
+    let steps = steps::steps(&search);
     Ok(Residue {
         sha256: content.sha256,
         blob: content.blob,
@@ -188,7 +188,7 @@ struct Search<'a> {
     /// The blobs in commits, or which references name.
     in_history: BTreeSet<ObjectId>,
     /// References that no rewriting of commits touches.
-    direct: Vec<String>,
+    direct: Vec<BString>,
     /// Files of the git directory of the main working tree that lead to the content.
     states: BTreeSet<String>,
     /// Paths that are only staged, and files, from the top of the working tree where they are below it.
@@ -297,7 +297,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             if named.kind != ObjectKind::Commit || named.name.starts_with(b"refs/notes/") {
-                self.direct.push(quote(&named.name).into_owned());
+                self.direct.push(named.name.clone());
             }
             let (kind, name) = kind_of(&named.name);
             self.note(kind, || quote(name).into_owned());
@@ -310,11 +310,8 @@ impl<'a> Search<'a> {
                 Some(entry) => self.note(Kind::Stash, || format!("stash@{}", quote(entry))),
                 None => self.note(Kind::Reflog, || quote(&named.name).into_owned()),
             }
-            if let Some(tree) =
-                self.work_trees.iter().find(|tree| is_of(tree, &named)).and_then(|tree| tree.top.clone())
-            {
-                self.linked.insert(tree);
-            }
+            let own = self.work_trees.iter().find(|tree| is_of(tree, &named, self.repository));
+            self.linked.extend(own.and_then(|tree| tree.top.clone()));
         }
         Ok(())
     }
@@ -333,8 +330,8 @@ impl<'a> Search<'a> {
     fn note_state(&mut self, number: usize, named: &Named) {
         let tree = &self.work_trees[number];
         let name = match &tree.name {
-            None => named.name.to_string(),
-            Some(linked) => format!("{} of working tree {}", named.name, quote(linked)),
+            None => quote(&named.name).into_owned(),
+            Some(linked) => format!("{} of working tree {}", quote(&named.name), quote(linked)),
         };
         match (&tree.name, &tree.top) {
             (None, _) => drop(self.states.insert(named.name.to_string())),
@@ -365,9 +362,7 @@ impl<'a> Search<'a> {
         let others: Vec<&Path> = self.work_trees.iter().filter_map(|tree| tree.top.as_deref()).collect();
         let (files, unread) = files::with_content(&top, &others, &self.content.sha256, self.content.size);
         for path in files {
-            let shown = if is_main { path.strip_prefix(&top).unwrap_or(&path) } else { &path };
-            let shown = quote(&<[u8]>::from_path(shown).unwrap_or_default()).into_owned();
-            self.note(Kind::File, || shown);
+            self.note(Kind::File, || shown(if is_main { path.strip_prefix(&top).unwrap_or(&path) } else { &path }));
             if is_main {
                 self.files.push(path);
             } else {
@@ -375,7 +370,7 @@ impl<'a> Search<'a> {
             }
         }
         if unread > 0 {
-            self.unknown.push(format!("{unread} files or folders below `{}` could not be read", top.display()));
+            self.unknown.push(format!("{unread} files or folders below {} that could not be read", shown(&top)));
         }
     }
 
@@ -386,7 +381,7 @@ impl<'a> Search<'a> {
         };
         for folder in self.repository.alternates()? {
             if !self.repository.folder_has(&folder, &[blob])?.is_empty() {
-                self.note(Kind::Alternate, || folder.display().to_string());
+                self.note(Kind::Alternate, || shown(&folder));
                 self.alternates.push(folder);
             }
         }
@@ -421,11 +416,17 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether an entry of a reflog is a linked working tree's own.
-fn is_of(tree: &WorkTree, named: &Named) -> bool {
-    let rest = named.name.strip_prefix(b"worktrees/");
-    let own = tree.name.as_ref().zip(rest).and_then(|(name, rest)| rest.strip_prefix(name.as_slice()));
-    own.is_some_and(|own| own.starts_with(b"/"))
+/// Returns a path of this system, quoted as git quotes paths.
+fn shown(path: &Path) -> String {
+    quote(<[u8]>::from_path(path).unwrap_or_default()).into_owned()
+}
+
+/// Returns whether an entry of a reflog is a linked working tree's own. Seen from there, its name is that of none.
+fn is_of(tree: &WorkTree, named: &Named, repository: &Repository) -> bool {
+    let Some(name) = &tree.name else { return false };
+    let there = named.name.strip_prefix(b"worktrees/").and_then(|rest| rest.strip_prefix(name.as_slice()));
+    there.is_some_and(|rest| rest.starts_with(b"/"))
+        || (tree.git_dir == repository.git_dir() && named.name.starts_with(b"HEAD@"))
 }
 
 /// Returns what kind of reference a full name is one of, and how people call it.

@@ -6,7 +6,6 @@ use bstr::ByteSlice;
 use serde::Serialize;
 
 use super::{Kind, Search};
-use crate::git::GitError;
 use crate::quote::shell;
 
 /// A command, and what it is for.
@@ -22,7 +21,7 @@ pub struct Step {
 const LIST: &str = r#""$(git rev-parse --git-dir)/purged-blobs""#;
 
 /// Returns the commands for what was found, in the order in which they are to be run.
-pub(super) fn steps(search: &Search<'_>) -> Result<Vec<Step>, GitError> {
+pub(super) fn steps(search: &Search<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |about: &'static str, command: String| steps.push(Step { command, about });
     for (state, command) in UNFINISHED {
@@ -37,7 +36,7 @@ pub(super) fn steps(search: &Search<'_>) -> Result<Vec<Step>, GitError> {
     }
     for reference in &search.direct {
         add("removes a reference that is no branch of commits or has notes, which nothing rewrites", {
-            format!("git update-ref -d {}", shell(reference.as_bytes()))
+            format!("git update-ref -d {}", shell(reference))
         });
     }
     if search.in_history.is_empty() {
@@ -73,7 +72,7 @@ pub(super) fn steps(search: &Search<'_>) -> Result<Vec<Step>, GitError> {
     if let Some(file) = &search.lfs {
         add("removes the file of Git LFS here; its server has its own", format!("rm -f -- {}", word(file)));
     }
-    Ok(steps)
+    steps
 }
 
 /// What ends unfinished work, by the file that tells of it.
@@ -87,5 +86,5 @@ const UNFINISHED: &[(&str, &str)] = &[
 ];
 
 fn word(path: &Path) -> String {
-    shell(&<[u8]>::from_path(path).unwrap_or_default())
+    shell(<[u8]>::from_path(path).unwrap_or_default())
 }

@@ -175,6 +175,7 @@ const ATTACKS: &[&str] = &[
     "DELETE FROM approval",
     "DELETE FROM hold",
     "UPDATE hold SET set_at = 'x'",
+    "DELETE FROM purged",
     "UPDATE purged SET destroyed_at = 'x'",
     "CREATE TABLE mine (id INT)",
     "CREATE OR REPLACE VIEW held_artifact AS SELECT 1 AS artifact_id",

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use crate::common::{Repo, Run, World, assert_shown, path_of};
+use crate::common::{Repo, Run, World, assert_shown, path_of, purged_by_hand};
 use crate::databases::{Database, KINDS};
 use crate::migrate::{damage, recovered, tamper};
 
@@ -319,7 +319,7 @@ fn what_cannot_be_searched_is_named_and_the_rest_is_searched() {
     let run = repo.tomb(&["grep", "e", "--path", "src"]).exits(0);
     assert!(run.stderr.is_empty(), "{run}");
 
-    tamper(&repo, "UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z' WHERE id = 1");
+    tamper(&repo, &purged_by_hand("id = 1", "2026-01-01T00:00:00.000Z"));
     let run = repo.tomb(&["grep", "e"]).exits(0);
     assert_eq!(run.stdout_text(), found);
     assert_eq!(

@@ -10,7 +10,7 @@ use git_archive_tomb::fault::{COPYING_POINTS, VARIABLE};
 use git_archive_tomb::id::OperationId;
 use git_archive_tomb::item::RepoPath;
 
-use crate::common::{Repo, Run, World};
+use crate::common::{Repo, Run, World, purged_by_hand};
 use crate::databases::{Database, KINDS, Kind};
 
 const URL: &str = "CODEX_ARCHIVE_URL";
@@ -75,11 +75,14 @@ pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
         repo.write(format!("many/{number}.txt"), format!("line {number}\n").repeat(number));
     }
     repo.write("large.bin", noise(1, 2_500_000));
+    repo.write("gone.txt", "whose bytes are destroyed\n");
     repo.write(crate::common::path_of(b"caf\xe9"), "x");
     repo.commit_all("more");
     let labels = ["--tag", "a", "--tag", "B", "--metadata", "k=v \"é", "--ref", "pr=1", "--ref", "pr=0"];
     repo.tomb_ok(&[&["store", "many", "large.bin", ":(glob)caf*", "--legal-hold"], &labels[..]].concat());
     repo.commit("held");
+    repo.tomb_ok(&["store", "gone.txt"]);
+    repo.commit("to be purged");
     repo.tomb_ok(&["store", "docs", "--delete-after", "2027-01-31", "--by", "somebody else", "--reason", "legacy"]);
     repo.commit("dated");
     let target = repo.tomb_ok(&["list", "--path", "docs/old.md", "--json"]).json()[0]["tombstone"].clone();
@@ -89,17 +92,16 @@ pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
     assert_eq!(repo.with(VARIABLE, "rows").tomb(&["store", "src/keep.py"]).code, None);
     repo.tomb_ok(&["doctor", "--abort"]);
     assert_eq!(repo.with(VARIABLE, "rows").tomb(&["store", "README.md"]).code, None);
-    // What the commands for it do not write yet: approvals, and a content whose bytes were destroyed.
+    // As the database's own client would: approvals, and a content whose bytes were destroyed.
     tamper(
         &repo,
         "INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at)
            SELECT id, 'restore', NULL, 'Ann <ann@example.org>', '2026-01-01T00:00:00.000Z', NULL FROM item WHERE path = 'docs/old.md';
          INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at)
-           SELECT id, 'purge', 'r-1', 'bob', '2026-01-01T00:00:00.001Z', '2026-02-01T00:00:00.000Z' FROM item WHERE path = 'docs/old.md';
-         DELETE FROM segment WHERE artifact_id = (SELECT artifact_id FROM item WHERE path = 'src/keep.py');
-         UPDATE artifact SET purged_at = '2026-03-01T00:00:00.000Z'
-           WHERE id = (SELECT artifact_id FROM item WHERE path = 'src/keep.py');",
+           SELECT id, 'purge', 'r-1', 'bob', '2026-01-01T00:00:00.001Z', '2026-02-01T00:00:00.000Z' FROM item WHERE path = 'docs/old.md';",
     );
+    let which = "id = (SELECT artifact_id FROM item WHERE path = 'gone.txt')";
+    tamper(&repo, &purged_by_hand(which, "2026-03-01T00:00:00.000Z"));
     repo
 }
 
@@ -334,7 +336,7 @@ fn damage_in_the_source_is_named_and_nothing_is_superseded() {
         ("missing", "PRAGMA foreign_keys = OFF; DROP TRIGGER block_delete; DELETE FROM block", "is not in the archive"),
         (
             "segment",
-            "DROP TRIGGER segment_update; UPDATE segment SET offset = offset + 1, length = length - 1
+            "DROP TRIGGER segment_update; DROP TRIGGER segment_move; UPDATE segment SET offset = offset + 1, length = length - 1
                WHERE length = (SELECT max(length) FROM segment)",
             "do not add up",
         ),
@@ -373,10 +375,7 @@ fn what_was_purged_since_and_what_others_wrote_keep_a_copy_from_completion() {
         (repo, target)
     };
     let (repo, target) = stopped("purged", "copy-items");
-    tamper(
-        &repo,
-        "DELETE FROM segment WHERE artifact_id = 1; UPDATE artifact SET purged_at = '2026-03-01T00:00:00.000Z' WHERE id = 1",
-    );
+    tamper(&repo, &purged_by_hand("id = 1", "2026-03-01T00:00:00.000Z"));
     let said = migrate(&repo, &target).exits(4).stderr_text();
     assert!(said.contains("was purged at 2026-03-01T00:00:00.000Z, after it was copied"), "{said}");
     repo.tomb_ok(&["health-check"]);
@@ -446,14 +445,8 @@ fn what_evidence_of_any_reference_or_an_event_calls_purged_is_not_copied() {
     assert!(said.contains("says an event of the archive, and the archive"), "{said}");
 
     // Once the bytes are gone, it moves, and they stay away.
-    tamper(
-        &repo,
-        &format!(
-            "DELETE FROM segment WHERE artifact_id = (SELECT id FROM artifact WHERE content_sha256 = '{0}');
-             UPDATE artifact SET purged_at = '2026-03-01T00:00:00.000Z' WHERE content_sha256 = '{0}'",
-            record.sha256.unwrap()
-        ),
-    );
+    let which = format!("content_sha256 = '{}'", record.sha256.unwrap());
+    tamper(&repo, &purged_by_hand(&which, "2026-03-01T00:00:00.000Z"));
     let fresh = Database::new(Kind::Sqlite);
     migrate(&repo, &fresh).exits(0);
     let moved = repo.with(URL, fresh.url());

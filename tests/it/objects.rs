@@ -42,10 +42,15 @@ fn server() -> String {
 
 /// Asks the test server, which checks no signature, something about the bucket.
 fn ask(method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    ask_of(BUCKET, method, path, body)
+}
+
+/// Asks it something about another bucket.
+fn ask_of(bucket: &str, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let mut line = TcpStream::connect(server()).unwrap();
     write!(
         line,
-        "{method} /{BUCKET}{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\nAuthorization: \
+        "{method} /{bucket}{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\nAuthorization: \
          AWS4-HMAC-SHA256 Credential={}/20251120/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none\r\n\r\n",
         server(),
         body.len(),
@@ -360,6 +365,72 @@ fn a_move_into_objects_that_was_killed_is_resumed() {
         assert_eq!(digest(&repo), digest(&there), "{point}");
         assert_ne!(digest(&there), before, "the record of it came");
         there.tomb_ok(&["health-check", "--deep"]);
+    }
+}
+
+/// Archives two files in one block and purges one of them. Returns the names of the objects before.
+fn purge_one_of_two(repo: &Repo<'_>, names: impl Fn() -> Vec<String>) -> Vec<String> {
+    repo.tomb_ok(&["init", "--no-hooks"]);
+    repo.commit_all("init");
+    repo.store(&["src/legacy", "docs/old.md"], &["src/legacy/old.py", "src/legacy/run.sh", "docs/old.md"]);
+    let before = names();
+    repo.tomb_ok(&["prune-request", "docs/old.md", "--by", "Ada", "--reason", "PII"]);
+    let arguments = ["purge", "docs/old.md", "--by", "Ada", "--second", "Grace", "--reason", "PII", "--apply"];
+    let said = repo.tomb_ok(&arguments).stdout_text();
+    assert!(said.contains("what the archive's storage keeps for a while"), "{said}");
+    repo.tomb(&["cat", "docs/old.md"]).exits(4);
+    assert!(repo.tomb_ok(&["cat", "src/legacy/old.py"]).stdout_text().starts_with("import os\n"));
+    repo.tomb_ok(&["health-check", "--deep"]);
+    before
+}
+
+#[test]
+fn a_purge_takes_the_bytes_out_of_every_object() {
+    let world = World::new();
+    for (name, objects) in [("a", Objects::in_folder(&world, "objects")), ("b", Objects::in_bucket())] {
+        let repo = objects.of(&world.sample(name));
+        let sought = b"Nobody reads this.";
+        let raw = |name: &str| {
+            let stored = objects.read(name);
+            if name.ends_with(".zst") { zstd::decode_all(&stored[..]).unwrap() } else { stored }
+        };
+        let has = |name: &str| memchr::memmem::find(&raw(name), sought).is_some();
+        let before = purge_one_of_two(&repo, || {
+            assert!(objects.blocks().iter().any(|name| has(name)));
+            objects.blocks()
+        });
+        let after = objects.blocks();
+        assert!(!after.is_empty() && !after.iter().any(|name| before.contains(name)), "{before:?}, {after:?}");
+        assert!(!after.iter().any(|name| has(name)));
+    }
+}
+
+#[test]
+fn a_bucket_with_versions_keeps_what_a_purge_deleted_behind_a_marker() {
+    let world = World::new();
+    let bucket = format!("tomb-versions-{}", std::process::id());
+    assert_eq!(ask_of(&bucket, "PUT", "", b"").0, 200);
+    let on = b"<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>";
+    assert_eq!(ask_of(&bucket, "PUT", "?versioning", on).0, 200);
+    let ask = |query: &str| String::from_utf8(ask_of(&bucket, "GET", query, b"").1).unwrap();
+    let keys = |listing: &str| {
+        let keys = listing.split("<Key>").skip(1).map(|rest| rest.split_once("</Key>").unwrap().0.to_owned());
+        keys.collect::<Vec<_>>()
+    };
+    let repo =
+        with_credentials(&world.sample("project")).with(DRIVER, "object").with(STORE, format!("s3://{bucket}/team"));
+    let before = purge_one_of_two(&repo, || keys(&ask("?list-type=2&prefix=team/blocks/")));
+    let after = keys(&ask("?list-type=2&prefix=team/blocks/"));
+    assert!(!after.iter().any(|key| before.contains(key)), "{after:?}");
+    let versions = ask("?versions&prefix=team/blocks/");
+    let marked: Vec<String> =
+        versions.split("<DeleteMarker>").skip(1).flat_map(|marker| keys(marker).into_iter().take(1)).collect();
+    assert_eq!(marked, before, "{versions}");
+    for key in before {
+        let version = versions.split("<Version>").skip(1).find(|version| version.contains(&key)).unwrap();
+        let id = version.split_once("<VersionId>").unwrap().1.split_once("</VersionId>").unwrap().0;
+        let (status, bytes) = ask_of(&bucket, "GET", &format!("/{key}?versionId={id}"), b"");
+        assert!(status == 200 && !bytes.is_empty(), "the bytes are there until a lifecycle rule ends them");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Engine, Memory, event, item, noise, read, store, time};
 use crate::archive::{
-    Approval, Archive, ArchiveError, BLOCK_SIZE, Block, ContentFacts, Event, Hold, NewArtifact, Purge, Purpose,
+    Approval, Archive, ArchiveError, BLOCK_SIZE, Batch, Block, ContentFacts, Event, Hold, NewArtifact, Purge, Purpose,
     ReadError, Segment, StoreContentsError, StoreContentsOptions, store_contents,
 };
 use crate::evidence::record::{Action, Record};
@@ -216,7 +216,7 @@ pub(in crate::archive) fn a_purge_begins_only_where_its_judge_agrees<E: Engine>(
     for item in [&item, &other] {
         assert_eq!(archive.item(&item.tombstone).expect("looks").expect("stays").purged_at, Some(time(5_000)));
     }
-    assert_eq!(archive.unfinished_purges().expect("asks"), [purge.clone()]);
+    assert_eq!(archive.unfinished_purges().expect("asks"), std::slice::from_ref(&purge));
     assert_eq!(archive.purge_of(&item.sha256).expect("asks"), Some(purge));
     let refused = read(&mut *archive, &item.sha256, item.size).expect_err("is purged");
     assert!(matches!(refused, ReadError::Archive { source: ArchiveError::Purged { .. }, .. }), "{refused:?}");
@@ -323,6 +323,25 @@ pub(in crate::archive) fn what_a_stopped_store_has_left_goes_with_a_purge<E: Eng
     assert_eq!(archive.counts().expect("counts").stored_bytes, 5);
 }
 
+/// A store that began before a purge comes too late with its bytes.
+pub(in crate::archive) fn what_a_store_brings_of_purged_content_does_not_stay<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let content = b"some content ".repeat(100);
+    let item = archived(&mut *archive, "a", &content, false);
+    assert!(archive.begin_purge(&purge(&item), &mut |_| true).expect("begins"));
+    archive.destroy(&item.sha256).expect("destroys");
+    let raw = [&b"before ".repeat(10), &content[..]].concat();
+    let block = Block::encode(&raw, Sha256::of(&raw), 3).expect("compresses");
+    let length = u32::try_from(content.len()).expect("is short");
+    let segments = vec![Segment { block: block.raw_sha256, offset: 70, length }];
+    let artifact = NewArtifact { sha256: item.sha256, size: item.size, segments, readmit: true };
+    let refused = archive.put(std::slice::from_ref(&block), &[artifact]);
+    assert!(matches!(refused, Err(ArchiveError::Purged { .. })), "{refused:?}");
+    assert!(archive.find_blocks(&[block.raw_sha256]).expect("looks").is_empty());
+    assert_eq!(archive.counts().expect("counts").stored_bytes, 0);
+}
+
 pub(in crate::archive) fn purged_content_comes_back_only_where_it_is_asked_for<E: Engine>() {
     let engine = E::create();
     let mut archive = engine.open();
@@ -376,4 +395,59 @@ pub(in crate::archive) fn what_governs_is_read_in_its_order<E: Engine>() {
     }
     assert!(found == expected);
     assert!(facts(&mut *archive, &item).events == expected);
+}
+
+/// What changes in the source while it is copied: a hold is released, and a purged content comes back.
+pub(in crate::archive) fn a_copy_follows_what_is_released_and_what_comes_back<E: Engine>() {
+    let (from, to) = (E::create(), E::create());
+    let (mut source, mut target) = (from.open(), to.open());
+    let files = [("a", b"held".to_vec(), true), ("b", b"purged".to_vec(), false)];
+    let items = archived_together(&mut *source, &files);
+    let purged = purge_whole(&mut *source, &items[1]);
+    let of = source.id().to_owned();
+    target.begin_copy(&of).expect("is empty");
+    let bring = |source: &mut dyn Archive, target: &mut dyn Archive, events: bool| {
+        let mut batch = Batch::default();
+        for content in source.contents_page(0).expect("reads") {
+            let segments = source.segments(&content.sha256, 0).expect("reads");
+            for segment in &segments {
+                batch.blocks.push(source.block(&segment.block).expect("reads").expect("is there"));
+            }
+            batch.contents.push((content, segments));
+        }
+        batch.items = source.items_page(None).expect("reads");
+        if events {
+            batch.events = source.events_page(0).expect("reads").into_iter().map(|(_, event)| event).collect();
+        }
+        batch.holds = source.holds_page(0).expect("reads").into_iter().map(|(_, known)| known).collect();
+        batch.purges = source.purges_page(0).expect("reads").into_iter().map(|(_, known)| known).collect();
+        target.take_in(&of, &batch).expect("takes in");
+    };
+    bring(&mut *source, &mut *target, true);
+    let held = |archive: &mut dyn Archive| facts(archive, &items[0]).holds.len();
+    assert_eq!((held(&mut *target), target.purge_of(&items[1].sha256).expect("asks")), (1, Some(purged)));
+
+    let hold = facts(&mut *source, &items[0]).holds[0].id;
+    source.release_holds(&[release(&items[0], hold)]).expect("releases");
+    let options = StoreContentsOptions { allow_purged: true, ..StoreContentsOptions::default() };
+    store_contents(&mut *source, &Memory(vec![files[1].1.clone()]), options, &mut |_| ()).expect("stores");
+    let op = OperationId::generate();
+    source.begin(op, "here", std::slice::from_ref(&items[1])).expect("begins");
+    source.seal(op, &[event(op, Action::Archive, Some(&items[1]))]).expect("seals");
+    // Not without the event that says so.
+    bring(&mut *source, &mut *target, false);
+    assert_eq!(held(&mut *target), 1);
+    bring(&mut *source, &mut *target, true);
+    assert_eq!(held(&mut *target), 0);
+    assert!(!is_held(&mut *target, &items[0]));
+    assert_eq!(read(&mut *target, &items[1].sha256, items[1].size).expect("reads"), files[1].1);
+    for archive in [&mut source, &mut target] {
+        assert_eq!(archive.item(&items[1].tombstone).expect("looks").expect("stays").purged_at, None);
+    }
+    let rows = |archive: &mut dyn Archive| {
+        let holds = archive.holds_page(0).expect("reads").into_iter().map(|(_, known)| known);
+        let purges = archive.purges_page(0).expect("reads").into_iter().map(|(_, known)| known);
+        (holds.collect::<Vec<_>>(), purges.collect::<Vec<_>>())
+    };
+    assert_eq!(rows(&mut *source), rows(&mut *target));
 }

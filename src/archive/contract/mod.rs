@@ -108,8 +108,10 @@ macro_rules! contract_suite {
             a_purge_takes_one_content_and_leaves_every_other
             what_is_held_moves_also_where_its_bytes_are_another_block
             what_a_stopped_store_has_left_goes_with_a_purge
+            what_a_store_brings_of_purged_content_does_not_stay
             purged_content_comes_back_only_where_it_is_asked_for
             what_governs_is_read_in_its_order
+            a_copy_follows_what_is_released_and_what_comes_back
         );
     };
     ($engine:ty: $($behaviour:ident)+) => {

@@ -223,6 +223,7 @@ macro_rules! objects_suite {
             a_stop_between_the_mark_and_the_row_is_finished
             two_archives_that_race_for_a_prefix_do_not_share_it
             only_what_is_deleted_is_gone
+            what_is_purged_is_no_object_any_more
             stores_without_conditional_writes_do
         );
     };
@@ -452,6 +453,30 @@ fn only_what_is_deleted_is_gone<P: TestPlace>() {
     assert_eq!(engine.objects.names().len(), 2);
 }
 
+/// What is held comes to be in the row, where the database sees it; what is not stays an object.
+fn what_is_purged_is_no_object_any_more<P: TestPlace>() {
+    let engine = Sqlite::<P>::create();
+    let mut archive = engine.open();
+    let files = [
+        ("a", b"free ".repeat(200), false),
+        ("b", b"held ".repeat(200), true),
+        ("c", b"goes ".repeat(200), false),
+        ("d", noise(4, 1_500_000), false),
+    ];
+    let items = contract::archived_together(&mut *archive, &files);
+    for victim in [&items[3], &items[2]] {
+        contract::purge_whole(&mut *archive, victim);
+    }
+    let raw = Sha256::of(&files[0].1);
+    let block = archive.block(&raw).expect("reads").expect("is there");
+    let digest = block.stored_sha256.to_string();
+    assert_eq!(engine.objects.names(), ["archive".to_owned(), format!("blocks/{}/{digest}.zst", &digest[..2])]);
+    for (item, (_, content, _)) in items.iter().zip(&files).take(2) {
+        assert_eq!(contract::read(&mut *archive, &item.sha256, item.size).expect("reads"), *content);
+    }
+    engine.sql("CREATE TEMP TABLE t (x CHECK (x = 1)); INSERT INTO t SELECT count(bytes) FROM block");
+}
+
 fn stores_without_conditional_writes_do<P: TestPlace>() {
     let engine = Sqlite::<P>::without_archive();
     let mut place = engine.objects.place();
@@ -551,6 +576,21 @@ fn a_file_is_restored_from_objects_by_the_documented_recipe_alone() {
         assert!(output.status.success(), "{output:?}");
         assert!(fs::read(engine.folder.path().join(name)).expect("reads") == content);
     }
+    // What a purge has moved into a row.
+    let mut archive = engine.open();
+    let files = [("kept", b"held\n".to_vec(), true), ("gone", b"purged\n".to_vec(), false)];
+    let items = contract::archived_together(&mut *archive, &files);
+    contract::purge_whole(&mut *archive, &items[1]);
+    for (item, code) in items.iter().zip([0, 3]) {
+        let output = Command::new("sh")
+            .current_dir(engine.folder.path())
+            .args(["recipe.sh", "archive.sqlite", &item.tombstone.to_string(), "kept"])
+            .arg(engine.objects.0.path())
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+    assert_eq!(fs::read(engine.folder.path().join("kept")).expect("reads"), b"held\n");
 }
 
 /// Opens an archive whose objects are on a server that treats every connection in this way, and returns what comes of it.

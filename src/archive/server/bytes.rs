@@ -131,12 +131,12 @@ pub(super) fn put_artifacts(
     for artifact in artifacts {
         match known.get(&artifact.sha256) {
             Some(ArtifactInfo { purged_at: Some(_), .. })
-                if artifact.readmit && !purging.contains(&artifact.sha256) =>
+                if artifact.readmit && !purging.contains(&artifact.sha256) && added.insert(artifact.sha256) =>
             {
-                if added.insert(artifact.sha256) {
-                    back.push(artifact);
-                }
+                back.push(artifact);
             }
+            // Let in by an earlier one of these.
+            Some(_) if added.contains(&artifact.sha256) => {}
             Some(ArtifactInfo { purged_at: Some(purged_at), .. }) => {
                 return Err(ArchiveError::Purged { sha256: artifact.sha256, purged_at: *purged_at });
             }

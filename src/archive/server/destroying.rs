@@ -4,7 +4,7 @@ use super::bytes::{block, put_block};
 use super::connection::{Connection, Row as SqlRow, Value, text};
 use super::{ServerArchive, damaged, failed, length, parse};
 use crate::archive::objects::Blocks;
-use crate::archive::purging::{Bench, Move, Row, Run, sweep, take_out};
+use crate::archive::purging::{self, Bench, Move, Row, Run, sweep, take_out};
 use crate::archive::{ArchiveError, Block, Destroyed};
 use crate::fault;
 use crate::id::Sha256;
@@ -37,6 +37,14 @@ pub(super) fn destroy(archive: &mut ServerArchive, sha256: &Sha256) -> Result<De
     }
     fault::point("purge-swept");
     Ok(done)
+}
+
+/// Deletes those of `blocks` that nobody uses.
+pub(super) fn discard(archive: &mut ServerArchive, blocks: &[Block]) -> Result<(), ArchiveError> {
+    let store = archive.blocks.clone();
+    archive.write("take bytes back", |connection| {
+        purging::discard(&mut OnServer { connection, store: &store }, &store, blocks)
+    })
 }
 
 /// Returns the row of a content whose purge has begun, if it has not ended; fails where none has ever begun.

@@ -330,6 +330,11 @@ impl Archive for ServerArchive {
             match self.put_once(blocks, artifacts) {
                 // A purge deletes blocks that nobody uses, those too that somebody is about to.
                 Err(ArchiveError::MissingBlock { .. }) if attempts > 1 && !blocks.is_empty() => attempts -= 1,
+                Err(error @ ArchiveError::Purged { .. }) => {
+                    // Who may not delete leaves them to the next purge.
+                    let _ = destroying::discard(self, blocks);
+                    return Err(error);
+                }
                 result => return result,
             }
         }

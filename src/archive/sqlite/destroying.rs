@@ -8,7 +8,7 @@ use super::bytes::{self, put_block};
 use super::items::{column, parsed};
 use super::{BUSY_TIMEOUT, SqliteArchive, engine_error};
 use crate::archive::objects::Blocks;
-use crate::archive::purging::{Bench, Move, Row, Run, sweep, take_out};
+use crate::archive::purging::{self, Bench, Move, Row, Run, sweep, take_out};
 use crate::archive::{ArchiveError, Block, Destroyed};
 use crate::fault;
 use crate::id::Sha256;
@@ -28,6 +28,14 @@ pub(super) fn destroy(archive: &mut SqliteArchive, sha256: &Sha256) -> Result<De
     let destroyed = remove(archive, &store, sha256, &mut done).and_then(|()| scrub(archive));
     let ended = archive.connection.pragma_update(None, "secure_delete", false).map_err(engine_error("destroy bytes"));
     destroyed.and(ended).map(|()| done)
+}
+
+/// Deletes those of `blocks` that nobody uses.
+pub(super) fn discard(archive: &mut SqliteArchive, blocks: &[Block]) -> Result<(), ArchiveError> {
+    let store = archive.blocks.clone();
+    let transaction = archive.write()?;
+    purging::discard(&mut OnFile { connection: &transaction, store: &store }, &store, blocks)?;
+    transaction.commit().map_err(engine_error("take bytes back"))
 }
 
 /// Returns whether the purge has yet to be ended; fails where none has ever begun.

@@ -284,8 +284,12 @@ impl Archive for SqliteArchive {
         {
             return Err(ArchiveError::Superseded { by });
         }
-        let blocks = put_first(self, &store, blocks)?;
-        bytes::put(self.write()?, &blocks, artifacts)
+        let put = put_first(self, &store, blocks).and_then(|blocks| bytes::put(self.write()?, &blocks, artifacts));
+        if let (Err(ArchiveError::Purged { .. }), Some(_)) = (&put, &store) {
+            // The rows went back by themselves.
+            let _ = destroying::discard(self, blocks);
+        }
+        put
     }
 
     fn segments(&mut self, content: &Sha256, from: u64) -> Result<Vec<Segment>, ArchiveError> {

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::tests::{Sqlite, client};
 use crate::archive::contract::{self, Engine as _, archived, archived_together, noise, purge, purge_whole, read};
-use crate::archive::{Archive, ArchiveError, BLOCK_SIZE, Block, Destroyed};
+use crate::archive::{Archive, ArchiveError, BLOCK_SIZE, Block, Destroyed, StoreContentsOptions, store_contents};
 use crate::evidence::record::Action;
 use crate::id::Sha256;
 use crate::item::Item;
@@ -228,4 +228,25 @@ fn a_reader_leaves_a_purge_unfinished_until_it_ends() {
     archive.end_purge(&item.sha256, &[contract::event(purge.op, Action::Purge, Some(&item))]).expect("ends");
     assert!(archive.unfinished_purges().expect("asks").is_empty());
     assert_eq!(read(&mut *archive, &other.sha256, other.size).expect("reads"), noise(2, 5_000));
+}
+
+/// A purge deletes blocks that nobody uses: those too of a content whose store is under way.
+#[test]
+fn a_store_goes_on_although_a_purge_takes_what_it_has_brought() {
+    let engine = Sqlite::create();
+    let item = archived(&mut *engine.open(), "a", &noise(1, 5_000), false);
+    let content = noise(2, 24 * BLOCK_SIZE);
+    let source = contract::Memory(vec![content.clone()]);
+    let mut taken = 0;
+    let stored = store_contents(&mut *engine.open(), &source, StoreContentsOptions::default(), &mut |_| {
+        let mut other = engine.open();
+        if taken == 0 && other.counts().expect("counts").stored_bytes > 5_000 {
+            purge_whole(&mut *other, &item);
+            taken = 1;
+            assert_eq!(other.counts().expect("counts").stored_bytes, 0);
+        }
+    });
+    assert_eq!((stored.expect("stores")[0].new, taken), (true, 1));
+    let bytes = read(&mut *engine.open(), &Sha256::of(&content), content.len() as u64).expect("reads");
+    assert!(bytes == content);
 }

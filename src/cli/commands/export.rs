@@ -165,7 +165,7 @@ fn print_proved(proved: &Proved, dir: &Path, session: &mut Session<'_>) -> Resul
     let (evidence, checkpoints) = (count(proved.evidence, "evidence file"), count(proved.checkpoints, "checkpoint"));
     output.say(format_args!("{records} of the item, {signed} of them signed; {evidence}; {checkpoints}"));
     output
-        .hint(format_args!("check it with `cd {} && sh check.sh`", shell(&<[u8]>::from_path(dir).unwrap_or_default())));
+        .hint(format_args!("check it with `cd {} && sh check.sh`", shell(<[u8]>::from_path(dir).unwrap_or_default())));
     Ok(())
 }
 

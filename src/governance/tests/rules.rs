@@ -15,6 +15,17 @@ fn granted() -> (World, RequestKey) {
     (world, key)
 }
 
+#[test]
+fn a_name_beside_an_address_that_goes_by_it_is_nobody_more() {
+    let (key, records) = request(1, &[subject("src/a.py")]);
+    let mut world = World::new();
+    world.event(&records[0]).event(&approval(2, &key, "Ada <ada@x>", days(-3)));
+    world.event(&approval(3, &key, "Countess <ada@x>", days(-2))).event(&approval(4, &key, "countess", days(-1)));
+    assert_eq!(world.names(), ["approvals"]);
+    world.event(&approval(5, &key, "Bob", days(-1)));
+    assert!(world.judge().is_ok());
+}
+
 fn judge(policy: Policy) -> Judge<'static> {
     Judge { policy, verifier: &Claims, archive: Some(ARCHIVE), now: days(0) }
 }
@@ -162,6 +173,10 @@ fn a_request_is_the_archives_own() {
     let told = Told::of_event(&world.facts.events.remove(0)).expect("is a request");
     world.evidence.push(evidence(&told.record));
     assert!(world.told().contains("is not in the archive"), "{}", world.told());
+    let mut signed = world.clone();
+    signed.policy.signed = true;
+    signed.evidence = vec![evidence(&claimed(&told.record, "signed ada@x k1"))];
+    assert!(signed.told().contains("2026-10-27 is not in the archive"), "{}", signed.told());
     let mut moved = told.record.clone();
     moved.metadata.insert(record::ARCHIVE.to_owned(), OTHER_ARCHIVE.to_owned());
     world.evidence.clear();
@@ -219,6 +234,7 @@ fn a_hold_is_released_where_it_stands() {
     let item = subject("src/a.py");
     let set = hold(None, days(-20), &item);
     let release = release(&set, days(-2));
+    let early = Record { ts: days(1), ..release.clone() };
     let open = |rows: &[&Record], events: &[&Record], files: &[&Record], policy: Policy| {
         let (mut world, _) = granted();
         for record in rows {
@@ -241,6 +257,7 @@ fn a_hold_is_released_where_it_stands() {
         // An open row is open, whatever events say.
         (vec![&set], vec![&set, &release], vec![], Some((true, false))),
         (vec![], vec![], vec![&release], None),
+        (vec![], vec![&set, &early], vec![&set, &early], Some((true, true))),
         (vec![], vec![&release], vec![], None),
     ] {
         assert_eq!(open(&rows, &events, &files, POLICY), expected);

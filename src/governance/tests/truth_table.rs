@@ -213,6 +213,7 @@ fn world(case: Case) -> World {
     let mut world = World::new();
     world.policy.signed = case.signed != Signed::Off;
     world.policy.requester_may_approve = case.requester_may_approve;
+    world.policy.approval_ttl = Duration::from_hours(3 * 24);
     let named = match case.shared {
         Shared::Live | Shared::LiveButAll => vec![a.clone(), b.clone()],
         Shared::Alone | Shared::LiveAllUnnamed | Shared::Purged => vec![a.clone()],
@@ -268,7 +269,7 @@ fn world(case: Case) -> World {
         Approved::One => &[("Ada <ada@x>", false, -2)],
         Approved::SameTwice => &[("Ada <ada@x>", false, -2), (" ADA\u{a0}<Ada@X>", false, -1)],
         Approved::Two | Approved::TwoOneByRequester => &[("Ada <ada@x>", false, -2), ("Bob <bob@x>", true, -1)],
-        Approved::TwoOneExpired => &[("Ada <ada@x>", false, -2), ("Bob <bob@x>", true, -31)],
+        Approved::TwoOneExpired => &[("Ada <ada@x>", false, -2), ("Bob <bob@x>", true, -4)],
         Approved::TwoOneInFuture => &[("Ada <ada@x>", false, -2), ("Bob <bob@x>", true, 1)],
     };
     if case.proposed {

@@ -511,3 +511,19 @@ impl From<Output> for Run {
         Self { code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
     }
 }
+
+/// Returns the SQL by which the contents that `which` selects (of SQLite's table `artifact`) are purged, at time `at`.
+pub(crate) fn purged_by_hand(which: &str, at: &str) -> String {
+    format!(
+        "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at)
+           SELECT id, printf('0199f1a2-0000-7000-8000-%012d', id), 'here', '0199f1a2-0000-5000-8000-000000000001', 'r-1',
+             'Ann <ann@example.org>', 'bob', 'because', '{at}'
+           FROM artifact WHERE {which};
+         -- Which triggers do, where a test has left them.
+         UPDATE artifact SET purged_at = '{at}' WHERE purged_at IS NULL AND {which};
+         UPDATE item SET purged_at = '{at}' WHERE purged_at IS NULL AND state <> 'undone'
+           AND artifact_id IN (SELECT id FROM artifact WHERE {which});
+         DELETE FROM segment WHERE artifact_id IN (SELECT id FROM artifact WHERE {which});
+         UPDATE purged SET destroyed_at = '{at}' WHERE destroyed_at IS NULL;"
+    )
+}

@@ -70,7 +70,7 @@ fn the_runbook_runs_as_it_is_written() {
                             HEAD@{0}
                             HEAD@{1}
       object             1  [object], in a file of its own
-    what takes it out of here, at the top of the working tree:
+    what takes it out of here, at the top of the main working tree:
       # lists the blobs
       printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
       # rewrites all commits of this clone without them: commit what is under way

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use git_archive_tomb::fault::VARIABLE;
 use git_archive_tomb::governance::record::{hold_released, hold_set};
 use git_archive_tomb::proof::CHECK;
 use rayon::prelude::*;
@@ -280,6 +281,11 @@ fn a_proof_tells_nothing_of_machines_and_leaves_no_trace_of_a_failure() {
     assert!(proof.read_text("about.json").contains("\"records_left_out\":1"));
     let record = repo.tomb_ok(&["evidence", "log", "--json", "--action", "EXPORT"]).json().pop().unwrap();
     assert_eq!((&record["status"], &record["tombstone"]), (&"done".into(), &repo.tombstone_at(PATH).into()));
+
+    // A killed one leaves nothing at its place, and does not keep the next from it.
+    let killed = repo.with(VARIABLE, "export-written").tomb(&["export", "--proof", PATH, "../again"]);
+    assert_eq!((killed.code, repo.exists("../again")), (None, false), "{killed}");
+    check(&prove(&repo, "again")).exits(0);
 
     let before = proof.tree();
     repo.tomb(&["export", "--proof", PATH, "../proof"]).exits(1);

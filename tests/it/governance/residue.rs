@@ -160,6 +160,12 @@ const CASES: &[Case] = &[
         make: |repo| drop(repo.git(&["update-ref", "refs/archive-tomb/dirty/x", &blob(repo)])),
     },
     Case {
+        name: "odd-name",
+        kind: "reference",
+        first: "refs/odd/$(x)'\u{e9}",
+        make: |repo| drop(repo.git(&["update-ref", "refs/odd/$(x)'\u{e9}", &blob(repo)])),
+    },
+    Case {
         name: "replaced",
         kind: "reference",
         first: "refs/replace/",
@@ -493,7 +499,7 @@ fn the_report_reads_well() {
                             HEAD@{1}
                             and 1 more
       object             1  [object], in a file of its own
-    what takes it out of here, at the top of the working tree:
+    what takes it out of here, at the top of the main working tree:
       # lists the blobs
       printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
       # rewrites all commits of this clone without them: commit what is under way
@@ -521,4 +527,15 @@ fn the_report_reads_well() {
     not looked into:
       empty content is nowhere and everywhere: there is nothing to look for
     "###);
+}
+
+#[test]
+fn asked_from_a_linked_working_tree_it_says_the_same() {
+    let world = World::new();
+    let repo = archived(&world);
+    repo.git(&["worktree", "add", "-q", "../linked", "-b", "topic"]);
+    let steps = |from: &Repo<'_>| residue(from)["steps"].clone();
+    assert_eq!(steps(&repo), steps(&world.at("linked")));
+    assert!(steps(&repo).to_string().contains("git worktree remove "));
+    found_and_taken_out(&repo, "branch", "topic");
 }

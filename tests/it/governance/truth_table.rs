@@ -3,6 +3,9 @@
 //!
 //! Where the answer is no, nothing in the archive may change; where it is yes, in each state of the archive, one purge is
 //! applied. How many cases there were is printed (`--no-capture`).
+//!
+//! On servers a row that is refused in any case meets each day before which its item is to be kept in some of the states only:
+//! there every question takes its time. `ARCHIVE_TOMB_TRUTH=all` puts every case there too, as is always done on SQLite.
 
 #![expect(clippy::print_stderr, reason = "the number of cases is to be known")]
 
@@ -181,6 +184,7 @@ struct Command {
 
 /// An item, the other one with its bytes, and what was said of it. Its own approvals stay; the archive's state changes.
 struct Row {
+    number: usize,
     approvals: Approvals,
     signatures: Signatures,
     has_request: bool,
@@ -203,7 +207,19 @@ impl Row {
         let request = RequestKey::generate(archive, [item.tombstone, other.tombstone]);
         let (has_request, names_the_other, applied_in) = (true, true, None);
         let named = Vec::new();
-        Self { approvals, signatures, has_request, names_the_other, applied_in, content, item, other, request, named }
+        Self {
+            number,
+            approvals,
+            signatures,
+            has_request,
+            names_the_other,
+            applied_in,
+            content,
+            item,
+            other,
+            request,
+            named,
+        }
     }
 
     /// Returns the rows of the table.
@@ -245,6 +261,15 @@ impl Row {
             }
         }
         rows
+    }
+
+    /// Returns whether the row's cases are put in a state.
+    fn meets(&self, state: usize, everywhere: bool) -> bool {
+        let may_be_granted = matches!(self.approvals, Approvals::Two | Approvals::RequesterAmong)
+            && matches!(self.signatures, Signatures::Off | Signatures::Good);
+        // States come in threes, one for each day.
+        let turn = (self.number + state / 3) % 3;
+        self.applied_in.is_none() && (everywhere || may_be_granted || turn == state % 3)
     }
 
     fn others(&self) -> Vec<Subject> {
@@ -414,6 +439,8 @@ struct Table<'a> {
     states: Vec<State>,
     /// The operations that share the bytes.
     sharing: Option<OperationId>,
+    /// Whether every row meets every state.
+    everywhere: bool,
     cases: usize,
     granted: usize,
     applied: usize,
@@ -447,7 +474,10 @@ impl<'a> Table<'a> {
         let verdicts = Verdicts::new(Some(keyring.allowed_signers()));
         let verdicts = Remembering { verdicts, known: RefCell::default() };
         let (cases, granted, applied, sharing) = (0, 0, 0, None);
-        let mut table = Self { place, archive, id, keyring, verdicts, rows, states, sharing, cases, granted, applied };
+        let everywhere =
+            place.database.kind == Kind::Sqlite || std::env::var("ARCHIVE_TOMB_TRUTH").is_ok_and(|set| set == "all");
+        let mut table =
+            Self { place, archive, id, keyring, verdicts, rows, states, sharing, everywhere, cases, granted, applied };
         let items: Vec<Item> = table.rows.iter().map(|row| row.item.clone()).collect();
         super::place::archive_items(&mut *table.archive, &items).unwrap();
         let records = table.rows.iter_mut().flat_map(Row::records).collect();
@@ -544,7 +574,8 @@ impl<'a> Table<'a> {
     fn put(&mut self, number: usize) {
         let state = self.states[number];
         let before = dump(&mut *self.archive);
-        for row in self.rows.iter().filter(|row| row.applied_in.is_none()) {
+        let everywhere = self.everywhere;
+        for row in self.rows.iter().filter(|row| row.meets(number, everywhere)) {
             let other = match (state.is_shared, row.names_the_other) {
                 (false, _) => Other::Absent,
                 (true, true) => Other::Live,
