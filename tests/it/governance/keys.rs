@@ -1,6 +1,7 @@
 //! Keys, and signatures of every kind, by the real `ssh-keygen`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -72,7 +73,7 @@ impl Keyring {
                 assert!(keygen.stdin(Stdio::null()).status().unwrap().success());
                 let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
                 if kind != "stranger-" {
-                    allowed += &format!("{person}@example.org {options}{public}");
+                    write!(allowed, "{person}@example.org {options}{public}").unwrap();
                 }
             }
         }

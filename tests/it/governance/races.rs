@@ -179,7 +179,7 @@ fn a_store_of_the_same_content_is_refused_or_keeps_it() {
             |archive| purge(archive, &target).unwrap(),
             |archive| -> Result<(), StoreContentsError> {
                 store(archive, &[&contents[0]])?;
-                archive_items(archive, &[again.clone()])?;
+                archive_items(archive, std::slice::from_ref(&again))?;
                 Ok(())
             },
         );
@@ -206,8 +206,10 @@ fn a_new_item_with_the_same_bytes_keeps_them_or_does_not_come_to_be() {
         let contents = contents(number);
         let target = archived(&mut *two.one, number, &contents).swap_remove(0);
         let reference = item(&format!("lib/{number}.py"), &contents[0]);
-        let (purged, begun) = two
-            .meet(|archive| purge(archive, &target).unwrap(), |archive| archive_items(archive, &[reference.clone()]));
+        let (purged, begun) = two.meet(
+            |archive| purge(archive, &target).unwrap(),
+            |archive| archive_items(archive, std::slice::from_ref(&reference)),
+        );
         assert_whole(&mut *two.one, &contents[1..]);
         match begun {
             Ok(()) => {
@@ -324,7 +326,7 @@ fn a_store_of_something_else_is_not_swept_away() {
             |archive| purge(archive, &target).unwrap(),
             |archive| -> Result<(), StoreContentsError> {
                 store(archive, &[&other])?;
-                archive_items(archive, &[item.clone()])?;
+                archive_items(archive, std::slice::from_ref(&item))?;
                 Ok(())
             },
         );

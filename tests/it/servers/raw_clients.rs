@@ -236,7 +236,7 @@ fn prepare(archive: &mut AnyArchive) -> Kept {
     archive.set_holds(&holds).unwrap();
     // One that was set and released again: its release must not serve another hold.
     let released = hold(&items[3]);
-    archive.set_holds(&[released.clone()]).unwrap();
+    archive.set_holds(std::slice::from_ref(&released)).unwrap();
     let mut record = Record::new(Action::HoldReleased, OperationId::generate(), Timestamp::now());
     record.tombstone = Some(released.tombstone);
     record.sha256 = Some(items[3].sha256);
@@ -277,12 +277,12 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
         };
         let mut archive = location.open(None, OpenMode::CreateOrMigrate).unwrap();
         let kept = prepare(&mut *archive);
-        let last = database.login.sql("SELECT MAX(id) FROM event");
+        let newest = database.login.sql("SELECT MAX(id) FROM event");
         let events = format!(
-            "SELECT id, digest, op, action, actor, item_id, created_at, line FROM event WHERE id <= {last} ORDER BY id"
+            "SELECT id, digest, op, action, actor, item_id, created_at, line FROM event WHERE id <= {newest} ORDER BY id"
         );
         let mut owner = database.login.session();
-        let said_before = owner.ask(&events);
+        let recorded = owner.ask(&events);
         let account = Account::new(&database);
         match kind {
             Kind::Postgres => {
@@ -326,7 +326,7 @@ fn nothing_that_a_raw_client_says_destroys_what_is_held() {
                 );
             }
             assert_eq!(holds_of(&mut *archive), kept.holds, "{kind:?}: {said}");
-            assert_eq!(owner.ask(&events), said_before, "{kind:?}: {said}");
+            assert_eq!(owner.ask(&events), recorded, "{kind:?}: {said}");
         }
         drop(session);
         drop(owner);
