@@ -124,6 +124,7 @@ fn purged(judge: &Judge<'_>, ledger: &Ledger, target: &StoredItem) -> Option<Obs
         by: told.and_then(|record| record.actor.clone()),
         second: told.and_then(|record| record.second.clone()),
         reason: told.and_then(|record| record.reason.clone()),
+        unfinished: false,
     })
 }
 
