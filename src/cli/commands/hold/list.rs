@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &ListArguments, session: &mut Session<'_>) -> Resul
     for ledger in &ledgers {
         holds.append(&mut open_holds(&judge, ledger)?);
     }
-    holds.sort_by(|one, other| (one.at, one.id, one.tombstone).cmp(&(other.at, other.id, other.tombstone)));
+    holds.sort_by_key(|hold| (hold.at, hold.id, hold.tombstone));
     for hold in &holds {
         print(hold, session)?;
     }
