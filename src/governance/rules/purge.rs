@@ -8,7 +8,7 @@ use crate::id::Tombstone;
 use crate::signature::SignatureError;
 
 use super::approvals::different;
-use super::request::{REQUESTER, standing_request, voice_of, void};
+use super::request::{REQUESTER, UNCLEAR, standing_request, voice_of, void};
 use super::{Judge, PURGE_APPROVALS, Policy, Validity, Voice, open_holds};
 use crate::governance::evidence::Unreadable;
 use crate::governance::ledger::{Ledger, Request, Told};
@@ -219,6 +219,10 @@ fn proposals(judge: &Judge<'_>, requester: Option<&Voice>, proposed: &[&str], vo
             voids.push(void(who, None, "it names nobody"));
             continue;
         };
+        if !Person::is_clear(who) {
+            voids.push(void(who, None, UNCLEAR));
+            continue;
+        }
         let voice = Voice { person, who: (*who).to_owned(), key: None };
         if is_requester(judge, requester, &voice) { voids.push(void(who, None, REQUESTER)) } else { voices.push(voice) }
     }

@@ -121,6 +121,7 @@ pub fn judge_approval<'a>(
     };
     let why = match Person::parse(by) {
         None => "it names nobody",
+        Some(_) if !Person::is_clear(by) => UNCLEAR,
         Some(person) if !judge.policy.requester_may_approve && requester.is_some_and(|one| one.is_same(&person)) => {
             REQUESTER
         }
@@ -131,6 +132,9 @@ pub fn judge_approval<'a>(
 }
 
 pub(super) const REQUESTER: &str = "whoever requests may not approve here";
+
+/// Why whoever speaks now has to say it otherwise. What is on record is read as it is.
+pub(super) const UNCLEAR: &str = "it does not name one person clearly";
 
 pub(super) fn void(by: &str, at: Option<Timestamp>, why: &str) -> Void {
     Void { by: by.to_owned(), at, why: why.to_owned() }

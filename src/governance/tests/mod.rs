@@ -123,7 +123,8 @@ impl World {
     fn new() -> Self {
         let target = subject("src/a.py");
         let items = vec![stored(&target)];
-        let facts = ContentFacts { sha256: target.sha256, items, holds: Vec::new(), events: Vec::new() };
+        let facts =
+            ContentFacts { sha256: target.sha256, items, holds: Vec::new(), events: Vec::new(), purges: Vec::new() };
         Self { facts, evidence: Vec::new(), policy: POLICY, proposed: Vec::new(), early: false, all_references: false }
     }
 

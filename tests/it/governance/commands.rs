@@ -218,6 +218,44 @@ fn all_that_is_in_the_way_is_said_at_once_and_nothing_is_done() {
 }
 
 #[test]
+fn nobody_is_two_persons_by_another_spelling() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    for (second, code) in [
+        ("\"ada@example.org\"", 4),
+        ("ADA@example.org", 4),
+        ("Lovelace <ada@example.org>", 4),
+        ("Lovelace <\"ada\"@example.org>", 4),
+        ("ada@example.org <ada@example.org>", 4),
+        ("Lovelace <ada@example.org", 2),
+        ("<ada@example.org", 2),
+        ("Ada (ada@example.org)", 2),
+        ("ada@example.org <>", 2),
+        ("Ada ada@example.org", 2),
+        ("ada@example.org,", 2),
+        ("mailto:ada@example.org", 2),
+        ("Ada <mailto:ada@example.org>", 2),
+        ("Ada <ada@example.org.>", 2),
+    ] {
+        let both = ["--by", "Ada <ada@example.org>", "--second", second, "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &both[..]].concat()).exits(code);
+        let turned = ["--by", second, "--second", "Ada <ada@example.org>", "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &turned[..]].concat()).exits(code);
+    }
+    for command in ["prune-request", "approve"] {
+        repo.tomb(&[command, SECRET, "--by", "Ada ada@example.org", "--reason", "x"]).exits(2);
+    }
+    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--by", "Ada ada@example.org", "--reason", "x"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: Ada ada@example.org is not clearly one person
+    hint: say `--by 'name <e-mail>'`, an e-mail address alone, or a name
+    ");
+    assert!(events(&repo, "PURGE").is_empty() && events(&repo, "DELETE_APPROVED").is_empty());
+}
+
+#[test]
 fn approvals_come_one_at_a_time() {
     let world = World::new();
     let repo = archived(&world);
