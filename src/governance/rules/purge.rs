@@ -128,6 +128,7 @@ fn purged(judge: &Judge<'_>, ledger: &Ledger, target: &StoredItem) -> Option<Obs
         by: told.and_then(|record| record.actor.clone()).or_else(|| Some(row?.by.clone())),
         second: told.and_then(|record| record.second.clone()).or_else(|| Some(row?.second.clone())),
         reason: told.and_then(|record| record.reason.clone()).or_else(|| Some(row?.reason.clone())),
+        unfinished: false,
     })
 }
 

@@ -479,6 +479,23 @@ fn retention_lists_what_is_due_or_near() {
     ----- stderr -----
     1 item due, 0 more until [date]
     "#);
+    let both =
+        "1 item may be destroyed by now, and 1 more within 30 days: `git archive-tomb retention` lists what is due";
+    for command in ["list", "health-check"] {
+        let run = repo.tomb_ok(&[command]);
+        assert!(run.stderr_text().contains(both), "{run}");
+    }
+    let said = repo.tomb_ok(&["restore", "a.txt", "a.out"]).stderr_text();
+    assert!(said.contains(&format!("a.txt may be destroyed soon, from {} on", day(10))), "{said}");
+    let said = repo.tomb_ok(&["restore", "b.txt", "b.out"]).stderr_text();
+    assert!(said.contains(&format!("b.txt may be destroyed since {}", day(0))), "{said}");
+    let rows = ["a.txt", "b.txt"]
+        .map(|path| format!(r#"{{"tombstone": "{}", "output": "batch/{path}"}}"#, repo.tombstone_at(path)));
+    repo.write("manifest.jsonl", rows.join("\n"));
+    let said = repo.tomb_ok(&["batch-restore", "manifest.jsonl"]).stderr_text();
+    assert!(said.contains("1 item of the manifest may be destroyed by now, and 1 more within 30 days"), "{said}");
+    let status = repo.tomb_ok(&["status"]).stdout_text();
+    assert_eq!(status.matches("may be destroyed from").count(), 2, "{status}");
     repo.tomb_ok(&["prune-request", "a.txt", "--reason", "x"]);
     let early = repo.tomb(&purge("a.txt", &["--apply"])).exits(4);
     assert!(early.stderr_text().contains("is to be kept until") && early.stderr_text().contains("--early"), "{early}");
