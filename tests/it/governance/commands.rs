@@ -71,21 +71,25 @@ fn the_runbook_runs_as_it_is_written() {
                             HEAD@{1}
       object             1  [object], in a file of its own
     what takes it out of here, at the top of the main working tree:
+      # commits what is staged, such as the evidence of a purge: what comes next
+      # would lose it
+      git diff --cached --quiet || git commit -q -m 'Record what was destroyed'
       # lists the blobs
       printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
-      # rewrites all commits of this clone without them: commit what is under way
-      # first. Stubs and evidence stay as they are, the ids of commits change, and
-      # the remote `origin` has to be added again
-      git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
+      # rewrites all commits of this clone without them, if nothing is staged: what
+      # else is under way in files that git tracks is lost. Stubs and evidence stay
+      # as they are, the ids of commits change, and the remote `origin` has to be
+      # added again
+      git diff --cached --quiet && git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
       # removes the list
       rm -f "$(git rev-parse --git-dir)/purged-blobs"
       # forgets what branches were before
       git reflog expire --expire=now --all
       # removes what nothing leads to any more
       git gc --quiet --prune=now
-    then push what was rewritten by force, and have everybody clone anew: other clones,
-    forks, pull requests and caches of hosts, and backups keep what they have, and were
-    not looked at
+    then push what was rewritten by force, and have everybody clone anew: other
+    clones, forks, pull requests and caches of hosts, and backups keep what they
+    have, and were not looked at
 
     what the archive's storage keeps for a while:
       what the file system, snapshots and flash memory keep of a file's earlier states, and copies of the file
