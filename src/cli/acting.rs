@@ -89,7 +89,7 @@ pub(crate) fn subject_of(wanted: &Wanted) -> Subject {
 impl Session<'_> {
     /// Returns the facts of an operation that begins now.
     pub(crate) fn begin_act(&self, actor: &ActorArguments) -> Result<Facts, CommandError> {
-        let actor = self.actor(actor.by.as_deref())?;
+        let actor = self.person(actor.by.as_deref())?;
         Ok(Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: self.repo_name()? })
     }
 

@@ -19,6 +19,7 @@ mod talk;
 mod view;
 mod visible;
 mod when;
+mod wrap;
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;

@@ -5,14 +5,11 @@ use std::fmt::Write as _;
 use git_archive_tomb::quote::quote;
 use git_archive_tomb::residue::{Kind, MAX_NAMED, Residue};
 
-/// How wide the lines of an old terminal are.
-const WIDTH: usize = 80;
+use super::wrap::wrap;
 
 /// What no look into this repository tells.
-const ELSEWHERE: &str = "\
-then push what was rewritten by force, and have everybody clone anew: other clones,
-forks, pull requests and caches of hosts, and backups keep what they have, and were
-not looked at";
+const ELSEWHERE: &str = "then push what was rewritten by force, and have everybody clone anew: other clones, forks, pull \
+                         requests and caches of hosts, and backups keep what they have, and were not looked at";
 
 /// Returns the report as text: what was found, what is not known, and the commands, which a shell takes as they stand.
 pub(crate) fn text(residue: &Residue) -> String {
@@ -50,7 +47,7 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
         writeln!(text, "not looked into:")?;
     }
     for unknown in &residue.unknown {
-        writeln!(text, "  {unknown}")?;
+        writeln!(text, "{}", wrap("  ", "    ", unknown))?;
     }
     if residue.steps.is_empty() {
         return Ok(());
@@ -60,25 +57,13 @@ fn write(residue: &Residue, text: &mut String) -> std::fmt::Result {
     for step in &residue.steps {
         if step.about != said {
             said = step.about;
-            comment(said, text)?;
+            // A shell passes over these lines.
+            writeln!(text, "{}", wrap("  # ", "  # ", said))?;
         }
         writeln!(text, "  {}", step.command)?;
     }
     if residue.of_kind(Kind::Alternate).is_some() {
         writeln!(text, "what another repository lends has to be taken out there")?;
     }
-    writeln!(text, "{ELSEWHERE}")
-}
-
-/// Writes what a command is for as lines that a shell passes over.
-fn comment(about: &str, text: &mut String) -> std::fmt::Result {
-    let mut line = String::from("  #");
-    for word in about.split(' ') {
-        if line.len() + word.len() >= WIDTH {
-            writeln!(text, "{line}")?;
-            line.truncate(3);
-        }
-        write!(line, " {word}")?;
-    }
-    writeln!(text, "{line}")
+    writeln!(text, "{}", wrap("", "", ELSEWHERE))
 }

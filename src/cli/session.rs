@@ -22,6 +22,7 @@ use git_archive_tomb::config::{
 use git_archive_tomb::evidence::log::OperationsLog;
 use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Source, Status};
 use git_archive_tomb::git::{GitConfig, Repository, Tracked};
+use git_archive_tomb::governance::Person;
 use git_archive_tomb::governance::acts::{Act, Purging};
 use git_archive_tomb::id::Sha256;
 use git_archive_tomb::item::RepoPath;
@@ -285,6 +286,17 @@ impl<'a> Session<'a> {
             return Err(CommandError::new(Exit::Usage, format!("{} is not a name", quote(actor.as_bytes()))));
         }
         Ok(actor.to_owned())
+    }
+
+    /// Returns who acts, as [`Self::actor`] does, if that is clearly one person: governance counts them.
+    pub(crate) fn person(&self, by: Option<&str>) -> Result<String, CommandError> {
+        let actor = self.actor(by)?;
+        if Person::is_clear(&actor) {
+            return Ok(actor);
+        }
+        let message = format!("{} is not clearly one person", quote(actor.as_bytes()));
+        Err(CommandError::new(Exit::Usage, message)
+            .hint("say `--by 'name <e-mail>'`, an e-mail address alone, or a name"))
     }
 
     /// Returns this repository's name in the records: the last part of `remote.origin.url`, else the folder's name.

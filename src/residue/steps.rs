@@ -6,6 +6,7 @@ use bstr::ByteSlice;
 use serde::Serialize;
 
 use super::{Kind, Search};
+use crate::places::EVIDENCE;
 use crate::quote::shell;
 
 /// A command, and what it is for.
@@ -20,13 +21,19 @@ pub struct Step {
 /// Where the list of blobs goes, as a shell names it.
 const LIST: &str = r#""$(git rev-parse --git-dir)/purged-blobs""#;
 
+/// Commits what is staged, if anything is.
+const COMMIT: &str = "git diff --cached --quiet || git commit -q -m 'Record what was destroyed'";
+
 /// Returns the commands for what was found, in the order in which they are to be run.
 pub(super) fn steps(search: &Search<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |about: &'static str, command: String| steps.push(Step { command, about });
     for (state, command) in UNFINISHED {
         if search.states.contains(*state) {
-            add("gives up unfinished work that still has it; finish that instead, if you can", (*command).to_owned());
+            add(
+                "gives up unfinished work that still has it, where no evidence is staged in it; finish that instead, if you can",
+                format!("git diff --cached --quiet -- {EVIDENCE} && {command}"),
+            );
         }
     }
     for top in &search.linked {
@@ -52,11 +59,16 @@ pub(super) fn steps(search: &Search<'_>) -> Vec<Step> {
     }
     if !search.in_history.is_empty() {
         let ids: Vec<String> = search.in_history.iter().map(ToString::to_string).collect();
+        add(
+            "commits what is staged, such as the evidence of a purge: what comes next would lose it",
+            COMMIT.to_owned(),
+        );
         add("lists the blobs", format!("printf '%s\\n' {} > {LIST}", ids.join(" ")));
         add(
-            "rewrites all commits of this clone without them: commit what is under way first. Stubs and evidence stay as they \
-             are, the ids of commits change, and the remote `origin` has to be added again",
-            format!("git filter-repo --force --strip-blobs-with-ids {LIST}"),
+            "rewrites all commits of this clone without them, if nothing is staged: what else is under way in files that git \
+             tracks is lost. Stubs and evidence stay as they are, the ids of commits change, and the remote `origin` has to \
+             be added again",
+            format!("git diff --cached --quiet && git filter-repo --force --strip-blobs-with-ids {LIST}"),
         );
         add("removes the list", format!("rm -f {LIST}"));
     }

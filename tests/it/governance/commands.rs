@@ -71,21 +71,25 @@ fn the_runbook_runs_as_it_is_written() {
                             HEAD@{1}
       object             1  [object], in a file of its own
     what takes it out of here, at the top of the main working tree:
+      # commits what is staged, such as the evidence of a purge: what comes next
+      # would lose it
+      git diff --cached --quiet || git commit -q -m 'Record what was destroyed'
       # lists the blobs
       printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
-      # rewrites all commits of this clone without them: commit what is under way
-      # first. Stubs and evidence stay as they are, the ids of commits change, and
-      # the remote `origin` has to be added again
-      git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
+      # rewrites all commits of this clone without them, if nothing is staged: what
+      # else is under way in files that git tracks is lost. Stubs and evidence stay
+      # as they are, the ids of commits change, and the remote `origin` has to be
+      # added again
+      git diff --cached --quiet && git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
       # removes the list
       rm -f "$(git rev-parse --git-dir)/purged-blobs"
       # forgets what branches were before
       git reflog expire --expire=now --all
       # removes what nothing leads to any more
       git gc --quiet --prune=now
-    then push what was rewritten by force, and have everybody clone anew: other clones,
-    forks, pull requests and caches of hosts, and backups keep what they have, and were
-    not looked at
+    then push what was rewritten by force, and have everybody clone anew: other
+    clones, forks, pull requests and caches of hosts, and backups keep what they
+    have, and were not looked at
 
     what the archive's storage keeps for a while:
       what the file system, snapshots and flash memory keep of a file's earlier states, and copies of the file
@@ -215,6 +219,44 @@ fn all_that_is_in_the_way_is_said_at_once_and_nothing_is_done() {
         repo.tomb(&["--json", "purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]).exits(4).json();
     let names: Vec<_> = obstacles.iter().map(|obstacle| obstacle["obstacle"].as_str().unwrap()).collect();
     assert_eq!(names, ["no-request", "approvals", "hold", "hold", "retention", "shared"]);
+}
+
+#[test]
+fn nobody_is_two_persons_by_another_spelling() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    for (second, code) in [
+        ("\"ada@example.org\"", 4),
+        ("ADA@example.org", 4),
+        ("Lovelace <ada@example.org>", 4),
+        ("Lovelace <\"ada\"@example.org>", 4),
+        ("ada@example.org <ada@example.org>", 4),
+        ("Lovelace <ada@example.org", 2),
+        ("<ada@example.org", 2),
+        ("Ada (ada@example.org)", 2),
+        ("ada@example.org <>", 2),
+        ("Ada ada@example.org", 2),
+        ("ada@example.org,", 2),
+        ("mailto:ada@example.org", 2),
+        ("Ada <mailto:ada@example.org>", 2),
+        ("Ada <ada@example.org.>", 2),
+    ] {
+        let both = ["--by", "Ada <ada@example.org>", "--second", second, "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &both[..]].concat()).exits(code);
+        let turned = ["--by", second, "--second", "Ada <ada@example.org>", "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &turned[..]].concat()).exits(code);
+    }
+    for command in ["prune-request", "approve"] {
+        repo.tomb(&[command, SECRET, "--by", "Ada ada@example.org", "--reason", "x"]).exits(2);
+    }
+    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--by", "Ada ada@example.org", "--reason", "x"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: Ada ada@example.org is not clearly one person
+    hint: say `--by 'name <e-mail>'`, an e-mail address alone, or a name
+    ");
+    assert!(events(&repo, "PURGE").is_empty() && events(&repo, "DELETE_APPROVED").is_empty());
 }
 
 #[test]

@@ -324,6 +324,64 @@ fn the_history_of_an_archived_file_has_it_until_it_is_rewritten() {
 }
 
 #[test]
+fn right_after_a_purge_the_printed_commands_keep_its_evidence() {
+    let world = World::new();
+    let Some(filter_repo) = tool("git-filter-repo") else { return };
+    let path = format!("{}:{}", filter_repo.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let repo = super::commands::archived(&world);
+    let tombstone = repo.tombstone_at(super::commands::SECRET);
+    super::commands::request(&repo, &tombstone);
+    let purged = repo.tomb_ok(&super::commands::purge(&tombstone, &["--apply"])).stdout_text();
+    let (_, commands) = purged.split_once("what takes it out of here").unwrap();
+    let commands: Vec<&str> = commands.lines().skip(1).take_while(|line| line.starts_with("  ")).collect();
+    let shell = |repo: &Repo<'_>| {
+        let script = commands.join("\n");
+        crate::common::Run::from(repo.with("PATH", &path).command("sh").args(["-c", &script]).output().unwrap())
+    };
+    let staged: Vec<String> = repo.git(&["diff", "--cached", "--name-only"]).lines().map(str::to_owned).collect();
+    assert!(staged.iter().any(|file| file.contains("-delete-approved-")), "{staged:?}");
+    // Where the commit is refused, nothing is rewritten.
+    let refused = repo.sibling("refused");
+    refused.write(".git/hooks/pre-commit", "#!/bin/sh\nexit 1\n");
+    refused.set_executable(".git/hooks/pre-commit");
+    let head = refused.git(&["rev-parse", "HEAD"]);
+    shell(&refused);
+    assert_eq!(refused.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(refused.git(&["diff", "--cached", "--name-only"]).lines().collect::<Vec<_>>(), staged);
+
+    shell(&repo).exits(0);
+    for file in &staged {
+        assert!(repo.exists(file) && !repo.git(&["ls-tree", "HEAD", file]).is_empty(), "{file}");
+    }
+    assert!(repo.tomb_ok(&["show", "--residue", &tombstone]).stdout_text().starts_with("nothing in this repository"));
+    let told = repo.tomb_ok(&["show", "--json", &tombstone]).json().remove(0);
+    let actions: Vec<_> = told["events"].as_array().unwrap().iter().map(|event| &event["action"]).collect();
+    assert_eq!(actions, ["ARCHIVE", "PRUNE_REQUEST", "DELETE_APPROVED", "DELETE_APPROVED", "PURGE"]);
+    assert!(told["events"].as_array().unwrap().iter().all(|event| event["evidence"].is_string()), "{told}");
+    repo.tomb_ok(&["evidence", "verify", "--strict"]);
+}
+
+#[test]
+fn work_that_staged_evidence_is_in_is_not_given_up() {
+    let world = World::new();
+    let repo = forgotten(&world);
+    leak_branch(&repo);
+    repo.write("README.md", "# one\n");
+    repo.commit_all("one");
+    repo.git(&["merge", "-q", "--no-ff", "--no-commit", "leak"]);
+    repo.git(&["branch", "-q", "-D", "leak"]);
+    let evidence = repo.git(&["ls-files", ".codex/evidence/ops"]).lines().next().unwrap().to_owned();
+    repo.write(&evidence, "staged\n");
+    repo.git(&["add", &evidence]);
+    let residue = residue(&repo);
+    let commands = residue["steps"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap());
+    let abort = commands.clone().find(|command| command.contains("git merge --abort")).unwrap();
+    let run = crate::common::Run::from(repo.command("sh").args(["-c", abort]).output().unwrap());
+    assert_ne!(run.code, Some(0), "{run}");
+    assert!(repo.exists(".git/MERGE_HEAD") && repo.read_text(&evidence) == "staged\n");
+}
+
+#[test]
 fn every_place_that_has_it_is_found_and_the_printed_commands_take_it_out() {
     let world = World::new();
     let repo = forgotten(&world);
@@ -373,11 +431,9 @@ fn what_restores_exports_and_migrations_took_elsewhere_is_named() {
     let world = World::new();
     let repo = forgotten(&world);
     let tombstone = repo.tombstone_at(PATH);
-    let other = repo.tombstone_at(PATH);
     repo.tomb_ok(&["restore", &tombstone, "../out.csv", "--by", "Ada"]);
     repo.tomb_ok(&["export", "../exported"]);
     repo.tomb_ok(&["migrate", "--to", "sqlite:///./../copy.sqlite"]);
-    assert_eq!(other, tombstone);
     let copies = residue(&repo)["copies"].clone();
     let shown: Vec<(String, String)> = copies
         .as_array()
@@ -500,21 +556,25 @@ fn the_report_reads_well() {
                             and 1 more
       object             1  [object], in a file of its own
     what takes it out of here, at the top of the main working tree:
+      # commits what is staged, such as the evidence of a purge: what comes next
+      # would lose it
+      git diff --cached --quiet || git commit -q -m 'Record what was destroyed'
       # lists the blobs
       printf '%s\n' [object] > "$(git rev-parse --git-dir)/purged-blobs"
-      # rewrites all commits of this clone without them: commit what is under way
-      # first. Stubs and evidence stay as they are, the ids of commits change, and
-      # the remote `origin` has to be added again
-      git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
+      # rewrites all commits of this clone without them, if nothing is staged: what
+      # else is under way in files that git tracks is lost. Stubs and evidence stay
+      # as they are, the ids of commits change, and the remote `origin` has to be
+      # added again
+      git diff --cached --quiet && git filter-repo --force --strip-blobs-with-ids "$(git rev-parse --git-dir)/purged-blobs"
       # removes the list
       rm -f "$(git rev-parse --git-dir)/purged-blobs"
       # forgets what branches were before
       git reflog expire --expire=now --all
       # removes what nothing leads to any more
       git gc --quiet --prune=now
-    then push what was rewritten by force, and have everybody clone anew: other clones,
-    forks, pull requests and caches of hosts, and backups keep what they have, and were
-    not looked at
+    then push what was rewritten by force, and have everybody clone anew: other
+    clones, forks, pull requests and caches of hosts, and backups keep what they
+    have, and were not looked at
     "###);
     let empty = world.sample("empty");
     empty.write("nothing", "");
