@@ -202,7 +202,7 @@ impl Session<'_> {
 
     /// Prints what was done, one line for each record.
     pub(crate) fn print_act(&mut self, outcome: &Outcome, said: &str) -> Result<(), CommandError> {
-        self.print_act_with(outcome, said, None::<()>)
+        self.print_act_with(outcome, said, None::<&()>)
     }
 
     /// Prints what was done, and in JSON `more` about it.
@@ -210,7 +210,7 @@ impl Session<'_> {
         &mut self,
         outcome: &Outcome,
         said: &str,
-        more: Option<impl Serialize>,
+        more: Option<&impl Serialize>,
     ) -> Result<(), CommandError> {
         for record in &outcome.records {
             let (Some(tombstone), Some(path)) = (record.tombstone, record.repo_path()) else { continue };
@@ -228,7 +228,7 @@ impl Session<'_> {
                     name: record.name.as_deref(),
                     signed: record.signature.is_some(),
                     evidence: outcome.evidence,
-                    more: more.as_ref(),
+                    more,
                 })?;
             } else {
                 let repo = quote(record.repo.as_deref().unwrap_or_default().as_bytes()).into_owned();

@@ -35,7 +35,7 @@ impl Horizon {
     }
 
     /// Returns how the date of an item stands, if it has one that has come or is near, and bytes to lose.
-    pub fn due(&self, stored: &StoredItem) -> Option<DueDate> {
+    pub fn due(self, stored: &StoredItem) -> Option<DueDate> {
         let date = stored.item.delete_after.filter(|date| *date <= self.until && stored.purged_at.is_none())?;
         Some(DueDate { date, has_come: date <= self.today })
     }

@@ -2,7 +2,8 @@
 //!
 //! A [`record`] of governance is made, [`sign`]ed over its [`statement()`] and kept as evidence and as an event. [`evidence`]
 //! finds the records of a content in a repository, the [`ledger`] says what they add up to, and the [`rules`] judge by it.
-//! What people do then are [`acts`], [`clearance`] is asked before bytes are handed out, and [`remains`] has what databases keep
+//! What people do then are [`acts`], [`clearance`] is asked before bytes are handed out, [`due`] looks at dates, [`unfounded`]
+//! finds purges that were made by other rules, and [`remains`] has what databases keep
 //! of destroyed ones. All but these, `evidence` and the signatures is pure. Specified in `docs/governance.md`.
 
 pub mod acts;

@@ -136,7 +136,7 @@ fn approve_purge(
     let after = progress(&judge, &ledger, request, others)?;
     let outcome = session.carry_out_act(facts, records, archive)?;
     let items = named(request, matter);
-    session.print_act_with(&outcome, "approved", Some(ApprovedView::of(request, &after, &items)))?;
+    session.print_act_with(&outcome, "approved", Some(&ApprovedView::of(request, &after, &items)))?;
     say_progress(request, &after, matter, session);
     say_where(in_archive, session);
     Ok(Exit::Done)
