@@ -115,7 +115,7 @@ fn look(pool: &Pool<'_>, arguments: &HealthCheckArguments, session: &Session<'_>
     let counts = archive.counts()?;
     let (mut due, horizon) = (DueItems::default(), Horizon::now());
     archive.list(&Query::default(), &mut |stored| {
-        due.count(&horizon, &stored);
+        due.count(horizon, &stored);
         ControlFlow::Continue(())
     })?;
     drop(archive);

@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: ListArguments, session: &mut Session<'_>) -> Result
     let (mut printed, mut due, horizon) = (Ok(()), DueItems::default(), Horizon::now());
     archive.list(&query, &mut |stored| {
         let item = &stored.item;
-        due.count(&horizon, &stored);
+        due.count(horizon, &stored);
         printed = if output.json {
             output.object(&ItemView::from(&stored))
         } else if arguments.nul {

@@ -44,7 +44,7 @@ pub(crate) struct DueItems {
 
 impl DueItems {
     /// Counts an item, if its date has come or is near.
-    pub(crate) fn count(&mut self, horizon: &Horizon, stored: &StoredItem) {
+    pub(crate) fn count(&mut self, horizon: Horizon, stored: &StoredItem) {
         match horizon.due(stored) {
             Some(due) if due.has_come => self.due += 1,
             Some(_) => self.near += 1,

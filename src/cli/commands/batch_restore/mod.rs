@@ -361,7 +361,7 @@ fn refuse_what_does_not_come(
 /// Warns where items may be destroyed by now, or soon.
 fn warn_of_retention<'a>(located: impl Iterator<Item = &'a Located>, session: &Session<'_>) {
     let (mut due, horizon) = (DueItems::default(), Horizon::now());
-    located.filter_map(|located| located.stored.as_ref()).for_each(|stored| due.count(&horizon, stored));
+    located.filter_map(|located| located.stored.as_ref()).for_each(|stored| due.count(horizon, stored));
     due.warn(" of the manifest", session.output);
 }
 
