@@ -202,6 +202,16 @@ impl Session<'_> {
 
     /// Prints what was done, one line for each record.
     pub(crate) fn print_act(&mut self, outcome: &Outcome, said: &str) -> Result<(), CommandError> {
+        self.print_act_with(outcome, said, None::<()>)
+    }
+
+    /// Prints what was done, and in JSON `more` about it.
+    pub(crate) fn print_act_with(
+        &mut self,
+        outcome: &Outcome,
+        said: &str,
+        more: Option<impl Serialize>,
+    ) -> Result<(), CommandError> {
         for record in &outcome.records {
             let (Some(tombstone), Some(path)) = (record.tombstone, record.repo_path()) else { continue };
             if self.output.json {
@@ -218,6 +228,7 @@ impl Session<'_> {
                     name: record.name.as_deref(),
                     signed: record.signature.is_some(),
                     evidence: outcome.evidence,
+                    more: more.as_ref(),
                 })?;
             } else {
                 let repo = quote(record.repo.as_deref().unwrap_or_default().as_bytes()).into_owned();
@@ -230,7 +241,7 @@ impl Session<'_> {
 
 /// One line of what was done.
 #[derive(Serialize)]
-struct ActView<'a> {
+struct ActView<'a, M> {
     action: Action,
     op: OperationId,
     tombstone: Tombstone,
@@ -250,6 +261,8 @@ struct ActView<'a> {
     name: Option<&'a str>,
     signed: bool,
     evidence: Sha256,
+    #[serde(flatten)]
+    more: Option<&'a M>,
 }
 
 /// Returns the error of what was refused: everything that is in the way, and what to do about each kind of it.

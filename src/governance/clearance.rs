@@ -149,7 +149,8 @@ pub fn purge_at(
     Ok(own.map_or(nobody, |told| purged_by(&told.record, at)))
 }
 
-fn purged_by(record: &Record, at: Timestamp) -> Obstacle {
+/// Returns what is to be said of a purge of which `record` tells.
+pub fn purged_by(record: &Record, at: Timestamp) -> Obstacle {
     let (by, second, reason) = (record.actor.clone(), record.second.clone(), record.reason.clone());
     Obstacle::Purged { at, by, second, reason, unfinished: false }
 }

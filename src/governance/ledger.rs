@@ -204,6 +204,12 @@ impl Ledger {
         about.any(|told| told.record.signature.is_some())
     }
 
+    /// Returns whether a purge came after every request for the purge of an item.
+    pub fn is_used_up(&self, item: &Tombstone) -> bool {
+        let newest = self.requests.iter().rfind(|request| request.target == *item);
+        newest.is_none_or(|request| self.use_of(&request.key.id).is_some())
+    }
+
     /// Returns the record of the newest purge of an item in archive `archive`, or in any.
     pub fn purge_of(&self, item: &Tombstone, archive: Option<&str>) -> Option<&Told> {
         let mut newest = self.purges.iter().rev();

@@ -1299,6 +1299,9 @@ fn help_of_governance() {
               
               [default: 30d]
 
+      -z
+              End each item with NUL and quote nothing: `<tombstone> <date> <due|near> <repo> <path>`
+
       -h, --help
               Print help (see a summary with '-h')
     ");

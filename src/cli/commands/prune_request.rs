@@ -1,6 +1,7 @@
 //! `prune-request`: asks that an item's bytes be destroyed, or takes the asking back.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Args;
 use git_archive_tomb::evidence::record::Action;
@@ -80,15 +81,21 @@ fn say(withdrawn: bool, outcome: &Outcome, session: &Session<'_>) -> Result<Exit
         let items = counted(others.len(), "other item");
         session.output.warn(format_args!("{items} with the same bytes would lose them too"));
     }
-    let days = session.config()?.governance.request_ttl.as_secs() / 86_400;
-    session.output.say(format_args!(
-        "request {request} stands for {}; commit its evidence with `git commit`",
-        counted(usize::try_from(days).unwrap_or(usize::MAX), "day")
-    ));
+    let lasts = lasts(session.config()?.governance.request_ttl);
+    session.output.say(format_args!("request {request} stands for {lasts}; commit its evidence with `git commit`"));
     if let Some(tombstone) = tombstone {
         session.output.hint(format_args!("two persons approve it: `git archive-tomb approve {tombstone}`"));
     }
     Ok(Exit::Done)
+}
+
+/// Returns how long something lasts, in the largest unit that says it whole.
+fn lasts(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0).unwrap_or((1, "second"));
+    counted(usize::try_from(seconds / unit).unwrap_or(usize::MAX), name)
 }
 
 fn nothing_open(obstacle: &Obstacle, tombstone: &Tombstone) -> CommandError {

@@ -187,7 +187,11 @@ fn refusal(
     if session.output.json {
         obstacles.iter().try_for_each(|obstacle| session.output.object(obstacle))?;
     }
-    Ok(PurgingError::Refused { tombstone, obstacles }.into())
+    let lacks_approvals = obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Approvals { .. }));
+    let error = CommandError::from(PurgingError::Refused { tombstone, obstacles });
+    let may_be_elsewhere = lacks_approvals && session.config()?.governance.signed;
+    let hint = "an approval that was given in another clone counts once its branch is here: `git fetch --all`";
+    Ok(if may_be_elsewhere { error.hint(hint) } else { error })
 }
 
 /// Prints what was destroyed, and what others keep of it.

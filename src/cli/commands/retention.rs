@@ -1,5 +1,6 @@
 //! `retention`: what may be destroyed by now, or soon, as far as its date goes.
 
+use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use clap::Args;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Output, Style, counted};
+use crate::cli::output::{Output, Style, counted, output_error};
 use crate::cli::session::Session;
 use crate::cli::view::ItemView;
 use crate::cli::when::parse_day;
@@ -25,6 +26,9 @@ pub(crate) struct RetentionArguments {
     /// How near: a date, or days from today such as `30d`
     #[arg(long, value_name = "DATE|DAYS", default_value = "30d")]
     within: String,
+    /// End each item with NUL and quote nothing: `<tombstone> <date> <due|near> <repo> <path>`
+    #[arg(short = 'z')]
+    nul: bool,
 }
 
 /// One line of the results.
@@ -85,6 +89,14 @@ pub(crate) fn run(arguments: &RetentionArguments, session: &mut Session<'_>) -> 
             continue;
         }
         let item = &stored.item;
+        if arguments.nul {
+            let when = if *has_come { "due" } else { "near" };
+            let mut record = format!("{}\t{date}\t{when}\t{}\t", item.tombstone, item.repo).into_bytes();
+            record.extend_from_slice(item.path.as_bytes());
+            record.push(0);
+            output.raw().write_all(&record).map_err(|error| output_error(&error))?;
+            continue;
+        }
         let tombstone = output.styled(Style::Warning, item.tombstone);
         let repo = quote(item.repo.as_bytes());
         let when = if *has_come { output.styled(Style::Bold, "due ") } else { "near".to_owned() };

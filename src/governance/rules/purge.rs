@@ -97,6 +97,41 @@ pub fn judge_purge(
     Ok(Ok(Grant { request: request.key.clone(), by, second, fresh, items }))
 }
 
+/// How far a request has come that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Those whose approvals count together, at most as many as it takes.
+    pub given: Vec<String>,
+    /// All whose approvals count.
+    voices: Vec<Person>,
+    /// The items that have the bytes by now and that the request does not name: as it stands, no purge comes of it.
+    pub unnamed: Vec<Obstacle>,
+}
+
+impl Progress {
+    /// Returns whether `who` has approved already.
+    pub fn has(&self, who: &str) -> bool {
+        Person::parse(who).is_some_and(|who| self.voices.iter().any(|voice| voice.is_same(&who)))
+    }
+}
+
+/// Returns how far a request has come; `others` are the other items that have the bytes, where an archive tells.
+pub fn progress(
+    judge: &Judge<'_>,
+    ledger: &Ledger,
+    request: &Request,
+    others: Option<&[&StoredItem]>,
+) -> Result<Progress, SignatureError> {
+    let requester = voice_of(judge, request)?.ok().flatten();
+    let mut voices = Vec::new();
+    for told in ledger.approvals_of(&request.key.id) {
+        voices.extend(approval(judge, request, requester.as_ref(), told)?);
+    }
+    let given = different(&voices, PURGE_APPROVALS).into_iter().map(|voice| voice.who.clone()).collect();
+    let unnamed = others.map(|others| unnamed(ledger, request, request.target, others)).unwrap_or_default();
+    Ok(Progress { given, voices: voices.into_iter().map(|voice| voice.person).collect(), unnamed })
+}
+
 /// Returns what the purge that `record` tells of lacks by these rules, as of its time: a request and two persons' approvals.
 /// Nobody's word has got too old since.
 pub fn judge_past(judge: &Judge<'_>, ledger: &Ledger, record: &Record) -> Result<Option<Obstacle>, SignatureError> {

@@ -276,6 +276,8 @@ fn approvals_come_one_at_a_time() {
     ----- stdout -----
     approved  [uuid]  project:docs/old.md
     ----- stderr -----
+    the purge that Ada <ada@example.org> requested on [date]: Contains PII
+    1 of 2 approvals: Ada
     its evidence is staged; commit it with `git commit`
     ");
     let alone = repo.tomb(&["purge", SECRET, "--by", " ADA ", "--reason", "PII", "--apply"]).exits(4);
@@ -444,8 +446,10 @@ fn programs_read_what_was_done() {
     assert_shown!(&world, repo.tomb(&["--json", "approve", SECRET, "--by", "Bob"]), @r#"
     exit: 0
     ----- stdout -----
-    {"action":"DELETE_APPROVED","op":"[uuid]","tombstone":"[uuid]","sha256":"[sha256]","repo":"project","path":"docs/old.md","by":"Bob","request":"[uuid]","signed":false,"evidence":"[sha256]"}
+    {"action":"DELETE_APPROVED","op":"[uuid]","tombstone":"[uuid]","sha256":"[sha256]","repo":"project","path":"docs/old.md","by":"Bob","request":"[uuid]","signed":false,"evidence":"[sha256]","requested_by":"Ada","requested_at":"[time]","request_reason":"PII","approvals":["Bob"],"needed":2,"items":[{"tombstone":"[uuid]","repo":"project","path":"docs/old.md"}]}
     ----- stderr -----
+    the purge that Ada requested on [date]: PII
+    1 of 2 approvals: Bob
     its evidence is staged; commit it with `git commit`
     "#);
     let purged = repo.tomb(&["--json", "purge", SECRET, "--by", "Ada", "--reason", "PII", "--apply"]).exits(0).json();
@@ -453,6 +457,64 @@ fn programs_read_what_was_done() {
     assert_eq!((&purged["by"], &purged["second"], &purged["size_bytes"]), (&"Ada".into(), &"Bob".into(), &26.into()));
     assert!(purged["residue"]["places"].as_array().is_some_and(|places| !places.is_empty()), "{purged}");
     assert!(purged["remains"].as_array().is_some_and(|places| !places.is_empty()), "{purged}");
+}
+
+#[test]
+fn an_approval_says_what_is_approved_and_is_given_once() {
+    let world = World::new();
+    let repo = archived(&world);
+    repo.git(&["config", "archivetomb.governance.requestTtl", "1h"]);
+    repo.write("twin.md", format!("{}\n", repo.git(&["show", "HEAD~1:docs/old.md"]).trim_end()));
+    repo.commit_all("twin");
+    repo.tomb_ok(&["store", "twin.md"]);
+    repo.commit("archive the twin");
+    let asked = repo.tomb_ok(&["prune-request", SECRET, "--by", "Ada <ada@example.org>", "--reason", "Contains PII"]);
+    assert!(asked.stderr_text().contains("stands for 1 hour;"), "{asked}");
+    assert_shown!(&world, repo.tomb(&["approve", SECRET, "--by", "Bob"]), @r"
+    exit: 0
+    ----- stdout -----
+    approved  [uuid]  project:docs/old.md
+    ----- stderr -----
+    the purge that Ada <ada@example.org> requested on [date]: Contains PII
+      also of [uuid]  project:twin.md
+    1 of 2 approvals: Bob
+    its evidence is staged; commit it with `git commit`
+    ");
+    assert_shown!(&world, repo.tomb(&["approve", SECRET, "--by", "BOB"]), @r"
+    exit: 0
+    ----- stderr -----
+    BOB has approved already; nothing was recorded
+    the purge that Ada <ada@example.org> requested on [date]: Contains PII
+      also of [uuid]  project:twin.md
+    1 of 2 approvals: Bob
+    ");
+    assert_eq!(events(&repo, "DELETE_APPROVED").len(), 1);
+    // One more that has the bytes, and that the request does not name.
+    repo.write("third.md", format!("{}\n", repo.git(&["show", "HEAD~3:docs/old.md"]).trim_end()));
+    repo.commit_all("third");
+    repo.tomb_ok(&["store", "third.md"]);
+    let approved = repo.tomb_ok(&["approve", SECRET, "--by", "Cy", "--json"]);
+    let warned = approved.stderr_text();
+    assert!(warned.contains("third.md") && warned.contains("as it stands, no purge comes of it"), "{warned}");
+    let approved = &approved.json()[0];
+    assert_eq!(approved["approvals"], serde_json::json!(["Bob", "Cy"]));
+    assert_eq!((&approved["needed"], &approved["requested_by"]), (&2.into(), &"Ada <ada@example.org>".into()));
+    let paths: Vec<_> = approved["items"].as_array().unwrap().iter().map(|item| item["path"].clone()).collect();
+    assert_eq!(paths, [SECRET, "twin.md"]);
+}
+
+#[test]
+fn what_is_purged_is_approved_for_nothing() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    for what in ["purge", "restore"] {
+        let refused = repo.tomb(&["approve", SECRET, "--for", what]).exits(4).stderr_text();
+        assert!(refused.contains("is purged") && refused.contains("approved by `Ada <ada@example.org>`"), "{refused}");
+        assert!(!refused.contains("prune-request"), "{refused}");
+    }
 }
 
 #[test]
@@ -476,6 +538,10 @@ fn retention_lists_what_is_due_or_near() {
     ----- stderr -----
     1 item due, 1 more until [date]
     ");
+    let nul = repo.tomb_ok(&["retention", "-z"]).stdout_text();
+    let record =
+        |path: &str, days, when| format!("{}\t{}\t{when}\tproject\t{path}\0", repo.tombstone_at(path), day(days));
+    assert_eq!(nul, [record("b.txt", 0, "due"), record("a.txt", 10, "near")].concat());
     assert_shown!(&world, repo.tomb(&["retention", "--within", "5d", "--json"]), @r#"
     exit: 0
     ----- stdout -----

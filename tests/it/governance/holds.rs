@@ -37,9 +37,12 @@ fn holds_are_set_listed_and_released_one_by_one() {
     assert_shown!(&world, repo.tomb(&["hold", "list"]), @r"
     exit: 0
     ----- stdout -----
-    [date]  [uuid]  docs/old.md  CASE-7  by Carol: Litigation
-    [date]  [uuid]  docs/old.md  by Dan: Audit
-    [date]  [uuid]  src/legacy/old.py  CASE-8  by Carol: Litigation
+    [date]  [uuid]  docs/old.md
+        CASE-7  by Carol: Litigation
+    [date]  [uuid]  docs/old.md
+        by Dan: Audit
+    [date]  [uuid]  src/legacy/old.py
+        CASE-8  by Carol: Litigation
     ----- stderr -----
     3 holds
     ");
@@ -51,6 +54,12 @@ fn holds_are_set_listed_and_released_one_by_one() {
     ----- stderr -----
     2 holds
     "#);
+    let nul = repo.tomb_ok(&["hold", "list", "-z"]).stdout_text();
+    let records: Vec<Vec<&str>> = nul.split_terminator('\0').map(|record| record.split('\t').collect()).collect();
+    assert_eq!(records.len(), 3, "{nul:?}");
+    for (record, path) in records.iter().zip([SECRET, SECRET, "src/legacy/old.py"]) {
+        assert_eq!((record.len(), record[0], record[3], record[4]), (5, &*repo.tombstone_at(path), "both", path));
+    }
     request(&repo, SECRET);
     assert_held(&repo, 2);
     assert_shown!(&world, repo.tomb(&["hold", "release", SECRET, "--reason", "Settled"]), @r"
@@ -149,6 +158,21 @@ fn a_hold_of_another_clone_counts_from_any_branch_that_is_fetched() {
     assert_held(&repo, 1);
     repo.git(&["fetch", "-q", "../clone", "hold:refs/remotes/clone/hold"]);
     repo.tomb_ok(&purge(SECRET, &["--apply"]));
+}
+
+#[test]
+fn evidence_that_cannot_be_read_is_named_whatever_is_listed() {
+    let world = World::new();
+    let repo = archived(&world);
+    hold(&repo, SECRET, "CASE-7");
+    let evidence = repo.git(&["diff", "--cached", "--name-only", "--", ".codex/evidence/ops"]);
+    let text = repo.read_text(evidence.trim());
+    repo.write(evidence.trim(), text.replace("Litigation", "Nothing"));
+    repo.git(&["add", "--", evidence.trim()]);
+    for arguments in [&["hold", "list"][..], &["hold", "list", SECRET]] {
+        let warned = repo.tomb_ok(arguments).stderr_text();
+        assert!(warned.contains("may set a hold and cannot be read"), "{arguments:?}: {warned}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::commands::{SECRET, archived, events};
-use crate::common::{Repo, World, assert_shown};
+use crate::common::{Repo, Run, World, assert_shown};
 
 /// Makes a key without a passphrase; its public half is beside it.
 fn key(world: &World, name: &str) -> PathBuf {
@@ -67,6 +67,8 @@ fn two_people_approve_in_two_clones_with_two_keys() {
     ----- stdout -----
     approved  [uuid]  project:docs/old.md
     ----- stderr -----
+    the purge that ada <ada@example.org> requested on [date]: Contains PII
+    1 of 2 approvals: bob@example.org
     there is no archive here: the approval counts from its evidence, where that is fetched
     its evidence is staged; commit it with `git commit`
     ");
@@ -270,4 +272,51 @@ fn restores_are_approved_by_signature_and_counted_in_clones_without_an_archive()
     bob.tomb_ok(&["cat", SECRET]);
     bob.tomb_ok(&["restore", SECRET]);
     let _ = ada.tomb(&["cat", SECRET]).exits(4);
+}
+
+#[test]
+fn the_commands_of_the_page_lead_two_people_from_nothing_to_a_purge() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/governance.md")).unwrap();
+    let (_, section) = page.split_once("\n## Two people, two clones\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let blocks: Vec<&str> = section.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0).collect();
+    let [set_up, ask, approve, purge] = &blocks[..] else { panic!("four blocks") };
+    let world = World::new();
+    allow(&world, &[("ada", ""), ("bob", "")]);
+    let ada = archived(&world);
+    ada.git(&["clone", "-q", "--bare", ".", "../hub/project.git"]);
+    ada.git(&["remote", "remove", "origin"]);
+    ada.git(&["remote", "add", "origin", "../hub/project.git"]);
+    ada.git(&["config", "push.autoSetupRemote", "true"]);
+    ada.git(&["fetch", "-q"]);
+    ada.git(&["branch", "-q", "-u", "origin/main"]);
+    ada.git(&["clone", "-q", "../hub/project.git", "../bob"]);
+    let bob = world.at("bob");
+    let run = |repo: &Repo<'_>, who: &str, commands: &str| {
+        let home = world.at(&format!("{who}-home")).path;
+        std::fs::create_dir_all(home.join(".ssh")).unwrap();
+        for end in ["", ".pub"] {
+            let from = key(&world, who).with_extension(format!("key{end}"));
+            std::fs::copy(from, home.join(format!(".ssh/id_ed25519{end}"))).unwrap();
+        }
+        std::fs::copy(world.at("allowed_signers").path, home.join("allowed_signers")).unwrap();
+        repo.git(&["config", "user.name", who]);
+        repo.git(&["config", "user.email", &format!("{who}@example.org")]);
+        Run::from(repo.command("sh").args(["-euc", commands]).env("HOME", home).output().unwrap())
+    };
+    let _ = run(&ada, "ada", set_up).exits(0);
+    let _ = run(&bob, "bob", set_up).exits(0);
+    let _ = run(&ada, "ada", ask).exits(0);
+    let refused = run(&ada, "ada", purge).exits(4).stderr_text();
+    assert!(refused.contains("1 of 2 approvals, by `ada@example.org`"), "{refused}");
+    assert!(refused.contains("counts once its branch is here: `git fetch --all`"), "{refused}");
+    let approved = run(&bob, "bob", approve).exits(0).stderr_text();
+    assert!(approved.contains("2 of 2 approvals: ada@example.org, bob@example.org"), "{approved}");
+    let _ = run(&ada, "ada", purge).exits(0);
+    let _ = ada.tomb(&["cat", SECRET]).exits(4);
+    bob.git(&["pull", "-q"]);
+    for purpose in ["purge", "restore"] {
+        let refused = bob.tomb(&["approve", SECRET, "--for", purpose]).exits(4).stderr_text();
+        assert!(refused.contains("is purged"), "{purpose}: {refused}");
+    }
 }

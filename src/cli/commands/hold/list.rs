@@ -2,31 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::Args;
 use git_archive_tomb::archive::AnyArchive;
 use git_archive_tomb::evidence::record::Action;
-use git_archive_tomb::governance::evidence::named;
+use git_archive_tomb::governance::evidence::{Unreadable, named};
 use git_archive_tomb::governance::ledger::{Ledger, Told};
 use git_archive_tomb::governance::rules::{OpenHold, open_holds};
 use git_archive_tomb::id::Sha256;
+use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::quote::quote;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Style, counted};
+use crate::cli::output::{Style, counted, output_error};
 use crate::cli::session::Session;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
     /// Only holds that keep this item's bytes: a tombstone, at least 8 characters of one, or the path of a stub
     target: Option<OsString>,
+    /// End each hold with NUL and quote nothing: `<tombstone> <hold> <set-at> <both|archive|evidence> <path>`
+    #[arg(short = 'z')]
+    nul: bool,
 }
 
 pub(super) fn run(arguments: &ListArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let mut archive = session.archive_if_any()?;
     let ledgers = match &arguments.target {
-        Some(target) => vec![session.matter(archive.as_deref_mut(), target)?.ledger],
+        Some(target) => {
+            let matter = session.matter(archive.as_deref_mut(), target)?;
+            warn_of_unreadable(&matter.found.unreadable, session);
+            vec![matter.ledger]
+        }
         None => all(archive.as_deref_mut(), session)?,
     };
     let id = archive.as_deref().map(|archive| archive.id().to_owned());
@@ -38,7 +47,7 @@ pub(super) fn run(arguments: &ListArguments, session: &mut Session<'_>) -> Resul
     }
     holds.sort_by_key(|hold| (hold.at, hold.id, hold.tombstone));
     for hold in &holds {
-        print(hold, session)?;
+        if arguments.nul { print_nul(hold, session)? } else { print(hold, session)? }
     }
     session.output.say(counted(holds.len(), "hold"));
     Ok(Exit::Done)
@@ -54,9 +63,7 @@ fn all(mut archive: Option<&mut AnyArchive>, session: &Session<'_>) -> Result<Ve
             told.entry(sha256).or_default().push(one);
         }
     })?;
-    for file in broken {
-        session.output.warn(format_args!("evidence `{}` may set a hold and cannot be read: {}", file.file, file.why));
-    }
+    warn_of_unreadable(&broken, session);
     if let Some(archive) = archive.as_deref_mut() {
         for (_, stored) in archive.holds()? {
             told.entry(stored.item.sha256).or_default();
@@ -73,6 +80,27 @@ fn all(mut archive: Option<&mut AnyArchive>, session: &Session<'_>) -> Result<Ve
     Ok(ledgers)
 }
 
+fn warn_of_unreadable(files: &[Unreadable], session: &Session<'_>) {
+    for file in files {
+        session.output.warn(format_args!("evidence `{}` may set a hold and cannot be read: {}", file.file, file.why));
+    }
+}
+
+/// Prints a hold for scripts. Names and reasons are anybody's text, and JSON has them.
+fn print_nul(hold: &OpenHold, session: &mut Session<'_>) -> Result<(), CommandError> {
+    let id = hold.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let at = hold.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let place = match (hold.in_archive, &hold.evidence) {
+        (true, Some(_)) => "both",
+        (true, None) => "archive",
+        (false, _) => "evidence",
+    };
+    let mut record = format!("{}\t{id}\t{at}\t{place}\t", hold.tombstone).into_bytes();
+    record.extend_from_slice(hold.path.as_ref().map(RepoPath::as_bytes).unwrap_or_default());
+    record.push(0);
+    session.output.raw().write_all(&record).map_err(|error| output_error(&error))
+}
+
 fn print(hold: &OpenHold, session: &mut Session<'_>) -> Result<(), CommandError> {
     let output = &mut *session.output;
     if output.json {
@@ -82,13 +110,16 @@ fn print(hold: &OpenHold, session: &mut Session<'_>) -> Result<(), CommandError>
     let tombstone = output.styled(Style::Warning, hold.tombstone);
     let shown = |text: &Option<String>| text.as_deref().map(|text| quote(text.as_bytes()).into_owned());
     let path = hold.path.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
-    let name = shown(&hold.name).map(|name| format!("  {name}")).unwrap_or_default();
-    let by = shown(&hold.by).map(|by| format!("  by {by}")).unwrap_or_default();
-    let reason = shown(&hold.reason).map(|reason| format!(": {reason}")).unwrap_or_default();
-    let place = match (hold.in_archive, &hold.evidence) {
-        (true, Some(_)) | (false, None) => "",
-        (true, None) => "  [in the archive only]",
-        (false, Some(_)) => "  [in evidence only]",
+    output.line(format_args!("{date}  {tombstone}  {path}"))?;
+    let said = match (shown(&hold.by), shown(&hold.reason)) {
+        (Some(by), Some(reason)) => Some(format!("by {by}: {reason}")),
+        (by, reason) => by.map(|by| format!("by {by}")).or(reason),
     };
-    output.line(format_args!("{date}  {tombstone}  {path}{name}{by}{reason}{place}"))
+    let place = match (hold.in_archive, &hold.evidence) {
+        (true, Some(_)) | (false, None) => None,
+        (true, None) => Some("[in the archive only]".to_owned()),
+        (false, Some(_)) => Some("[in evidence only]".to_owned()),
+    };
+    let more: Vec<String> = [shown(&hold.name), said, place].into_iter().flatten().collect();
+    if more.is_empty() { Ok(()) } else { output.line(format_args!("    {}", more.join("  "))) }
 }
