@@ -38,7 +38,7 @@ fn set_up(repo: &Repo<'_>, person: &str) {
 }
 
 /// Returns Ada's repository, which has the archive, with an open request, and Bob's clone, which has none.
-fn two_clones(world: &World) -> (Repo<'_>, Repo<'_>) {
+pub(super) fn two_clones(world: &World) -> (Repo<'_>, Repo<'_>) {
     allow(world, &[("ada", ""), ("bob", ""), ("carol", "")]);
     let ada = archived(world);
     set_up(&ada, "ada");
