@@ -60,6 +60,8 @@ pub struct ContentFacts {
     /// The events of these items that are about governance (see [`Action::is_governance`](crate::evidence::record::Action::is_governance)),
     /// in the order in which they were appended.
     pub events: Vec<Event>,
+    /// The purges of the content, ended ones included, oldest first: also of those whose record nobody has made yet.
+    pub purges: Vec<Purge>,
 }
 
 /// What destroying the bytes of a content did.

@@ -89,7 +89,7 @@ pub(crate) fn subject_of(wanted: &Wanted) -> Subject {
 impl Session<'_> {
     /// Returns the facts of an operation that begins now.
     pub(crate) fn begin_act(&self, actor: &ActorArguments) -> Result<Facts, CommandError> {
-        let actor = self.actor(actor.by.as_deref())?;
+        let actor = self.person(actor.by.as_deref())?;
         Ok(Facts { op: OperationId::generate(), started: Timestamp::now(), actor, repo: self.repo_name()? })
     }
 
@@ -297,6 +297,6 @@ fn way_out(obstacle: &Obstacle, target: &Tombstone) -> String {
 pub(crate) fn refuse_purged(matter: &Matter, archive: &mut AnyArchive) -> Result<(), CommandError> {
     let subject = &matter.subject;
     let Some(at) = matter.stored.as_ref().and_then(|stored| stored.purged_at) else { return Ok(()) };
-    let obstacle = purge_at(Some(archive), &subject.sha256, at)?;
+    let obstacle = purge_at(Some(archive), &subject.sha256, Some(&subject.tombstone), at)?;
     Err(refused(&format!("item {} is purged", subject.tombstone), &[obstacle], &subject.tombstone))
 }

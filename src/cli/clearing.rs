@@ -60,7 +60,7 @@ impl Session<'_> {
         })?;
         let items: Vec<_> = listed.iter().map(|stored| (Subject::from(&stored.item), Some(stored))).collect();
         refusal(&self.withheld(&items, Some(archive), by, None)?).map_or(Ok(()), Err)?;
-        self.record_handing_out(items.iter().map(|(subject, _)| subject), command, Some(archive))
+        self.record_handing_out(items.iter().map(|(subject, _)| subject), command, by, Some(archive))
     }
 
     /// Returns those of the items, each with its row in the archive, that are not handed out.
@@ -102,12 +102,13 @@ impl Session<'_> {
         &self,
         items: impl IntoIterator<Item = &'s Subject>,
         command: &str,
+        by: Option<&str>,
         mut archive: Option<&mut AnyArchive>,
     ) -> Result<(), CommandError> {
         if !self.needs_approvals()? {
             return Ok(());
         }
-        let (op, actor) = (OperationId::generate(), self.actor(None)?);
+        let (op, actor) = (OperationId::generate(), self.actor(by)?);
         for subject in items {
             let mut record = Record::new(Action::Restore, op, Timestamp::now());
             record.actor = Some(actor.clone());
@@ -116,7 +117,8 @@ impl Session<'_> {
             record.tombstone = Some(subject.tombstone);
             record.sha256 = Some(subject.sha256);
             record.status = Some(Status::Done);
-            record.output = Some(command.to_owned());
+            // Not as an output: that is a place, and these bytes go to none.
+            record.name = Some(command.to_owned());
             self.record(&record, archive.as_deref_mut())?;
         }
         Ok(())

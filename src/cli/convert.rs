@@ -115,9 +115,9 @@ impl From<ArchiveError> for CommandError {
     }
 }
 
-const FINISH_IT: &str = "finish it: `git archive-tomb doctor --continue`";
+pub(super) const FINISH_IT: &str = "finish it: `git archive-tomb doctor --continue`";
 
-const FINISH_OR_UNDO_IT: &str =
+pub(super) const FINISH_OR_UNDO_IT: &str =
     "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";
 
 const USE_THE_OTHER: &str =
@@ -880,7 +880,10 @@ impl From<SignatureError> for CommandError {
                 Exit::Usage,
                 Some("`git config gpg.format ssh` and `git config user.signingKey <key>`, or `--key <key>`"),
             ),
-            SignatureError::OtherFormat { .. } => (Exit::Usage, Some("name an SSH key with `--key <key>`")),
+            SignatureError::OtherFormat { .. } => (
+                Exit::Usage,
+                Some("name an SSH key with `--key <key>`, or let git sign with SSH: `git config gpg.format ssh`"),
+            ),
             SignatureError::KeyCommand { .. } => {
                 (Exit::Usage, Some("name the key: `git config user.signingKey <key>`"))
             }

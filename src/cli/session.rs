@@ -22,6 +22,8 @@ use git_archive_tomb::config::{
 use git_archive_tomb::evidence::log::OperationsLog;
 use git_archive_tomb::evidence::record::{Action, Level as RecordLevel, Record, Source, Status};
 use git_archive_tomb::git::{GitConfig, Repository, Tracked};
+use git_archive_tomb::governance::Person;
+use git_archive_tomb::governance::acts::{Act, Purging};
 use git_archive_tomb::id::Sha256;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{Header, Journal, JournalError, Unfinished};
@@ -36,6 +38,7 @@ use tracing::{debug, info, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::arguments::GlobalArguments;
+use super::convert::{FINISH_IT, FINISH_OR_UNDO_IT};
 use super::error::CommandError;
 use super::exit::Exit;
 use super::output::Output;
@@ -283,6 +286,17 @@ impl<'a> Session<'a> {
             return Err(CommandError::new(Exit::Usage, format!("{} is not a name", quote(actor.as_bytes()))));
         }
         Ok(actor.to_owned())
+    }
+
+    /// Returns who acts, as [`Self::actor`] does, if that is clearly one person: governance counts them.
+    pub(crate) fn person(&self, by: Option<&str>) -> Result<String, CommandError> {
+        let actor = self.actor(by)?;
+        if Person::is_clear(&actor) {
+            return Ok(actor);
+        }
+        let message = format!("{} is not clearly one person", quote(actor.as_bytes()));
+        Err(CommandError::new(Exit::Usage, message)
+            .hint("say `--by 'name <e-mail>'`, an e-mail address alone, or a name"))
     }
 
     /// Returns this repository's name in the records: the last part of `remote.origin.url`, else the folder's name.
@@ -583,14 +597,16 @@ impl<'a> Session<'a> {
     /// Returns the command that brings an operation that was stopped half-way to an end.
     pub(crate) fn mend_unfinished(&self, unfinished: &Unfinished) -> String {
         match &unfinished.header {
-            Ok(header) if self.is_here(header) => UNFINISHED_HINT.to_owned(),
+            Ok(header) if self.is_here(header) && self.is_final(header) => FINISH_IT.to_owned(),
+            Ok(header) if self.is_here(header) => FINISH_OR_UNDO_IT.to_owned(),
             Ok(header) if self.is_gone(header) => {
                 "its working tree is gone: give it up with `git archive-tomb doctor --abort`".to_owned()
             }
-            Ok(header) => format!(
-                "finish it with `git -C {} archive-tomb doctor --continue`, or undo it with `--abort` instead",
-                quote(header.work_tree.as_bytes())
-            ),
+            Ok(header) => {
+                let there = quote(header.work_tree.as_bytes());
+                let finish = format!("finish it with `git -C {there} archive-tomb doctor --continue`");
+                if self.is_final(header) { finish } else { format!("{finish}, or undo it with `--abort` instead") }
+            }
             Err(JournalError::Newer { .. }) => {
                 "finish or undo it with the version of git-archive-tomb that began it".to_owned()
             }
@@ -598,6 +614,21 @@ impl<'a> Session<'a> {
                 "set its journal aside, and undo what can be undone, with `git archive-tomb doctor --abort`".to_owned()
             }
         }
+    }
+
+    /// Returns whether an operation can only be finished: a purge that has begun in the archive, or a hold that it has.
+    fn is_final(&self, header: &Header) -> bool {
+        let (is_purge, is_hold) = (header.command == Purging::COMMAND, header.command == Act::HOLD_SET);
+        let begun = || -> Result<bool, CommandError> {
+            let mut archive = self.open_archive(OpenMode::Existing)?;
+            Ok(if is_purge {
+                archive.unfinished_purges()?.iter().any(|purge| purge.op == header.id)
+            } else {
+                archive.holds()?.iter().any(|(hold, _)| hold.id == Some(header.id))
+            })
+        };
+        // Where the archive cannot be asked, trying tells.
+        (is_purge || is_hold) && begun().unwrap_or(false)
     }
 
     /// Returns whether the working tree that an operation changes was removed.
@@ -696,9 +727,6 @@ fn append_record(log: &Path, record: &Record) -> Result<Event, CommandError> {
 /// What helps where there is no archive, as in a fresh clone.
 const ARCHIVE_ALONE: &str =
     "this reads an archive alone; `git archive-tomb cat` and `git archive-tomb restore` read git's history too";
-
-const UNFINISHED_HINT: &str =
-    "finish it with `git archive-tomb doctor --continue`, or undo it with `git archive-tomb doctor --abort`";
 
 pub(crate) fn describe_unfinished(unfinished: &Unfinished) -> String {
     match &unfinished.header {

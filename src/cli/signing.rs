@@ -31,7 +31,8 @@ pub(crate) fn allowed_signers(named: Option<&Path>, session: &Session<'_>) -> Re
     } else {
         let Some(file) = configured(session)? else {
             return Err(CommandError::new(Exit::Usage, "nobody is named whose signatures count").hint(
-                "name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or `--allowed-signers <file>`",
+                "name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or, for this program alone, \
+                 `git config archivetomb.governance.allowedSigners <file>`",
             ));
         };
         refuse_of_branch(&file, session)?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::archive::{AnyArchive, ArchiveError, StoredItem};
 use crate::clock::Timestamp;
-use crate::evidence::record::{Action, Source};
+use crate::evidence::record::{Action, Record, Source};
 use crate::git::{GitError, Repository};
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
@@ -115,27 +115,43 @@ fn purged(
 ) -> Result<Option<Obstacle>, ArchiveError> {
     if let Some(stored) = stored {
         let Some(at) = stored.purged_at else { return Ok(None) };
-        return purge_at(archive, &subject.sha256, at).map(Some);
+        return purge_at(archive, &subject.sha256, Some(&subject.tombstone), at).map(Some);
     }
-    let told = purges.get(&subject.tombstone).and_then(|told| told.last()).map(|told| &told.record);
-    Ok(told.map(|record| Obstacle::Purged {
-        at: record.ts,
-        by: record.actor.clone(),
-        second: record.second.clone(),
-        reason: record.reason.clone(),
-    }))
+    let told = purges.get(&subject.tombstone).and_then(|told| told.last());
+    Ok(told.map(|told| purged_by(&told.record, told.record.ts)))
 }
 
-/// Returns what is to be said of the purge that destroyed the bytes of a content at that moment.
-pub fn purge_at(archive: Option<&mut AnyArchive>, sha256: &Sha256, at: Timestamp) -> Result<Obstacle, ArchiveError> {
-    let newest = archive.map(|archive| archive.purge_of(sha256)).transpose()?.flatten();
+/// Returns what is to be said of the purge that destroyed the bytes of a content, and with them those of `item` if one is
+/// meant, at that moment.
+pub fn purge_at(
+    archive: Option<&mut AnyArchive>,
+    sha256: &Sha256,
+    item: Option<&Tombstone>,
+    at: Timestamp,
+) -> Result<Obstacle, ArchiveError> {
+    let nobody = Obstacle::Purged { at, by: None, second: None, reason: None, unfinished: false };
+    let Some(archive) = archive else { return Ok(nobody) };
+    if let Some(purge) = archive.purge_of(sha256)?.filter(|purge| purge.begun_at == at) {
+        let unfinished = archive.unfinished_purges()?.iter().any(|other| other.op == purge.op);
+        let (by, second, reason) = (Some(purge.by), Some(purge.second), Some(purge.reason));
+        return Ok(Obstacle::Purged { at, by, second, reason, unfinished });
+    }
     // An item that was purged before its content came back, and was destroyed again, had other approvers.
-    let purge = newest.filter(|purge| purge.begun_at == at);
-    let (by, second, reason) = match purge {
-        Some(purge) => (Some(purge.by), Some(purge.second), Some(purge.reason)),
-        None => (None, None, None),
-    };
-    Ok(Obstacle::Purged { at, by, second, reason })
+    let mut own = None;
+    if let Some(item) = item {
+        archive.events(item, &mut |event| {
+            if event.action == Action::Purge {
+                own = Told::of_event(&event).or(own.take());
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(own.map_or(nobody, |told| purged_by(&told.record, at)))
+}
+
+fn purged_by(record: &Record, at: Timestamp) -> Obstacle {
+    let (by, second, reason) = (record.actor.clone(), record.second.clone(), record.reason.clone());
+    Obstacle::Purged { at, by, second, reason, unfinished: false }
 }
 
 /// Returns the records of one action in the evidence files that are named after one of `actions`, by their items.

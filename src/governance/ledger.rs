@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::{ContentFacts, Event, Hold, StoredItem};
+use crate::archive::{ContentFacts, Event, Hold, Purge, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::{Action, Record};
@@ -108,8 +108,10 @@ pub struct Ledger {
     pub restore_approvals: Vec<Told>,
     /// The holds, released ones included.
     pub holds: BTreeMap<HoldKey, KnownHold>,
-    /// The purges.
+    /// The records of purges.
     pub purges: Vec<Told>,
+    /// The purges that the archive knows of, whether or not their records have been made.
+    pub purge_rows: Vec<Purge>,
 }
 
 impl Ledger {
@@ -121,6 +123,7 @@ impl Ledger {
             ledger.holds.entry(HoldKey { tombstone: hold.tombstone, id: hold.id }).or_default().row =
                 Some(hold.clone());
         }
+        ledger.purge_rows.clone_from(&facts.purges);
         let item = |stored: &StoredItem| (stored.item.tombstone, stored.item.path.clone());
         let paths: BTreeMap<Tombstone, RepoPath> = facts.items.iter().map(item).collect();
         for (key, hold) in &mut ledger.holds {
@@ -187,9 +190,18 @@ impl Ledger {
         self.withdrawals.iter().find(|told| told.record.request.as_deref() == Some(id))
     }
 
-    /// Returns the record of a purge that used request `id`.
-    pub fn use_of(&self, id: &str) -> Option<&Told> {
-        self.purges.iter().find(|told| told.record.request.as_deref() == Some(id))
+    /// Returns when a purge used request `id`.
+    pub fn use_of(&self, id: &str) -> Option<Timestamp> {
+        let rows = self.purge_rows.iter().filter(|purge| purge.request == id).map(|purge| purge.begun_at);
+        let records = self.purges.iter().filter(|told| told.record.request.as_deref() == Some(id));
+        rows.chain(records.map(|told| told.record.ts)).min()
+    }
+
+    /// Returns whether a request, or an approval of it, has a signature, of whatever kind.
+    pub fn has_signature(&self, id: &str) -> bool {
+        let requests = self.requests.iter().map(|request| &request.told);
+        let mut about = requests.chain(&self.approvals).filter(|told| told.record.request.as_deref() == Some(id));
+        about.any(|told| told.record.signature.is_some())
     }
 
     /// Returns the record of the newest purge of an item in archive `archive`, or in any.

@@ -45,6 +45,9 @@ pub enum Obstacle {
         second: Option<String>,
         /// Why.
         reason: Option<String>,
+        /// Whether it has begun and not ended.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
     },
     /// Nobody asked for the purge of this item of this archive.
     NoRequest,
@@ -134,8 +137,9 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { tombstone } => write!(out, "the archive has no item `{tombstone}`"),
-            Self::Purged { at, by, second, reason } => {
-                write!(out, "the bytes were destroyed on {}", at.date())?;
+            Self::Purged { at, by, second, reason, unfinished } => {
+                let what = if *unfinished { "are being destroyed since" } else { "were destroyed on" };
+                write!(out, "the bytes {what} {}", at.date())?;
                 let approvers: Vec<String> = by.iter().chain(second).map(|name| shown(name)).collect();
                 if !approvers.is_empty() {
                     write!(out, ", approved by {}", approvers.join(" and "))?;

@@ -14,6 +14,7 @@ use crate::id::{Sha256, Tombstone};
 use crate::item::{Date, RepoPath};
 use crate::signature::SignatureError;
 
+use super::due::{DueDate, Horizon};
 use super::evidence::{Found, Unreadable, all};
 use super::ledger::{HoldKey, Ledger, Request, Told};
 use super::obstacle::Obstacle;
@@ -270,7 +271,7 @@ pub fn overview(
     overview.purges = Listed::new(purges);
     if let Some(archive) = archive {
         overview.unfinished = archive.unfinished_purges()?;
-        overview.due = Listed::new(due(archive, origin, due_until)?);
+        overview.due = Listed::new(due(archive, origin, Horizon { today: Date(judge.now.date()), until: due_until })?);
     }
     Ok(overview)
 }
@@ -350,14 +351,12 @@ fn purged(record: &Record) -> Purged {
     }
 }
 
-/// Returns the items whose date comes no later than `until`, in the order of the dates.
-fn due(archive: &mut AnyArchive, origin: &str, until: Date) -> Result<Vec<Due>, ArchiveError> {
+/// Returns the items whose date has come or is near, in the order of the dates.
+fn due(archive: &mut AnyArchive, origin: &str, horizon: Horizon) -> Result<Vec<Due>, ArchiveError> {
     let query = Query { origin: Some(origin.to_owned()), ..Query::default() };
     let mut found = Vec::new();
     archive.list(&query, &mut |stored| {
-        if let Some(delete_after) = stored.item.delete_after.filter(|date| *date <= until)
-            && stored.purged_at.is_none()
-        {
+        if let Some(DueDate { date: delete_after, .. }) = horizon.due(&stored) {
             let item = stored.item;
             let (tombstone, legal_hold) = (item.tombstone, item.legal_hold);
             found.push(Due { tombstone, repo: item.repo, path: item.path, delete_after, legal_hold });

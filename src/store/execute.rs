@@ -262,6 +262,18 @@ fn keep_alive(repository: &Repository, items: &[Item]) -> Result<(), GitError> {
     Ok(())
 }
 
+/// Fails if bytes of the plan were destroyed on purpose, as storing them would.
+pub fn check_purged(repository: &Repository, archive: &mut AnyArchive, plan: &StorePlan) -> Result<(), StoreError> {
+    // Where nothing was, no byte has to be read.
+    if plan.allow_purged || archive.counts()?.purged == 0 {
+        return Ok(());
+    }
+    let interrupted = AtomicBool::new(false);
+    let source = Blobs { objects: repository.fetching_objects(), items: &plan.items, interrupted: &interrupted };
+    let paths = purged_paths(archive, &source)?;
+    if paths.is_empty() { Ok(()) } else { Err(StoreError::Purged { paths }) }
+}
+
 /// Returns the paths whose bytes were destroyed on purpose: all of them, so that nobody has to find them one by one.
 fn purged_paths(archive: &mut AnyArchive, source: &Blobs<'_>) -> Result<Vec<PurgedPath>, StoreError> {
     let mut paths = Vec::new();
@@ -274,7 +286,7 @@ fn purged_paths(archive: &mut AnyArchive, source: &Blobs<'_>) -> Result<Vec<Purg
         let known = archive.find_artifacts(&digests)?;
         for (item, sha256) in items.iter().zip(digests) {
             if let Some(at) = known.get(&sha256).and_then(|info| info.purged_at) {
-                let obstacle = purge_at(Some(&mut *archive), &sha256, at)?;
+                let obstacle = purge_at(Some(&mut *archive), &sha256, None, at)?;
                 paths.push(PurgedPath { path: item.path.clone(), sha256, obstacle });
             }
         }

@@ -12,7 +12,7 @@ mod row;
 mod select;
 mod written;
 
-pub use execute::{PurgedPath, Store, StoreError};
+pub use execute::{PurgedPath, Store, StoreError, check_purged};
 pub use plan::{PlanError, Planned, PlannedItem, SkippedPath, StorePlan, plan, plan_rows};
 pub use refusal::{Refusal, RefusalReason};
 pub use row::{Label, StoreRow};

@@ -481,7 +481,7 @@ fn a_branch_does_not_say_whom_to_believe() {
     exit: 2
     ----- stderr -----
     error: nobody is named whose signatures count
-    hint: name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or `--allowed-signers <file>`
+    hint: name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`, or, for this program alone, `git config archivetomb.governance.allowedSigners <file>`
     ");
 }
 

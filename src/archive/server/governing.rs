@@ -162,7 +162,15 @@ fn facts(connection: &mut dyn Connection, sha256: &Sha256) -> Result<Option<Cont
         last = *end;
         events.extend(page.into_iter().map(|(_, event)| event));
     }
-    Ok(Some(ContentFacts { sha256: *sha256, items, holds, events }))
+    let (mut purges, mut last) = (Vec::new(), 0);
+    loop {
+        let tail = format!("WHERE p.artifact_id = ? AND p.id > {last} ORDER BY p.id LIMIT {PAGE}");
+        let page = select_purges(connection, &tail, &[artifact.into()])?;
+        let Some((end, _)) = page.last() else { break };
+        last = *end;
+        purges.extend(page.into_iter().map(|(_, known)| known.purge));
+    }
+    Ok(Some(ContentFacts { sha256: *sha256, items, holds, events, purges }))
 }
 
 /// What is known of an item before something is done to it.

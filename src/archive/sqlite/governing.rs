@@ -127,11 +127,13 @@ fn facts(connection: &Connection, sha256: &Sha256) -> Result<Option<ContentFacts
         ),
         [&content],
     )?;
+    let purges = select_purges(connection, "WHERE a.content_sha256 = ?1 ORDER BY p.id", [&content])?;
     Ok(Some(ContentFacts {
         sha256: *sha256,
         items,
         holds: holds.into_iter().map(|(_, known)| known.hold).collect(),
         events: events.into_iter().map(|(_, event)| event).collect(),
+        purges: purges.into_iter().map(|(_, known)| known.purge).collect(),
     }))
 }
 

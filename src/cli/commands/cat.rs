@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &CatArguments, session: &mut Session<'_>) -> Result
     let mut archive = session.archive_if_any()?;
     let located = session.locate_one(archive.as_deref_mut(), &arguments.target)?;
     session.clear([&located], archive.as_deref_mut(), None, None)?;
-    session.record_handing_out([&subject_of(&located.wanted)], "cat", archive.as_deref_mut())?;
+    session.record_handing_out([&subject_of(&located.wanted)], "cat", None, archive.as_deref_mut())?;
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
     let mut content = session.output.content();
     to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut content)?;

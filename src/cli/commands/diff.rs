@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &DiffArguments, session: &mut Session<'_>) -> Resul
         return Err(too_large());
     }
     session.clear([&located], archive.as_deref_mut(), None, None)?;
-    session.record_handing_out([&subject_of(&located.wanted)], "diff", archive.as_deref_mut())?;
+    session.record_handing_out([&subject_of(&located.wanted)], "diff", None, archive.as_deref_mut())?;
     let mut bytes = Vec::new();
     let mut sources = Sources::new(&session.repository, archive.as_deref_mut(), None);
     to_writer(&mut sources, &located.wanted, located.stored.as_ref(), &mut bytes)?;

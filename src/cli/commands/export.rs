@@ -147,6 +147,7 @@ fn write_proof(
 }
 
 fn print_proved(proved: &Proved, dir: &Path, session: &mut Session<'_>) -> Result<(), CommandError> {
+    let has_signers = known_signers(session)?.is_some();
     let output = &mut *session.output;
     for file in &proved.left_out {
         output.warn(format_args!("{file} cannot be read and is not in the proof"));
@@ -154,7 +155,11 @@ fn print_proved(proved: &Proved, dir: &Path, session: &mut Session<'_>) -> Resul
     if proved.rejected > 0 {
         let signatures = counted(usize::try_from(proved.rejected).unwrap_or(usize::MAX), "signature");
         output.warn(format_args!("{signatures} of records count for nothing here"));
-        output.hint("name people whose signatures count: `git config gpg.ssh.allowedSignersFile <file>`");
+        output.hint(if has_signers {
+            "`git archive-tomb evidence log` says why of each; add who may sign to the file of allowed signers"
+        } else {
+            "name people whose signatures count: `git config gpg.ssh.allowedSignersFile <file>`"
+        });
     }
     if output.json {
         return output.object(&ProvedView { output: shown(dir), proved });

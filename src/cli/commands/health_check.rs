@@ -9,10 +9,10 @@ use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Config;
 use git_archive_tomb::config::show::{self, Reveal};
 use git_archive_tomb::evidence::record::{Action, Level, Record, Status};
+use git_archive_tomb::governance::due::Horizon;
 use git_archive_tomb::id::OperationId;
-use git_archive_tomb::item::Date;
 
-use super::retention::{is_due, warn_of_due};
+use super::retention::DueItems;
 use crate::cli::convert::from_history;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -38,7 +38,7 @@ pub(crate) struct HealthCheckArguments {
 struct Found {
     counts: Counts,
     /// How many items may be destroyed by their date.
-    due: usize,
+    due: DueItems,
     /// The contents that were read, if that was asked for.
     examined: Option<Examination>,
 }
@@ -113,9 +113,9 @@ fn look(pool: &Pool<'_>, arguments: &HealthCheckArguments, session: &Session<'_>
     let mut archive = pool.lend()?;
     archive.ping()?;
     let counts = archive.counts()?;
-    let (mut due, today) = (0, Date(Timestamp::now().date()));
+    let (mut due, horizon) = (DueItems::default(), Horizon::now());
     archive.list(&Query::default(), &mut |stored| {
-        due += usize::from(is_due(&stored, today));
+        due.count(&horizon, &stored);
         ControlFlow::Continue(())
     })?;
     drop(archive);
@@ -133,7 +133,7 @@ fn tell(place: &Place, record: &Record, found: Option<&Found>, output: &mut Outp
         let summary = CommandError::from_error(Exit::Integrity, &damage.error).summary();
         output.warn(format_args!("{} of {}: {summary}", damage.tombstone, damage.path));
     }
-    warn_of_due(found.map_or(0, |found| found.due), output);
+    found.map(|found| found.due).unwrap_or_default().warn("", output);
     let good = record.status == Some(Status::Done);
     if output.json {
         let status = if good { "ok" } else { "failed" };

@@ -5,11 +5,10 @@ use std::ops::ControlFlow;
 
 use clap::Args;
 use git_archive_tomb::archive::Query;
-use git_archive_tomb::clock::Timestamp;
-use git_archive_tomb::item::Date;
+use git_archive_tomb::governance::due::Horizon;
 use git_archive_tomb::quote::quote;
 
-use super::retention::{is_due, warn_of_due};
+use super::retention::DueItems;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::filter::FilterArguments;
@@ -35,10 +34,10 @@ pub(crate) fn run(arguments: ListArguments, session: &mut Session<'_>) -> Result
     let query = Query { limit: arguments.limit, ..arguments.filter.into_query(session)? };
     let mut archive = session.archive()?;
     let output = &mut *session.output;
-    let (mut printed, mut due, today) = (Ok(()), 0, Date(Timestamp::now().date()));
+    let (mut printed, mut due, horizon) = (Ok(()), DueItems::default(), Horizon::now());
     archive.list(&query, &mut |stored| {
         let item = &stored.item;
-        due += usize::from(is_due(&stored, today));
+        due.count(&horizon, &stored);
         printed = if output.json {
             output.object(&ItemView::from(&stored))
         } else if arguments.nul {
@@ -66,6 +65,6 @@ pub(crate) fn run(arguments: ListArguments, session: &mut Session<'_>) -> Result
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     printed?;
-    warn_of_due(due, session.output);
+    due.warn("", session.output);
     Ok(Exit::Done)
 }

@@ -128,7 +128,7 @@ pub(crate) fn run(arguments: &PurgeArguments, session: &mut Session<'_>) -> Resu
 fn proposed(arguments: &PurgeArguments, facts: &Facts, session: &Session<'_>) -> Result<Vec<String>, CommandError> {
     // A signature is never given in passing: who is not named is not meant.
     let by = if session.config()?.governance.signed { arguments.actor.by.clone() } else { Some(facts.actor.clone()) };
-    let second = arguments.second.as_deref().map(|second| session.actor(Some(second))).transpose()?;
+    let second = arguments.second.as_deref().map(|second| session.person(Some(second))).transpose()?;
     Ok(by.into_iter().chain(second).collect())
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 use git_archive_tomb::archive::{Query, StoredItem};
 use git_archive_tomb::clock::Timestamp;
+use git_archive_tomb::governance::due::{DueDate, Horizon, SOON};
 use git_archive_tomb::item::Date;
 use git_archive_tomb::quote::quote;
 use serde::Serialize;
@@ -34,49 +35,64 @@ struct RetentionView<'a> {
     item: ItemView<'a>,
 }
 
-/// Returns whether an item's day has come, and its bytes are there.
-pub(crate) fn is_due(stored: &StoredItem, today: Date) -> bool {
-    stored.purged_at.is_none() && stored.item.delete_after.is_some_and(|date| date.0 <= today.0)
+/// How many items may be destroyed by their dates, now and soon.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DueItems {
+    due: usize,
+    near: usize,
 }
 
-/// Warns where the day of some items has come.
-pub(crate) fn warn_of_due(due: usize, output: &Output) {
-    if due > 0 {
-        let items = counted(due, "item");
-        output.warn(format_args!("{items} may be destroyed by now: `git archive-tomb retention` lists what is due"));
+impl DueItems {
+    /// Counts an item, if its date has come or is near.
+    pub(crate) fn count(&mut self, horizon: &Horizon, stored: &StoredItem) {
+        match horizon.due(stored) {
+            Some(due) if due.has_come => self.due += 1,
+            Some(_) => self.near += 1,
+            None => {}
+        }
+    }
+
+    /// Warns of them, if there are any. `of` says which items they are.
+    pub(crate) fn warn(self, of: &str, output: &Output) {
+        let (due, near) = (counted(self.due, "item"), counted(self.near, "item"));
+        let what = match (self.due, self.near) {
+            (0, 0) => return,
+            (_, 0) => format!("{due}{of} may be destroyed by now"),
+            (0, _) => format!("{near}{of} may be destroyed within {SOON} days"),
+            (_, more) => format!("{due}{of} may be destroyed by now, and {more} more within {SOON} days"),
+        };
+        output.warn(format_args!("{what}: `git archive-tomb retention` lists what is due"));
     }
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RetentionArguments, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     let today = Date(Timestamp::now().date());
-    let until = parse_day("--within", &arguments.within, today)?;
+    let horizon = Horizon { today, until: parse_day("--within", &arguments.within, today)? };
     let mut archive = session.archive()?;
     let query = Query { origin: Some(session.known_origin()?), ..Query::default() };
-    let mut found: Vec<(Date, StoredItem)> = Vec::new();
+    let mut found: Vec<(DueDate, StoredItem)> = Vec::new();
     archive.list(&query, &mut |stored| {
-        let date = stored.item.delete_after.filter(|date| date.0 <= until.0 && stored.purged_at.is_none());
-        found.extend(date.map(|date| (date, stored)));
+        found.extend(horizon.due(&stored).map(|due| (due, stored)));
         ControlFlow::Continue(())
     })?;
     // The listing's order stays among those of one day.
-    found.sort_by_key(|(date, _)| date.0);
+    found.sort_by_key(|(due, _)| due.date);
     let output = &mut *session.output;
-    for (date, stored) in &found {
-        let due = is_due(stored, today);
+    for (DueDate { date, has_come }, stored) in &found {
         if output.json {
-            output.object(&RetentionView { due, item: ItemView::from(stored) })?;
+            output.object(&RetentionView { due: *has_come, item: ItemView::from(stored) })?;
             continue;
         }
         let item = &stored.item;
         let tombstone = output.styled(Style::Warning, item.tombstone);
         let repo = quote(item.repo.as_bytes());
-        let when = if due { output.styled(Style::Bold, "due ") } else { "near".to_owned() };
+        let when = if *has_come { output.styled(Style::Bold, "due ") } else { "near".to_owned() };
         let held = if item.legal_hold { "  [held]" } else { "" };
         output.line(format_args!("{date}  {when}  {tombstone}  {repo}:{}{held}", item.path))?;
     }
-    let due = found.iter().filter(|(_, stored)| is_due(stored, today)).count();
+    let due = found.iter().filter(|(due, _)| due.has_come).count();
     let near = found.len() - due;
-    output.say(format_args!("{} due, {near} more until {until}", counted(due, "item")));
+    output.say(format_args!("{} due, {near} more until {}", counted(due, "item"), horizon.until));
     Ok(Exit::Done)
 }

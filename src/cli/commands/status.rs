@@ -5,13 +5,12 @@ use std::ops::ControlFlow;
 
 use clap::Args;
 use git_archive_tomb::archive::{Location, Query, StoredItem};
-use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::git::Repository;
+use git_archive_tomb::governance::due::{DueDate, Horizon};
 use git_archive_tomb::id::ObjectId;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::restore::{Wanted, find_in_history};
 use git_archive_tomb::survey::{StubContent, stubs_among, stubs_in_conflict};
-use jiff::ToSpan;
 
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -20,9 +19,6 @@ use crate::cli::session::Session;
 
 /// How many stubs are listed one by one.
 const MAX_LISTED: usize = 20;
-
-/// How many days before its date an item counts as due soon.
-const SOON: i64 = 30;
 
 /// Show the stubs here, where their bytes are, and what needs attention
 #[derive(Debug, Args)]
@@ -133,13 +129,13 @@ pub(crate) fn run(arguments: &StatusArguments, session: &mut Session<'_>) -> Res
     }
     let (mut held, mut due) = (Vec::new(), Vec::new());
     if let Some(archive) = &mut archive {
-        let soon = Timestamp::now().date().checked_add(SOON.days()).unwrap_or(jiff::civil::Date::MAX);
+        let horizon = Horizon::now();
         let query = Query { repo: Some(session.repo_name()?), origin: Some(origin), ..Query::default() };
         archive.list(&query, &mut |stored| {
             if stored.item.legal_hold {
                 held.push(stored.item.path.clone());
             }
-            if let Some(date) = stored.item.delete_after.filter(|date| date.0 <= soon && stored.purged_at.is_none()) {
+            if let Some(DueDate { date, .. }) = horizon.due(&stored) {
                 due.push((date, stored.item.path));
             }
             ControlFlow::Continue(())

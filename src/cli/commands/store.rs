@@ -15,7 +15,7 @@ use git_archive_tomb::id::{ObjectId, Sha256, Tombstone};
 use git_archive_tomb::item::{Date, JsonPath, Kind, Reason, Referent, RepoPath};
 use git_archive_tomb::operation::{OperationContext, Outcome, execute};
 use git_archive_tomb::store::{
-    PlanError, PlannedItem, Refusal, RefusalReason, SkippedPath, Store, StoreOptions, StorePlan, plan,
+    PlanError, PlannedItem, Refusal, RefusalReason, SkippedPath, Store, StoreOptions, StorePlan, check_purged, plan,
 };
 use git_archive_tomb::stub::Style;
 use git_archive_tomb::textconv::setup;
@@ -164,6 +164,10 @@ pub(crate) fn prepare(session: &Session<'_>) -> Result<(), CommandError> {
 /// Archives what is planned, or prints it.
 pub(super) fn archive(plan: &StorePlan, dry_run: bool, session: &mut Session<'_>) -> Result<Exit, CommandError> {
     if dry_run {
+        // An archive that is not there yet refuses nothing.
+        if let Some(mut archive) = session.archive_if_any()? {
+            check_purged(&session.repository, &mut *archive, plan)?;
+        }
         return print_plan(plan, session);
     }
     if plan.items.is_empty() {

@@ -54,13 +54,16 @@ pub struct Act {
 }
 
 impl Act {
+    /// What the journal calls the setting of a hold.
+    pub const HOLD_SET: &'static str = "hold set";
+
     /// What the journal calls it, by its action.
     const COMMANDS: [(Action, &'static str); 6] = [
         (Action::PruneRequest, "prune-request"),
         (Action::RequestWithdrawn, "prune-request --withdraw"),
         (Action::DeleteApproved, "approve"),
         (Action::RestoreApproved, "approve --for restore"),
-        (Action::HoldSet, "hold set"),
+        (Action::HoldSet, Self::HOLD_SET),
         (Action::HoldReleased, "hold release"),
     ];
 

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::Voice;
+use crate::governance::person::{self, Person};
 
 /// Returns one voice of each of up to `needed` persons who are different in every way: no two share an address or a name that
 /// one of them has no address to, nor a key. Who comes first is preferred.
 pub(super) fn different(voices: &[Voice], needed: usize) -> Vec<&Voice> {
-    let addressed = |voice: &Voice| voices.iter().any(|other| voice.person.is_name_of(&other.person));
-    let mut persons: Vec<Vec<&Voice>> = Vec::new();
-    for voice in voices.iter().filter(|voice| !addressed(voice)) {
-        match persons.iter_mut().find(|person| person[0].person.is_same(&voice.person)) {
-            Some(person) => person.push(voice),
-            None => persons.push(vec![voice]),
-        }
-    }
+    let people: Vec<&Person> = voices.iter().map(|voice| &voice.person).collect();
+    let persons: Vec<Vec<&Voice>> = person::different(&people)
+        .into_iter()
+        .map(|same| same.into_iter().map(|number| &voices[number]).collect())
+        .collect();
     // Which key speaks for whom: a key speaks once, whoever else it belongs to.
     let mut speakers: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chosen: BTreeMap<usize, &Voice> = BTreeMap::new();

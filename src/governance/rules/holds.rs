@@ -51,7 +51,7 @@ pub fn open_holds(judge: &Judge<'_>, ledger: &Ledger) -> Result<Vec<OpenHold>, S
     for (key, hold) in &ledger.holds {
         open.extend(still_open(judge, key, hold)?);
     }
-    open.sort_by(|one, other| (one.at, one.id, one.tombstone).cmp(&(other.at, other.id, other.tombstone)));
+    open.sort_by_key(|hold| (hold.at, hold.id, hold.tombstone));
     Ok(open)
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::config;
 use crate::signature::SignatureError;
 
-use super::ledger::Told;
+use super::ledger::{Ledger, Told};
 use super::person::Person;
 use super::signing::{Standing, Verifier};
 
@@ -91,6 +91,13 @@ enum Validity {
 }
 
 impl Judge<'_> {
+    /// Returns the judge of a request: where anything that belongs to it is signed, all has to be, whatever the settings say.
+    /// Those are of whoever asks.
+    fn for_request(&self, ledger: &Ledger, id: &str) -> Self {
+        let signed = self.policy.signed || ledger.has_signature(id);
+        Self { policy: Policy { signed, ..self.policy }, ..*self }
+    }
+
     /// Returns whose word a record is, if it counts in favour: whoever is named in it where that is in the archive and nothing
     /// has to be signed, else the signer.
     fn voice(&self, told: &Told, validity: Validity) -> Result<Result<Voice, Why>, SignatureError> {

@@ -8,7 +8,7 @@ use crate::id::Tombstone;
 use crate::signature::SignatureError;
 
 use super::approvals::different;
-use super::request::{REQUESTER, standing_request, voice_of, void};
+use super::request::{REQUESTER, UNCLEAR, standing_request, voice_of, void};
 use super::{Judge, PURGE_APPROVALS, Policy, Validity, Voice, open_holds};
 use crate::governance::evidence::Unreadable;
 use crate::governance::ledger::{Ledger, Request, Told};
@@ -74,6 +74,8 @@ pub fn judge_purge(
             None
         }
     };
+    let strict = request.as_ref().map_or(*judge, |(request, _)| judge.for_request(&ledger, &request.key.id));
+    let judge = &strict;
     let approved = approved(judge, &ledger, request.as_ref(), question.proposed, &mut obstacles)?;
     obstacles.extend(open_holds(judge, &ledger)?.into_iter().map(|hold| Obstacle::Hold { hold: Box::new(hold) }));
     obstacles.extend(question.unreadable.iter().map(Unreadable::obstacle));
@@ -119,11 +121,14 @@ pub fn judge_past(judge: &Judge<'_>, ledger: &Ledger, record: &Record) -> Result
 fn purged(judge: &Judge<'_>, ledger: &Ledger, target: &StoredItem) -> Option<Obstacle> {
     let at = target.purged_at?;
     let told = ledger.purge_of(&target.item.tombstone, judge.archive).map(|told| &told.record);
+    // Its record may have yet to be made.
+    let row = ledger.purge_rows.iter().find(|purge| purge.begun_at == at);
     Some(Obstacle::Purged {
         at,
-        by: told.and_then(|record| record.actor.clone()),
-        second: told.and_then(|record| record.second.clone()),
-        reason: told.and_then(|record| record.reason.clone()),
+        by: told.and_then(|record| record.actor.clone()).or_else(|| Some(row?.by.clone())),
+        second: told.and_then(|record| record.second.clone()).or_else(|| Some(row?.second.clone())),
+        reason: told.and_then(|record| record.reason.clone()).or_else(|| Some(row?.reason.clone())),
+        unfinished: false,
     })
 }
 
@@ -219,6 +224,10 @@ fn proposals(judge: &Judge<'_>, requester: Option<&Voice>, proposed: &[&str], vo
             voids.push(void(who, None, "it names nobody"));
             continue;
         };
+        if !Person::is_clear(who) {
+            voids.push(void(who, None, UNCLEAR));
+            continue;
+        }
         let voice = Voice { person, who: (*who).to_owned(), key: None };
         if is_requester(judge, requester, &voice) { voids.push(void(who, None, REQUESTER)) } else { voices.push(voice) }
     }

@@ -62,12 +62,13 @@ fn request_stands(
     ledger: &Ledger,
     request: &Request,
 ) -> Result<Result<Option<Voice>, String>, SignatureError> {
+    let judge = &judge.for_request(ledger, &request.key.id);
     let record = &request.told.record;
     if let Some(why) = elsewhere(judge, request) {
         return Ok(Err(why.to_owned()));
     }
     if let Some(used) = ledger.use_of(&request.key.id) {
-        return Ok(Err(format!("was used by the purge of {}", used.record.ts.date())));
+        return Ok(Err(format!("was used by the purge of {}", used.date())));
     }
     if let Some(withdrawal) = ledger.withdrawal(&request.key.id) {
         return Ok(Err(format!("was withdrawn on {}", withdrawal.record.ts.date())));
@@ -121,6 +122,10 @@ pub fn judge_approval<'a>(
     };
     let why = match Person::parse(by) {
         None => "it names nobody",
+        Some(_) if !Person::is_clear(by) => UNCLEAR,
+        Some(_) if judge.for_request(ledger, &request.key.id).policy.signed != judge.policy.signed => {
+            "what belongs to this request is signed, so this has to be, too"
+        }
         Some(person) if !judge.policy.requester_may_approve && requester.is_some_and(|one| one.is_same(&person)) => {
             REQUESTER
         }
@@ -131,6 +136,9 @@ pub fn judge_approval<'a>(
 }
 
 pub(super) const REQUESTER: &str = "whoever requests may not approve here";
+
+/// Why whoever speaks now has to say it otherwise. What is on record is read as it is.
+pub(super) const UNCLEAR: &str = "it does not name one person clearly";
 
 pub(super) fn void(by: &str, at: Option<Timestamp>, why: &str) -> Void {
     Void { by: by.to_owned(), at, why: why.to_owned() }

@@ -10,7 +10,7 @@ mod truth_table;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::archive::{ContentFacts, Event, Hold, ItemState, StoredItem};
+use crate::archive::{ContentFacts, Event, Hold, ItemState, Purge, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::{Action, Record};
@@ -123,7 +123,8 @@ impl World {
     fn new() -> Self {
         let target = subject("src/a.py");
         let items = vec![stored(&target)];
-        let facts = ContentFacts { sha256: target.sha256, items, holds: Vec::new(), events: Vec::new() };
+        let facts =
+            ContentFacts { sha256: target.sha256, items, holds: Vec::new(), events: Vec::new(), purges: Vec::new() };
         Self { facts, evidence: Vec::new(), policy: POLICY, proposed: Vec::new(), early: false, all_references: false }
     }
 
@@ -178,6 +179,21 @@ fn request(number: u64, items: &[Subject]) -> (RequestKey, Vec<Record>) {
 
 fn approval(number: u64, key: &RequestKey, by: &str, at: Timestamp) -> Record {
     record::purge_approval(&acts(number, by, at), by, key, &subject("src/a.py"), None)
+}
+
+/// Returns the archive's own row of a purge by Ada and Bob, of yesterday.
+fn purge_row(key: &RequestKey, item: &Subject) -> Purge {
+    Purge {
+        op: op(8),
+        origin: "clone".to_owned(),
+        tombstone: item.tombstone,
+        sha256: item.sha256,
+        request: key.id.clone(),
+        by: "Ada <ada@x>".to_owned(),
+        second: "Bob".to_owned(),
+        reason: "PII".to_owned(),
+        begun_at: days(-1),
+    }
 }
 
 /// Believes what stands in the place of a signature: `signed ada k1`, `expired ada k1` for a key that was valid then and is not

@@ -168,6 +168,61 @@ fn a_request_stands_until_something_ends_it() {
 }
 
 #[test]
+fn a_purge_uses_its_request_up_before_its_record_is_made() {
+    let (mut world, key) = granted();
+    world.facts.purges.push(purge_row(&key, &subject("src/a.py")));
+    insta::assert_snapshot!(world.told(), @"
+    request `0f0f6f6c-52a5-4b52-8f5a-000000000001` by `Ada <ada@x>` of 2026-10-27 was used by the purge of 2026-10-31
+    0 of 2 approvals
+    ");
+    world.facts.items[0].purged_at = Some(days(-1));
+    insta::assert_snapshot!(world.told(), @"the bytes were destroyed on 2026-10-31, approved by `Ada <ada@x>` and `Bob` (PII)");
+    // A purge of another request is none of this one.
+    world.facts.items[0].purged_at = None;
+    world.facts.purges[0].request.push('x');
+    assert_eq!(world.told(), "");
+}
+
+#[test]
+fn where_one_is_signed_all_are_whatever_the_settings_say() {
+    let (key, records) = request(1, &[subject("src/a.py")]);
+    let [ada, bob] = [("Ada <ada@x>", 2), ("Bob <bob@x>", 3)].map(|(by, number)| approval(number, &key, by, days(-1)));
+    let signed =
+        [claimed(&records[0], "signed cy@x k3"), claimed(&ada, "signed ada@x k1"), claimed(&bob, "signed bob@x k2")];
+    let plain = [records[0].clone(), ada, bob];
+    for chosen in 0..8 {
+        let mut world = World::new();
+        for number in 0..3 {
+            world.event(if chosen >> number & 1 == 1 { &signed[number] } else { &plain[number] });
+        }
+        assert_eq!(world.names().is_empty(), chosen == 0 || chosen == 7, "{chosen:b} {}", world.told());
+    }
+    // Who says to approve has no voice but a signed one, and a release is signed like the rest.
+    let mut world = World::new();
+    world.event(&signed[0]).event(&signed[1]);
+    world.proposed = vec!["Ada <ada@x>", "Bob <bob@x>"];
+    assert_eq!(world.names(), ["not-approved", "approvals"]);
+    world.event(&signed[2]);
+    assert!(world.judge().is_ok());
+    let item = subject("src/a.py");
+    let set = record::hold_set(&acts(20, "Cy", days(-9)), Some(ARCHIVE), &item, None, "x");
+    let release = record::hold_released(&acts(21, "Cy", days(-8)), Some(ARCHIVE), &item, Some(op(20)), None, "x");
+    world.event(&set).event(&release);
+    assert_eq!(world.names(), ["hold"]);
+    // Nor is it approved otherwise.
+    let judge = Judge { policy: POLICY, verifier: &Claims, archive: Some(ARCHIVE), now: days(0) };
+    let mut world = World::new();
+    world.event(&signed[0]);
+    let ledger = Ledger::of(&world.facts, &[]);
+    let refused = judge_approval(&judge, &ledger, &item.tombstone, "Bob <bob@x>").expect("judges");
+    insta::assert_snapshot!(refused.expect_err("is refused")[0], @"0 of 2 approvals; that by `Bob <bob@x>` does not count: what belongs to this request is signed, so this has to be, too");
+    let policy = Policy { signed: true, ..POLICY };
+    assert!(
+        judge_approval(&Judge { policy, ..judge }, &ledger, &item.tombstone, "Bob <bob@x>").expect("judges").is_ok()
+    );
+}
+
+#[test]
 fn a_request_is_the_archives_own() {
     let (mut world, key) = granted();
     let told = Told::of_event(&world.facts.events.remove(0)).expect("is a request");

@@ -16,6 +16,8 @@ enum Asked {
     Future,
     Withdrawn,
     Used,
+    /// By a purge whose record is yet to be made.
+    UsedUnrecorded,
     OtherArchive,
 }
 
@@ -74,8 +76,16 @@ enum Shared {
     Purged,
 }
 
-const ASKED: [Asked; 7] =
-    [Asked::None, Asked::Open, Asked::Expired, Asked::Future, Asked::Withdrawn, Asked::Used, Asked::OtherArchive];
+const ASKED: [Asked; 8] = [
+    Asked::None,
+    Asked::Open,
+    Asked::Expired,
+    Asked::Future,
+    Asked::Withdrawn,
+    Asked::Used,
+    Asked::UsedUnrecorded,
+    Asked::OtherArchive,
+];
 const APPROVED: [Approved; 7] = [
     Approved::Nobody,
     Approved::One,
@@ -261,6 +271,7 @@ fn world(case: Case) -> World {
             Asked::Used => {
                 world.event(&record::purge(&acts(8, "Ada", days(-1)), &request_key, &a, "Ada", "Bob", "PII"));
             }
+            Asked::UsedUnrecorded => world.facts.purges.push(purge_row(&request_key, &a)),
             _ => {}
         }
     }
@@ -359,7 +370,10 @@ impl Case {
     /// Returns how many of its values are beyond those of which every combination is tried each time.
     fn beyond(self) -> usize {
         [
-            matches!(self.asked, Asked::Future | Asked::Withdrawn | Asked::Used | Asked::OtherArchive),
+            matches!(
+                self.asked,
+                Asked::Future | Asked::Withdrawn | Asked::Used | Asked::UsedUnrecorded | Asked::OtherArchive
+            ),
             self.approved == Approved::TwoOneInFuture,
             matches!(self.signed, Signed::Missing | Signed::SameKey),
             matches!(self.held, Held::InEvidence | Held::ReleasedInArchiveOnly),

@@ -223,6 +223,44 @@ fn all_that_is_in_the_way_is_said_at_once_and_nothing_is_done() {
 }
 
 #[test]
+fn nobody_is_two_persons_by_another_spelling() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    for (second, code) in [
+        ("\"ada@example.org\"", 4),
+        ("ADA@example.org", 4),
+        ("Lovelace <ada@example.org>", 4),
+        ("Lovelace <\"ada\"@example.org>", 4),
+        ("ada@example.org <ada@example.org>", 4),
+        ("Lovelace <ada@example.org", 2),
+        ("<ada@example.org", 2),
+        ("Ada (ada@example.org)", 2),
+        ("ada@example.org <>", 2),
+        ("Ada ada@example.org", 2),
+        ("ada@example.org,", 2),
+        ("mailto:ada@example.org", 2),
+        ("Ada <mailto:ada@example.org>", 2),
+        ("Ada <ada@example.org.>", 2),
+    ] {
+        let both = ["--by", "Ada <ada@example.org>", "--second", second, "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &both[..]].concat()).exits(code);
+        let turned = ["--by", second, "--second", "Ada <ada@example.org>", "--reason", "x", "--apply"];
+        repo.tomb(&[&["purge", SECRET], &turned[..]].concat()).exits(code);
+    }
+    for command in ["prune-request", "approve"] {
+        repo.tomb(&[command, SECRET, "--by", "Ada ada@example.org", "--reason", "x"]).exits(2);
+    }
+    assert_shown!(&world, repo.tomb(&["hold", "set", SECRET, "--by", "Ada ada@example.org", "--reason", "x"]), @r"
+    exit: 2
+    ----- stderr -----
+    error: Ada ada@example.org is not clearly one person
+    hint: say `--by 'name <e-mail>'`, an e-mail address alone, or a name
+    ");
+    assert!(events(&repo, "PURGE").is_empty() && events(&repo, "DELETE_APPROVED").is_empty());
+}
+
+#[test]
 fn approvals_come_one_at_a_time() {
     let world = World::new();
     let repo = archived(&world);
@@ -446,6 +484,23 @@ fn retention_lists_what_is_due_or_near() {
     ----- stderr -----
     1 item due, 0 more until [date]
     "#);
+    let both =
+        "1 item may be destroyed by now, and 1 more within 30 days: `git archive-tomb retention` lists what is due";
+    for command in ["list", "health-check"] {
+        let run = repo.tomb_ok(&[command]);
+        assert!(run.stderr_text().contains(both), "{run}");
+    }
+    let said = repo.tomb_ok(&["restore", "a.txt", "a.out"]).stderr_text();
+    assert!(said.contains(&format!("a.txt may be destroyed soon, from {} on", day(10))), "{said}");
+    let said = repo.tomb_ok(&["restore", "b.txt", "b.out"]).stderr_text();
+    assert!(said.contains(&format!("b.txt may be destroyed since {}", day(0))), "{said}");
+    let rows = ["a.txt", "b.txt"]
+        .map(|path| format!(r#"{{"tombstone": "{}", "output": "batch/{path}"}}"#, repo.tombstone_at(path)));
+    repo.write("manifest.jsonl", rows.join("\n"));
+    let said = repo.tomb_ok(&["batch-restore", "manifest.jsonl"]).stderr_text();
+    assert!(said.contains("1 item of the manifest may be destroyed by now, and 1 more within 30 days"), "{said}");
+    let status = repo.tomb_ok(&["status"]).stdout_text();
+    assert_eq!(status.matches("may be destroyed from").count(), 2, "{status}");
     repo.tomb_ok(&["prune-request", "a.txt", "--reason", "x"]);
     let early = repo.tomb(&purge("a.txt", &["--apply"])).exits(4);
     assert!(early.stderr_text().contains("is to be kept until") && early.stderr_text().contains("--early"), "{early}");

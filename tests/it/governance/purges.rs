@@ -201,6 +201,80 @@ fn a_purge_that_was_stopped_before_it_began_is_judged_again() {
 }
 
 #[test]
+fn what_can_only_be_finished_is_not_offered_to_be_undone() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.commit("request");
+    let undo = "doctor --abort";
+    for (point, arguments, offered) in [
+        ("lock", &purge(SECRET, &["--apply"])[..], true),
+        ("purge-begun", &purge(SECRET, &["--apply"]), false),
+        ("lock", HOLD, true),
+        ("rows", HOLD, false),
+    ] {
+        let killed = repo.copy_to(&format!("{}-{point}", arguments[0]));
+        assert!(kill_at(&killed, point, arguments), "{point}");
+        for told in [killed.tomb(&["doctor"]).exits(1).stdout_text(), killed.tomb(&["list"]).stderr_text()] {
+            assert!(told.contains("doctor --continue"), "{point}: {told}");
+            assert_eq!(told.contains(undo), offered, "{point}: {told}");
+        }
+    }
+}
+
+#[test]
+fn an_item_keeps_its_own_purge_when_its_content_is_purged_again() {
+    let world = World::new();
+    let repo = archived(&world);
+    let first = repo.tombstone_at(SECRET);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    repo.write("again.md", format!("{}\n", repo.git(&["show", "HEAD~2:docs/old.md"]).trim_end()));
+    repo.commit_all("again");
+    repo.tomb_ok(&["store", "again.md", "--allow-purged"]);
+    repo.commit("archive again");
+    repo.tomb_ok(&["prune-request", "again.md", "--by", "Ada", "--reason", "Once more"]);
+    repo.tomb_ok(&["purge", "again.md", "--by", "Cy", "--second", "Dee", "--reason", "Once more", "--apply"]);
+    repo.commit("purge again");
+    let mine = "approved by `Ada <ada@example.org>` and `Bob <bob@example.org>` (Contains PII)";
+    let manifest = format!(r#"[{{"tombstone": "{first}", "output": "out.md"}}]"#);
+    repo.write("manifest.json", manifest);
+    for arguments in
+        [&["cat", SECRET][..], &["restore", "docs"], &["restore", SECRET], &["batch-restore", "manifest.json"]]
+    {
+        let refused = repo.tomb(arguments).exits(4);
+        assert!(refused.stderr_text().contains(mine), "{arguments:?}: {refused}");
+    }
+    let refused = repo.tomb(&["cat", "again.md"]).exits(4);
+    assert!(refused.stderr_text().contains("`Cy` and `Dee` (Once more)"), "{refused}");
+}
+
+#[test]
+fn a_dry_run_refuses_what_a_store_refuses() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    repo.tomb_ok(&purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    repo.write("again.md", format!("{}\n", repo.git(&["show", "HEAD~2:docs/old.md"]).trim_end()));
+    repo.write("more.md", "more\n");
+    repo.commit_all("again");
+    repo.write("manifest.json", r#"[{"path": "again.md"}, {"path": "more.md"}]"#);
+    for arguments in [&["store", "again.md", "more.md"][..], &["batch-store", "manifest.json"]] {
+        let dry = repo.tomb(&[arguments, &["--dry-run"]].concat()).exits(4);
+        let wet = repo.tomb(arguments).exits(4);
+        let told = |text: String| text.lines().filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n");
+        assert_eq!(told(dry.stderr_text()), told(wet.stderr_text()));
+        assert!(
+            dry.stdout.is_empty() && dry.stderr_text().contains("`again.md` holds bytes that were destroyed"),
+            "{dry}"
+        );
+        repo.tomb_ok(&[arguments, &["--dry-run", "--allow-purged"]].concat());
+    }
+}
+
+#[test]
 fn a_purge_that_lost_its_clone_is_ended_by_another() {
     let world = World::new();
     let repo = archived(&world);
@@ -208,13 +282,13 @@ fn a_purge_that_lost_its_clone_is_ended_by_another() {
     repo.commit("request");
     assert!(kill_at(&repo, "purge-begun", &purge(SECRET, &["--apply"])));
     std::fs::remove_dir_all(repo.path.join(".git/archive-tomb/operations")).unwrap();
-    let _ = repo.tomb(&["cat", SECRET]).exits(4);
+    let refused = repo.tomb(&["cat", SECRET]).exits(4);
+    assert!(refused.stderr_text().contains("the bytes are being destroyed since"), "{refused}");
     // This clone, without its journal.
     let own = repo.sibling("own");
     assert_shown!(&world, own.tomb(&["doctor"]), @r"
     exit: 1
     ----- stdout -----
-    note: the bytes of 1 items are not in the archive
     error: the purge of item [uuid], begun [time] by Ada <ada@example.org> and Bob <bob@example.org>, did not come to its end: bytes may be left
       mend: git archive-tomb doctor --continue
     warning: hooks are missing or out of date
@@ -226,6 +300,8 @@ fn a_purge_that_lost_its_clone_is_ended_by_another() {
     exit: 0
     ----- stderr -----
     ended the purge of item [uuid]; its evidence is staged
+    hint: what git still has of it: `git archive-tomb show [uuid] --residue`
+    hint: what the archive's storage keeps for a while is listed in docs/governance.md
     ");
     assert_eq!(events(&own, "PURGE").len(), 1);
     own.commit("purge");
@@ -237,6 +313,8 @@ fn a_purge_that_lost_its_clone_is_ended_by_another() {
     exit: 0
     ----- stderr -----
     destroyed the bytes of item [uuid], whose purge another clone began; its record is made there
+    hint: what git still has of it: `git archive-tomb show [uuid] --residue`
+    hint: what the archive's storage keeps for a while is listed in docs/governance.md
     ");
     repo.tomb_ok(&["doctor"]);
     let _ = repo.tomb(&["cat", SECRET]).exits(4);
@@ -267,6 +345,8 @@ fn a_reader_in_the_way_leaves_it_unfinished_and_later_it_is_finished() {
     assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
     exit: 0
     ----- stderr -----
+    hint: what git still has of it: `git archive-tomb show [uuid] --residue`
+    hint: what the archive's storage keeps for a while is listed in docs/governance.md
     finished operation [uuid]
     ");
     assert_eq!(events(&repo, "PURGE").len(), 1);

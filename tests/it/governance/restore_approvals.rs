@@ -74,10 +74,10 @@ fn nothing_is_handed_out_without_approvals_and_all_of_it_with_them() {
     approve(&base, SECRET, "Bob");
     base.commit("approve");
     all(&base, 0);
-    let outputs: Vec<_> =
-        events(&base, "RESTORE").iter().filter_map(|record| Some(record["output"].as_str()?.to_owned())).collect();
+    let records = events(&base, "RESTORE");
     for command in ["cat", "diff", "grep"] {
-        assert!(outputs.iter().any(|output| output == command), "{command}: {outputs:?}");
+        let of_it: Vec<_> = records.iter().filter(|record| record["name"] == command).collect();
+        assert!(!of_it.is_empty() && of_it.iter().all(|record| record["output"].is_null()), "{command}: {of_it:?}");
     }
     // Of one item, and not of its neighbours.
     let _ = base.tomb(&["cat", "src/legacy/old.py"]).exits(4);
@@ -96,6 +96,26 @@ fn whoever_asks_may_be_kept_from_approving() {
     let refused = repo.tomb(&["restore", SECRET, "out.md", "--by", "ada"]).exits(4);
     assert!(refused.stderr_text().contains("0 of 1 approvals"), "{refused}");
     repo.tomb_ok(&["restore", SECRET, "out.md", "--by", "Bob"]);
+}
+
+#[test]
+fn an_export_is_on_record_as_whoever_is_named() {
+    let world = World::new();
+    let repo = archived(&world);
+    repo.git(&["config", "archivetomb.governance.restoreApprovals", "1"]);
+    for target in [SECRET, "src/legacy/old.py"] {
+        approve(&repo, target, "Ada");
+    }
+    let rest = repo.tomb_ok(&["list", "--json"]).stdout_text();
+    for item in rest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        approve(&repo, item["tombstone"].as_str().unwrap(), "Ada");
+    }
+    repo.tomb_ok(&["export", "../exported", "--by", "Carol"]);
+    let records = events(&repo, "RESTORE");
+    assert!(!records.is_empty());
+    for record in &records {
+        assert_eq!((&record["actor"], &record["name"]), (&"Carol".into(), &"export".into()), "{record}");
+    }
 }
 
 #[test]

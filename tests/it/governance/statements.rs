@@ -12,17 +12,17 @@ use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::operation::Facts;
 use git_archive_tomb::signature::{AllowedSigners, Key, Signer};
 
-use crate::common::keys::key;
+use super::people::{allow, key};
 use crate::common::{Run, World};
 
-fn allow(world: &World, people: &[&str]) -> AllowedSigners {
-    AllowedSigners { program: "ssh-keygen".into(), file: super::people::allow(world, people), revoked: None }
+fn signers(world: &World) -> AllowedSigners {
+    AllowedSigners { program: "ssh-keygen".into(), file: allow(world, &["ada", "bob"]), revoked: None }
 }
 
 fn signed(world: &World, name: &str, record: &Record) -> Record {
     let mut record = record.clone();
     let signer = Signer { program: "ssh-keygen".into(), key: Key::File(key(world, name)) };
-    sign(&mut record, &signer, &allow(world, &["ada", "bob"]), true).unwrap();
+    sign(&mut record, &signer, &signers(world), true).unwrap();
     record
 }
 

@@ -16,6 +16,7 @@ use git_archive_tomb::batch::{
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::evidence::record::{Action, Record, Source};
 use git_archive_tomb::git::Tracked;
+use git_archive_tomb::governance::due::Horizon;
 use git_archive_tomb::id::{ObjectId, OperationId, Tombstone};
 use git_archive_tomb::manifest::{self, Manifest, ManifestError, Mistakes, Row};
 use git_archive_tomb::quote::{quote, shell, unquote};
@@ -24,6 +25,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::restore::{BranchArguments, SourceArgument};
+use super::retention::DueItems;
 use crate::cli::acting::subject_of;
 use crate::cli::arguments::ActorArguments;
 use crate::cli::error::CommandError;
@@ -356,14 +358,11 @@ fn refuse_what_does_not_come(
     Ok(())
 }
 
-/// Warns where items may be destroyed soon.
+/// Warns where items may be destroyed by now, or soon.
 fn warn_of_retention<'a>(located: impl Iterator<Item = &'a Located>, session: &Session<'_>) {
-    let today = Timestamp::now().date();
-    let dates = located.filter_map(|located| located.stored.as_ref()?.item.delete_after);
-    let due = dates.filter(|date| date.0 <= today).count();
-    if due > 0 {
-        session.output.warn(format_args!("{} of the manifest may be destroyed by now", counted(due, "item")));
-    }
+    let (mut due, horizon) = (DueItems::default(), Horizon::now());
+    located.filter_map(|located| located.stored.as_ref()).for_each(|stored| due.count(&horizon, stored));
+    due.warn(" of the manifest", session.output);
 }
 
 fn lock(op: OperationId, session: &Session<'_>) -> Result<BatchLock, CommandError> {

@@ -5,6 +5,7 @@ use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::governance::acts::{Act, ActPlan, PurgePlan, Purging};
 use git_archive_tomb::governance::unfounded::{Unfounded, UnfoundedKind, unfounded};
+use git_archive_tomb::id::Tombstone;
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal};
 use git_archive_tomb::operation::execute_again;
@@ -31,15 +32,27 @@ pub(super) fn recover_purge(
     session: &Session<'_>,
 ) -> Result<Vec<RepoPath>, CommandError> {
     let plan: PurgePlan = active.plan()?;
+    let target = plan.purge.tombstone;
     let mut archive = session.archive_if_any()?;
     let id = archive.as_deref().map(|archive| archive.id().to_owned());
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, id.as_deref())?;
-    apply(remedy, &mut Purging::new(plan, judge), active, archive.as_deref_mut(), session).map_err(|error| {
+    let done = apply(remedy, &mut Purging::new(plan, judge), active, archive.as_deref_mut(), session);
+    match &done {
+        Ok(_) if remedy == Remedy::Finish => hint_at_residue(target, session),
+        _ => {}
+    }
+    done.map_err(|error| {
         // It had not begun.
         let refused = remedy == Remedy::Finish && error.exit == Exit::Governance;
         if refused { error.hint("or give it up: `git archive-tomb doctor --abort`") } else { error }
     })
+}
+
+/// Says where to read what a purge itself would have said at its end.
+fn hint_at_residue(tombstone: Tombstone, session: &Session<'_>) {
+    session.output.hint(format_args!("what git still has of it: `git archive-tomb show {tombstone} --residue`"));
+    session.output.hint("what the archive's storage keeps for a while is listed in docs/governance.md");
 }
 
 /// Returns what to say of purges that have begun in the archive and not ended, but for those that this clone has journals of.
@@ -94,6 +107,7 @@ pub(super) fn end_purges(session: &Session<'_>) -> Result<usize, CommandError> {
         if purge.origin == origin && session.repository.work_tree().is_some() {
             record_here(purge.clone(), &repo, &mut *archive, session)?;
             session.output.say(format_args!("ended the purge of item {tombstone}; its evidence is staged"));
+            hint_at_residue(tombstone, session);
             continue;
         }
         archive.destroy(&purge.sha256)?;
@@ -103,6 +117,7 @@ pub(super) fn end_purges(session: &Session<'_>) -> Result<usize, CommandError> {
         session.output.say(format_args!(
             "destroyed the bytes of item {tombstone}, whose purge another clone began; its record is made there"
         ));
+        hint_at_residue(tombstone, session);
     }
     Ok(purges.len())
 }

@@ -12,6 +12,7 @@ use git_archive_tomb::change::After;
 use git_archive_tomb::clock::{Stopwatch, Timestamp};
 use git_archive_tomb::config::Performance;
 use git_archive_tomb::evidence::record::{Action, Level, Record, Source, Status};
+use git_archive_tomb::governance::due::{DueDate, Horizon};
 use git_archive_tomb::id::{ObjectId, OperationId, Sha256, Tombstone};
 use git_archive_tomb::item::{JsonPath, RepoPath};
 use git_archive_tomb::operation::{OperationContext, Outcome, execute};
@@ -435,13 +436,19 @@ fn from_history(records: &[Record]) -> String {
     }
 }
 
-/// Warns where an item may be destroyed soon.
+/// Warns where an item may be destroyed by now, or soon.
 fn warn_of_retention(located: &[Located], session: &Session<'_>) {
-    let today = Timestamp::now().date();
+    let horizon = Horizon::now();
     for located in located {
-        let Some(date) = located.stored.as_ref().and_then(|stored| stored.item.delete_after) else { continue };
-        if date.0 <= today {
-            session.output.warn(format_args!("{} may be destroyed since {date}", located.wanted.path));
+        let path = &located.wanted.path;
+        match located.stored.as_ref().and_then(|stored| horizon.due(stored)) {
+            Some(DueDate { date, has_come: true }) => {
+                session.output.warn(format_args!("{path} may be destroyed since {date}"));
+            }
+            Some(DueDate { date, .. }) => {
+                session.output.warn(format_args!("{path} may be destroyed soon, from {date} on"));
+            }
+            None => {}
         }
     }
 }
