@@ -80,11 +80,8 @@ pub(super) fn examine_past(archive: &mut AnyArchive, session: &Session<'_>) -> R
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, Some(&id))?;
     let found = |purge: &Unfounded| {
-        let (severity, end) = match purge.kind {
-            UnfoundedKind::Breach => ("error", "nothing brings the bytes back"),
-            UnfoundedKind::Earlier => ("warning", "nobody had signed anything in this archive by then"),
-            UnfoundedKind::Missing => ("warning", "the others may be in a branch that was not fetched"),
-        };
+        let severity = if purge.kind == UnfoundedKind::Breach { "error" } else { "warning" };
+        let end = purge.kind.meaning();
         let (tombstone, lacks) = (purge.tombstone, &purge.obstacle);
         let text = format!("the purge of item {tombstone} does not count by the rules here: {lacks}; {end}");
         Finding::new(severity, text, None)
