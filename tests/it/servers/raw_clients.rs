@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use git_archive_tomb::archive::{AnyArchive, Event, Hold, Location, OpenMode};
 use git_archive_tomb::clock::Timestamp;
-use git_archive_tomb::evidence::record::{Action, Record};
+use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::id::OperationId;
 use git_archive_tomb::item::Item;
 use git_archive_tomb::redact::SecretUrl;
@@ -240,6 +240,7 @@ fn prepare(archive: &mut AnyArchive) -> Kept {
     let mut record = Record::new(Action::HoldReleased, OperationId::generate(), Timestamp::now());
     record.tombstone = Some(released.tombstone);
     record.sha256 = Some(items[3].sha256);
+    record.status = Some(Status::Done);
     record.request = released.id.map(|id| id.to_string());
     archive.release_holds(&[Event::from_record(&record).unwrap()]).unwrap();
     let holds = holds_of(archive);
