@@ -217,6 +217,8 @@ pub struct Counts {
     pub items: u64,
     /// Those of them whose bytes are all there, by the tables (nothing is read or hashed).
     pub retrievable: u64,
+    /// Those of them that are purged.
+    pub purged: u64,
     /// Distinct contents, without the purged.
     pub artifacts: u64,
     /// The sum of the items' sizes: what they took in their working trees.

@@ -7,6 +7,7 @@
 
 pub mod acts;
 pub mod clearance;
+pub mod due;
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
@@ -18,6 +19,7 @@ pub mod rules;
 mod signing;
 mod statement;
 pub mod story;
+pub mod unfounded;
 
 pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};

@@ -18,7 +18,7 @@ use crate::export::{ExportError, synced};
 use crate::fs::{create_dir_all, parent_of};
 use crate::git::{ObjectKind, Repository};
 use crate::governance::ledger::{Told, merged};
-use crate::governance::{Standing, Verdicts, Verifier, statement};
+use crate::governance::{Standing, Verdicts, Verifier};
 use crate::id::{ObjectId, Sha256, Sha256Hasher};
 use crate::quote::quote;
 use crate::review::everywhere;
@@ -48,7 +48,7 @@ pub(super) fn fill(
     let told = merged(told);
     writer.lines("records.jsonl", lines_of(&told)?)?;
     writer.lines("archive-only.jsonl", lines_of(&alone)?)?;
-    let (signed, rejected) = statements(&mut writer, &told, verdicts)?;
+    let (signed, rejected) = signatures(&told, verdicts)?;
     let checkpoints = checkpoints(&mut writer, proof, &integrity, &mut blobs)?;
     writer.lines("commits.txt", commits(repository, &blobs)?)?;
 
@@ -141,19 +141,17 @@ fn lines_of(told: &[Told]) -> Result<Vec<String>, ProofError> {
     told.iter().map(|told| Ok(told.record.to_line()?.trim_end_matches('\n').to_owned())).collect()
 }
 
-/// Writes what was signed, with the signatures, numbered as they come in the records. Returns how many count, and how many not.
-fn statements(writer: &mut Writer<'_>, told: &[Told], verdicts: &Verdicts) -> Result<(u64, u64), ProofError> {
-    let (mut number, mut signed) = (0, 0);
+/// Returns how many signatures count, and how many do not.
+fn signatures(told: &[Told], verdicts: &Verdicts) -> Result<(u64, u64), ProofError> {
+    let (mut signed, mut rejected) = (0, 0);
     for Told { record, .. } in told {
-        let Some(signature) = &record.signature else { continue };
-        number += 1;
-        if let (Some(text), Standing::Signed { .. }) = (statement(record), verdicts.standing(record, record.ts)?) {
-            writer.file(&format!("statements/{number}.txt"), text.as_bytes())?;
-            writer.file(&format!("statements/{number}.sig"), signature.as_bytes())?;
-            signed += 1;
+        match verdicts.standing(record, record.ts)? {
+            Standing::Signed { .. } => signed += 1,
+            Standing::Rejected { .. } => rejected += 1,
+            Standing::Unsigned => {}
         }
     }
-    Ok((signed, number - signed))
+    Ok((signed, rejected))
 }
 
 /// Writes the checkpoints that hold, each with the list of the evidence that it vouches for, and adds their blobs to `blobs`.

@@ -1,8 +1,8 @@
 //! What an auditor checks offline: one folder with all that is known of an item.
 //!
-//! It has the whole evidence graph, what was signed as files, and a script of a hundred lines that needs `sha256sum` and
-//! `ssh-keygen`. Nothing in it is made for the proof that is not derived there again from evidence. `docs/governance.md`
-//! specifies it.
+//! It has the whole evidence graph and a short script that needs `sha256sum` and `ssh-keygen`. What the records say, their
+//! order, what was signed and the item's facts are derived there again from evidence. What cannot be, is a claim and named as
+//! one: whom to believe, the commits, what the archive alone has. `docs/governance.md` specifies it.
 
 mod folder;
 
@@ -111,21 +111,21 @@ pub enum ProofError {
     },
 }
 
-/// `item.json`. The order of the first two keys is what the script expects.
+/// `item.json`. Its facts come as an `ARCHIVE` record has them: so the script compares them as text.
 #[derive(Serialize)]
 struct ItemLine<'a> {
     schema: &'static str,
-    tombstone: Tombstone,
     repo: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_b64: Option<String>,
+    tombstone: Tombstone,
     sha256: Sha256,
     size: u64,
+    object: ObjectId,
     mode: FileMode,
     commit: ObjectId,
-    object: ObjectId,
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,15 +141,15 @@ impl<'a> From<&Subject<'a>> for ItemLine<'a> {
         let path = JsonPath::from(item.path);
         Self {
             schema: "archive-proof/1",
-            tombstone: item.tombstone,
             repo: item.repo,
             path: path.path,
             path_b64: path.path_b64,
+            tombstone: item.tombstone,
             sha256: item.sha256,
             size: item.size,
+            object: item.object,
             mode: item.mode,
             commit: item.commit,
-            object: item.object,
             archived_by: item.stored.map(|stored| stored.item.archived_by.as_str()),
             archived_at: item.stored.map(|stored| stored.item.archived_at),
             state: item.stored.map(|stored| stored.state),

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
-use crate::common::{Repo, Run, World, purged_by_hand};
+use crate::common::{Repo, Run, World};
 
 const UNKNOWN: &str = "8e3531b9-c839-5a07-9dec-507c36136eb1";
 
@@ -112,9 +112,8 @@ fn an_unknown_tombstone_is_3() {
 fn purged_content_is_4() {
     let world = World::new();
     let repo = archived(&world);
-    sqlite(&repo, &format!("{} DELETE FROM block", purged_by_hand("true", "2026-01-01T00:00:00.000Z")));
-    let stored = repo.tomb_ok(&["list", "--json"]).json();
-    let tombstone = stored[0]["tombstone"].as_str().unwrap();
+    let tombstone = &*repo.tombstone_at("src/legacy/old.py");
+    repo.purge(tombstone);
     repo.tomb(&["cat", tombstone]).exits(4);
     repo.tomb(&["restore", tombstone]).exits(4);
     repo.tomb(&["restore", tombstone, "-"]).exits(4);

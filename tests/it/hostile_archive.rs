@@ -36,7 +36,7 @@ fn open_tables(database: &Database) {
                 ("item", ["update", "unseal", "release"].as_slice()),
                 ("artifact", &["update", "purge"]),
                 ("block", &["update"]),
-                ("segment", &["update"]),
+                ("segment", &["update", "move"]),
             ] {
                 for trigger in triggers {
                     database.sql(&format!("DROP TRIGGER {table}_{trigger}"));

@@ -10,7 +10,7 @@ use git_archive_tomb::fault::{COPYING_POINTS, VARIABLE};
 use git_archive_tomb::id::OperationId;
 use git_archive_tomb::item::RepoPath;
 
-use crate::common::{Repo, Run, World, purged_by_hand};
+use crate::common::{Repo, Run, World};
 use crate::databases::{Database, KINDS, Kind};
 
 const URL: &str = "CODEX_ARCHIVE_URL";
@@ -83,6 +83,8 @@ pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
     repo.commit("held");
     repo.tomb_ok(&["store", "gone.txt"]);
     repo.commit("to be purged");
+    repo.purge("gone.txt");
+    repo.commit("purged");
     repo.tomb_ok(&["store", "docs", "--delete-after", "2027-01-31", "--by", "somebody else", "--reason", "legacy"]);
     repo.commit("dated");
     let target = repo.tomb_ok(&["list", "--path", "docs/old.md", "--json"]).json()[0]["tombstone"].clone();
@@ -92,7 +94,7 @@ pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
     assert_eq!(repo.with(VARIABLE, "rows").tomb(&["store", "src/keep.py"]).code, None);
     repo.tomb_ok(&["doctor", "--abort"]);
     assert_eq!(repo.with(VARIABLE, "rows").tomb(&["store", "README.md"]).code, None);
-    // As the database's own client would: approvals, and a content whose bytes were destroyed.
+    // As the database's own client would: approvals.
     tamper(
         &repo,
         "INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at)
@@ -100,8 +102,6 @@ pub(crate) fn rich<'a>(world: &'a World, name: &str) -> Repo<'a> {
          INSERT INTO approval (item_id, purpose, request_id, approver, approved_at, consumed_at)
            SELECT id, 'purge', 'r-1', 'bob', '2026-01-01T00:00:00.001Z', '2026-02-01T00:00:00.000Z' FROM item WHERE path = 'docs/old.md';",
     );
-    let which = "id = (SELECT artifact_id FROM item WHERE path = 'gone.txt')";
-    tamper(&repo, &purged_by_hand(which, "2026-03-01T00:00:00.000Z"));
     repo
 }
 
@@ -375,9 +375,10 @@ fn what_was_purged_since_and_what_others_wrote_keep_a_copy_from_completion() {
         (repo, target)
     };
     let (repo, target) = stopped("purged", "copy-items");
-    tamper(&repo, &purged_by_hand("id = 1", "2026-03-01T00:00:00.000Z"));
+    repo.purge("docs/old.md");
+    let at = repo.purged_at("docs/old.md");
     let said = migrate(&repo, &target).exits(4).stderr_text();
-    assert!(said.contains("was purged at 2026-03-01T00:00:00.000Z, after it was copied"), "{said}");
+    assert!(said.contains(&format!("was purged at {at}, after it was copied")), "{said}");
     repo.tomb_ok(&["health-check"]);
 
     let (repo, target) = stopped("foreign", "copy-items");
@@ -445,8 +446,7 @@ fn what_evidence_of_any_reference_or_an_event_calls_purged_is_not_copied() {
     assert!(said.contains("says an event of the archive, and the archive"), "{said}");
 
     // Once the bytes are gone, it moves, and they stay away.
-    let which = format!("content_sha256 = '{}'", record.sha256.unwrap());
-    tamper(&repo, &purged_by_hand(&which, "2026-03-01T00:00:00.000Z"));
+    repo.purge("docs/old.md");
     let fresh = Database::new(Kind::Sqlite);
     migrate(&repo, &fresh).exits(0);
     let moved = repo.with(URL, fresh.url());

@@ -374,9 +374,7 @@ fn purge_one_of_two(repo: &Repo<'_>, names: impl Fn() -> Vec<String>) -> Vec<Str
     repo.commit_all("init");
     repo.store(&["src/legacy", "docs/old.md"], &["src/legacy/old.py", "src/legacy/run.sh", "docs/old.md"]);
     let before = names();
-    repo.tomb_ok(&["prune-request", "docs/old.md", "--by", "Ada", "--reason", "PII"]);
-    let arguments = ["purge", "docs/old.md", "--by", "Ada", "--second", "Grace", "--reason", "PII", "--apply"];
-    let said = repo.tomb_ok(&arguments).stdout_text();
+    let said = repo.purge("docs/old.md").stdout_text();
     assert!(said.contains("what the archive's storage keeps for a while"), "{said}");
     repo.tomb(&["cat", "docs/old.md"]).exits(4);
     assert!(repo.tomb_ok(&["cat", "src/legacy/old.py"]).stdout_text().starts_with("import os\n"));

@@ -105,8 +105,7 @@ fn a_stub_whose_bytes_are_not_to_be_shown_is_shown_itself() {
     assert_eq!(repo.tomb_ok(&["textconv", OLD]).stdout_text().lines().count(), 5);
 
     let archive = repo.path.join(".git/archive-tomb/archive.sqlite");
-    repo.tomb_ok(&["prune-request", OLD, "--reason", "PII"]);
-    repo.tomb_ok(&["purge", OLD, "--by", "Ada", "--second", "Bob", "--reason", "PII", "--apply"]);
+    repo.purge(OLD);
     assert_eq!(note(&repo, OLD), "[git-archive-tomb: the bytes of this stub were purged");
     std::fs::write(&archive, "no archive").unwrap();
     assert_eq!(note(&repo, OLD), "[git-archive-tomb: the bytes of this stub are in an archive that cannot be read");

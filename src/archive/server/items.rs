@@ -568,6 +568,7 @@ pub(super) fn counts(connection: &mut dyn Connection) -> Result<Counts, ArchiveE
              WHERE i.state <> 'undone' AND i.purged_at IS NULL AND a.purged_at IS NULL AND a.size_bytes = (SELECT COALESCE(SUM(s.length), 0)
                FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)",
         )?,
+        purged: count("COUNT(*)", "item WHERE state <> 'undone' AND purged_at IS NOT NULL")?,
         artifacts: count("COUNT(*)", "artifact WHERE purged_at IS NULL")?,
         item_bytes: count(
             "COALESCE(SUM(a.size_bytes), 0)",

@@ -364,6 +364,7 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts, ArchiveError> {
              WHERE i.state <> 'undone' AND i.purged_at IS NULL AND a.purged_at IS NULL AND a.size_bytes = (SELECT coalesce(sum(s.length), 0)
                FROM segment s JOIN block b ON b.id = s.block_id WHERE s.artifact_id = a.id)",
         )?,
+        purged: count("SELECT count(*) FROM item WHERE state <> 'undone' AND purged_at IS NOT NULL")?,
         artifacts: count("SELECT count(*) FROM artifact WHERE purged_at IS NULL")?,
         item_bytes: count(
             "SELECT coalesce(sum(a.size_bytes), 0) FROM item i JOIN artifact a ON a.id = i.artifact_id

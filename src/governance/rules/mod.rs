@@ -20,7 +20,7 @@ use super::person::Person;
 use super::signing::{Standing, Verifier};
 
 pub use holds::{OpenHold, open_holds};
-pub use purge::{Grant, PurgeQuestion, judge_purge};
+pub use purge::{Grant, PurgeQuestion, judge_past, judge_purge};
 pub use request::{judge_approval, open_request};
 pub use restore::{RestoreQuestion, judge_restore};
 

@@ -1,12 +1,15 @@
 //! Whether bytes may be destroyed.
 
+use std::time::Duration;
+
 use crate::archive::{ContentFacts, StoredItem};
+use crate::evidence::record::Record;
 use crate::id::Tombstone;
 use crate::signature::SignatureError;
 
 use super::approvals::different;
-use super::request::{REQUESTER, standing_request, void};
-use super::{Judge, PURGE_APPROVALS, Validity, Voice, open_holds};
+use super::request::{REQUESTER, standing_request, voice_of, void};
+use super::{Judge, PURGE_APPROVALS, Policy, Validity, Voice, open_holds};
 use crate::governance::evidence::Unreadable;
 use crate::governance::ledger::{Ledger, Request, Told};
 use crate::governance::obstacle::{Obstacle, Void};
@@ -90,6 +93,27 @@ pub fn judge_purge(
     let items = std::iter::once(target).chain(others).map(|stored| Subject::from(&stored.item)).collect();
     let Approved { by, second, fresh } = approved;
     Ok(Ok(Grant { request: request.key.clone(), by, second, fresh, items }))
+}
+
+/// Returns what the purge that `record` tells of lacks by these rules, as of its time: a request and two persons' approvals.
+/// Nobody's word has got too old since.
+pub fn judge_past(judge: &Judge<'_>, ledger: &Ledger, record: &Record) -> Result<Option<Obstacle>, SignatureError> {
+    let policy = Policy { approval_ttl: Duration::MAX, request_ttl: Duration::MAX, ..judge.policy };
+    let judge = Judge { policy, now: record.ts, ..*judge };
+    let mut requests = ledger.requests.iter();
+    let id = record.request.as_deref().unwrap_or_default();
+    let Some(request) = requests.find(|request| request.key.id == id) else { return Ok(Some(Obstacle::NoRequest)) };
+    let requester = match voice_of(&judge, request)? {
+        Ok(requester) => requester,
+        Err(why) => {
+            let told = &request.told.record;
+            let (by, at, why) = (told.actor.clone(), told.ts, format!("does not count: {why}"));
+            return Ok(Some(Obstacle::RequestVoid { request: id.to_owned(), by, at, why }));
+        }
+    };
+    let mut obstacles = Vec::new();
+    approved(&judge, ledger, Some(&(request, requester)), &[], &mut obstacles)?;
+    Ok(obstacles.pop())
 }
 
 fn purged(judge: &Judge<'_>, ledger: &Ledger, target: &StoredItem) -> Option<Obstacle> {

@@ -97,7 +97,7 @@ fn request_stands(
 
 /// Returns the voice of a request. Where nothing has to be signed and there is no archive, whoever brings one may be believed:
 /// it only says what can be approved.
-fn voice_of(judge: &Judge<'_>, request: &Request) -> Result<Result<Option<Voice>, String>, SignatureError> {
+pub(super) fn voice_of(judge: &Judge<'_>, request: &Request) -> Result<Result<Option<Voice>, String>, SignatureError> {
     if !judge.policy.signed && judge.archive.is_none() {
         return Ok(Ok(None));
     }

@@ -313,6 +313,18 @@ impl<'a> Repo<'a> {
         std::fs::set_permissions(self.path.join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Destroys the bytes of an item, and so of all that share them, as two persons do.
+    pub(crate) fn purge(&self, target: &str) -> Run {
+        self.tomb_ok(&["prune-request", target, "--by", "Ada", "--reason", "PII"]);
+        let by = ["--by", "Ada", "--second", "Bob", "--reason", "PII"];
+        self.tomb_ok(&[&["purge", target, "--all-references", "--apply"], &by[..]].concat())
+    }
+
+    /// Returns when the bytes of an item were destroyed, as the archive has it.
+    pub(crate) fn purged_at(&self, target: &str) -> String {
+        self.tomb_ok(&["show", "--json", target]).json()[0]["purged_at"].as_str().unwrap().to_owned()
+    }
+
     /// Stages everything and commits it, past all hooks, and returns the commit's id.
     pub(crate) fn commit_all(&self, message: &str) -> String {
         self.git(&["add", "-A"]);
@@ -510,20 +522,4 @@ impl From<Output> for Run {
     fn from(output: Output) -> Self {
         Self { code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
     }
-}
-
-/// Returns the SQL by which the contents that `which` selects (of SQLite's table `artifact`) are purged, at time `at`.
-pub(crate) fn purged_by_hand(which: &str, at: &str) -> String {
-    format!(
-        "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at)
-           SELECT id, printf('0199f1a2-0000-7000-8000-%012d', id), 'here', '0199f1a2-0000-5000-8000-000000000001', 'r-1',
-             'Ann <ann@example.org>', 'bob', 'because', '{at}'
-           FROM artifact WHERE {which};
-         -- Which triggers do, where a test has left them.
-         UPDATE artifact SET purged_at = '{at}' WHERE purged_at IS NULL AND {which};
-         UPDATE item SET purged_at = '{at}' WHERE purged_at IS NULL AND state <> 'undone'
-           AND artifact_id IN (SELECT id FROM artifact WHERE {which});
-         DELETE FROM segment WHERE artifact_id IN (SELECT id FROM artifact WHERE {which});
-         UPDATE purged SET destroyed_at = '{at}' WHERE destroyed_at IS NULL;"
-    )
 }

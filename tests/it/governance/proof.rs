@@ -5,6 +5,7 @@ use std::path::Path;
 
 use git_archive_tomb::fault::VARIABLE;
 use git_archive_tomb::governance::record::{hold_released, hold_set};
+use git_archive_tomb::id::Sha256;
 use git_archive_tomb::proof::CHECK;
 use rayon::prelude::*;
 
@@ -46,6 +47,11 @@ fn check(proof: &Repo<'_>) -> Run {
     Run::from(proof.command("sh").arg("check.sh").output().unwrap())
 }
 
+/// Checks a proof by a list of allowed signers of one's own.
+fn check_by(proof: &Repo<'_>, signers: &Path) -> Run {
+    Run::from(proof.with("SIGNERS", signers).command("sh").arg("check.sh").output().unwrap())
+}
+
 fn files(folder: &Path) -> Vec<String> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
@@ -74,7 +80,8 @@ fn a_proof_is_checked_offline_by_what_its_readme_says() {
     let repo = governed(&world);
     let proof = prove(&repo, "proof");
     let readme = proof.read_text("README.txt");
-    assert!(readme.contains("sh check.sh ") && readme.contains("SIGNERS=/your/allowed_signers sh check.sh"));
+    assert!(readme.lines().all(|line| line.len() <= 80));
+    assert!(readme.contains("    sh check.sh\n") && readme.contains("    SIGNERS=/your/allowed_signers REVOKED="));
     let told = check(&proof).exits(0);
     let text = told.stdout_text();
     for said in [
@@ -106,11 +113,40 @@ fn a_proof_is_checked_offline_by_what_its_readme_says() {
     }
     assert_eq!(commits.lines().count(), 4, "{commits}");
 
-    // By a list of the auditor's own, whoever is not on it counts for nothing.
-    let own = allow(&world, &["ada"]);
-    let mut command = proof.with("SIGNERS", &own).command("sh");
-    let told = Run::from(command.arg("check.sh").output().unwrap()).exits(1);
-    assert!(told.stderr_text().contains("statements/2.sig is no signature of an allowed signer"), "{told}");
+    // By a list of the auditor's own, whoever is not on it counts for nothing; and so does whoever was revoked.
+    let told = check_by(&proof, &allow(&world, &["ada"])).exits(0);
+    assert!(told.stdout_text().contains(", of bob@example.org, is signed by a key of no allowed signer: "), "{told}");
+    assert!(told.stdout_text().ends_with("all of it holds, but for what the note says\n"), "{told}");
+    let both = allow(&world, &["ada", "bob"]);
+    let others = world.at("others");
+    world
+        .at("")
+        .write("others", std::fs::read_to_string(&both).unwrap().replace("bob@example.org", "carl@example.org"));
+    let told = check_by(&proof, &others.path).exits(0);
+    assert!(told.stdout_text().contains(", of bob@example.org, is signed by carl@example.org\n"), "{told}");
+    let revoked = key(&world, "bob").with_extension("key.pub");
+    let mut command = proof.with("SIGNERS", &both).command("sh");
+    let told = Run::from(command.env("REVOKED", revoked).arg("check.sh").output().unwrap()).exits(0);
+    assert!(told.stdout_text().contains(", of bob@example.org, is signed by a key of no allowed signer: "), "{told}");
+    let told = check_by(&proof, Path::new("/nowhere")).exits(1);
+    assert!(told.stderr_text().contains("there is no file /nowhere"), "{told}");
+}
+
+#[test]
+fn a_signer_whom_only_the_auditor_knows_counts_by_the_auditors_list() {
+    let world = World::new();
+    let repo = governed(&world);
+    allow(&world, &["ada"]);
+    let run = repo.tomb_ok(&["export", "--proof", PATH, "../proof"]);
+    assert!(run.stderr_text().contains("1 signature of records count for nothing here"), "{run}");
+    let proof = world.at("proof");
+    let told = check(&proof).exits(0);
+    assert!(told.stdout_text().contains("but for what the note says"), "{told}");
+    let all = world.at("all");
+    std::fs::copy(allow(&world, &["ada", "bob"]), &all.path).unwrap();
+    let told = check_by(&proof, &all.path).exits(0);
+    assert!(told.stdout_text().contains(": signed by bob@example.org\n"), "{told}");
+    assert!(told.stdout_text().ends_with("all of it holds\n"), "{told}");
 }
 
 #[test]
@@ -167,33 +203,53 @@ fn whoever_makes_the_manifest_anew_is_found_out_by_what_it_lists() {
         ("evidence-dropped", (|proof| drop_evidence(proof, "-hold-set-"), "evidence was left out")),
         ("newest-dropped", (|proof| drop_evidence(proof, "-archive-"), "evidence was left out")),
         ("record-dropped", (|proof| drop_line(proof, "records.jsonl"), "records.jsonl is not what evidence says")),
-        (
-            "statement-changed",
-            (|proof| edit(proof, "statements/1.txt", "claim", "clam"), "is not what the record says"),
-        ),
-        ("statement-dropped", (|proof| remove(proof, "statements/1.txt"), "")),
-        ("signature-changed", (|proof| edit(proof, "statements/1.sig", "A", "B"), "is not the record's")),
-        ("signature-swapped", (swap_signatures, "is not the record's")),
-        ("signer-dropped", (|proof| drop_line(proof, "allowed_signers"), "is no signature of an allowed signer")),
+        ("records-reordered", (reorder, "in its order")),
+        ("signed-changed", (|proof| forge(proof, "a claim, ", "no claim, "), "is not what was signed")),
+        ("signer-changed", (|proof| forge(proof, "bob@example.org", "ada@example.org"), "is not what was signed")),
+        ("signatures-swapped", (swap_signatures, "is not what was signed")),
         ("stub-changed", (|proof| edit(proof, "stub.txt", "reason", "raison"), "is not the stub that was recorded")),
         ("list-shortened", (shorten_lists, "is not whole")),
         ("item-swapped", (swap_item, "records.jsonl is not what evidence says")),
+        ("path-changed", (|proof| edit(proof, "item.json", PATH, "docs/new.md"), "not the item that was archived")),
+        (
+            "size-changed",
+            (|proof| edit(proof, "item.json", "\"size\":", "\"size\":1"), "not the item that was archived"),
+        ),
+        ("digest-changed", (edit_digest, "not the item that was archived")),
+        ("commit-dropped", (|proof| edit(proof, "item.json", ",\"commit\":\"", ",\"c\":\""), "not the item that was")),
+        ("commits-dropped", (|proof| remove(proof, "commits.txt"), "there is no commits.txt")),
+        ("about-dropped", (|proof| remove(proof, "about.json"), "there is no about.json")),
+        ("file-added", (|proof| proof.write("statements.txt", "true\n"), "that are none of a proof")),
+        ("odd-file-added", (|proof| proof.write("heads.txt heads.txt", "true\n"), "that are none of a proof")),
+        ("lock-used", (|proof| proof.write("lock", "true\n"), "the file lock is not empty")),
+    ]
+    .into();
+    // What is taken away is not there any more, and said to be missing.
+    let notes: BTreeMap<&str, (Attack, &str)> = [
+        ("signature-dropped", (unsign as Attack, "HOLD_SET of 20")),
+        ("signer-dropped", (|proof| drop_line(proof, "allowed_signers"), "is signed by a key of no allowed signer")),
+        ("signers-dropped", (|proof| remove(proof, "allowed_signers"), "there is no list of allowed signers")),
+        ("stub-dropped", (|proof| remove(proof, "stub.txt"), "there is no stub.txt")),
     ]
     .into();
     let world = World::new();
     let repo = governed(&world);
     let proof = prove(&repo, "proof");
-    for (name, (attack, said)) in attacks {
+    let attacked = |name: &str, attack: Attack| {
         let copy = proof.copy_to(name);
         attack(&copy);
         list_again(&copy);
-        let told = check(&copy);
-        if said.is_empty() {
-            // What is taken away of a signature only makes the record one without.
-            assert!(told.stdout_text().contains("NOTE: the signature of HOLD_SET"), "{name}: {told}");
-        } else {
-            assert!(told.code != Some(0) && told.stderr_text().contains(said), "{name}: {told}");
-        }
+        check(&copy)
+    };
+    for (name, (attack, said)) in attacks {
+        let told = attacked(name, attack);
+        assert!(told.code == Some(1) && told.stderr_text().contains(said), "{name}: {told}");
+    }
+    for (name, (attack, said)) in notes {
+        let told = attacked(name, attack).exits(0);
+        let text = told.stdout_text();
+        let note = text.lines().any(|line| line.starts_with("NOTE: ") && line.contains(said));
+        assert!(note && text.contains("\nall of it holds, but for what "), "{name}: {told}");
     }
 }
 
@@ -219,6 +275,67 @@ fn edit_evidence(proof: &Repo<'_>) {
     proof.write("records.jsonl", records);
 }
 
+/// Changes what records of governance say, and then all that depends on it: names of evidence, what names them, and what was
+/// derived of them. Checkpoints go, as whoever has no key would have it.
+fn forge(proof: &Repo<'_>, from: &str, to: &str) {
+    forge_by(proof, &|text| text.replace(from, to));
+}
+
+fn unsign(proof: &Repo<'_>) {
+    forge_by(proof, &|text| {
+        let Some((before, rest)) = text.split_once(",\"signature\":\"").filter(|_| text.contains("HOLD_SET")) else {
+            return text.to_owned();
+        };
+        format!("{before}{}", rest.split_once('"').unwrap().1)
+    });
+}
+
+fn forge_by(proof: &Repo<'_>, change: &dyn Fn(&str) -> String) {
+    let all = files(&proof.path);
+    let mut renamed: Vec<(String, String)> = Vec::new();
+    let again = |text: String, renamed: &[(String, String)]| {
+        renamed.iter().fold(text, |text, (old, new)| text.replace(old, new))
+    };
+    let mut evidence: Vec<&String> = all.iter().filter(|name| name.contains("/ops/")).collect();
+    // The time is the first that differs: each comes after those that it names.
+    evidence.sort_by_key(|name| proof.read_text(name));
+    for name in evidence {
+        let old = proof.read_text(name);
+        let text = again(if name.contains("-hold-") { change(&old) } else { old.clone() }, &renamed);
+        if text != old {
+            let digests = [&old, &text].map(|text| Sha256::of(text.as_bytes()).to_string());
+            remove(proof, name);
+            proof.write(name.replace(&digests[0][..16], &digests[1][..16]), &text);
+            let [old, new] = digests;
+            renamed.push((old, new));
+        }
+    }
+    assert!(!renamed.is_empty());
+    let heads = again(proof.read_text("heads.txt"), &renamed);
+    proof.write("heads.txt", heads);
+    let lines = proof.read_text("records.jsonl");
+    let lines: String = lines
+        .split_inclusive('\n')
+        .map(|line| if line.contains("\"action\":\"HOLD_") { change(line) } else { line.to_owned() })
+        .collect();
+    proof.write("records.jsonl", again(lines, &renamed));
+    for name in all.iter().filter(|name| name.contains("checkpoints/") || name.starts_with("lists/")) {
+        remove(proof, name);
+    }
+}
+
+fn reorder(proof: &Repo<'_>) {
+    let text = proof.read_text("records.jsonl");
+    let (first, rest) = text.split_once('\n').unwrap();
+    proof.write("records.jsonl", format!("{rest}{first}\n"));
+}
+
+fn edit_digest(proof: &Repo<'_>) {
+    let text = proof.read_text("item.json");
+    let (before, rest) = text.split_once("\"sha256\":\"").unwrap();
+    proof.write("item.json", format!("{before}\"sha256\":\"{}{}", "0".repeat(64), &rest[64..]));
+}
+
 fn drop_evidence(proof: &Repo<'_>, which: &str) {
     let name = files(&proof.path).into_iter().find(|name| name.contains(which)).unwrap();
     let gone = proof.read_text(&name);
@@ -229,9 +346,12 @@ fn drop_evidence(proof: &Repo<'_>, which: &str) {
 }
 
 fn swap_signatures(proof: &Repo<'_>) {
-    let (one, two) = (proof.read("statements/1.sig"), proof.read("statements/2.sig"));
-    proof.write("statements/1.sig", two);
-    proof.write("statements/2.sig", one);
+    let records = proof.read_text("records.jsonl");
+    let signature =
+        |line: &str| line.split_once(",\"signature\":").map(|(_, rest)| rest.split('"').nth(1).unwrap().to_owned());
+    let signatures: Vec<String> = records.lines().filter_map(signature).collect();
+    let [one, two] = &signatures[..] else { panic!("{signatures:?}") };
+    forge_by(proof, &|text| if text.contains(one) { text.replace(one, two) } else { text.replace(two, one) });
 }
 
 fn shorten_lists(proof: &Repo<'_>) {
@@ -264,7 +384,7 @@ fn a_clone_without_an_archive_proves_the_same() {
     let run = clone.tomb_ok(&["export", "--proof", PATH, "../nobody"]);
     assert!(run.stderr_text().contains("2 signatures of records count for nothing here"), "{run}");
     let told = check(&world.at("nobody")).exits(0);
-    assert!(told.stdout_text().contains("NOTE: signatures were not checked"), "{told}");
+    assert!(told.stdout_text().contains("NOTE: who signed was not checked"), "{told}");
 }
 
 #[test]
@@ -286,6 +406,10 @@ fn a_proof_tells_nothing_of_machines_and_leaves_no_trace_of_a_failure() {
     let killed = repo.with(VARIABLE, "export-written").tomb(&["export", "--proof", PATH, "../again"]);
     assert_eq!((killed.code, repo.exists("../again")), (None, false), "{killed}");
     check(&prove(&repo, "again")).exits(0);
+    // One that is killed at its very end leaves a whole one.
+    let killed = repo.with(VARIABLE, "export-renamed").tomb(&["export", "--proof", PATH, "../late"]);
+    assert_eq!((killed.code, repo.exists("../late/lock")), (None, true), "{killed}");
+    check(&world.at("late")).exits(0);
 
     let before = proof.tree();
     repo.tomb(&["export", "--proof", PATH, "../proof"]).exits(1);

@@ -165,6 +165,58 @@ fn a_key_that_expires_before_the_purge_takes_its_approval_along() {
 }
 
 #[test]
+fn a_purge_by_somebody_who_turned_signing_off_is_found() {
+    let world = World::new();
+    let (ada, bob) = two_clones(&world);
+    let mallory = ["-c", "archivetomb.governance.signed=false", "archive-tomb", "purge", SECRET];
+    let two = ["--by", "mallory", "--second", "eve", "--reason", "x", "--apply"];
+    ada.git(&[&mallory[..], &two].concat());
+    ada.commit("purge");
+    ada.tomb_ok(&["hooks", "install"]);
+    assert_shown!(&world, ada.tomb(&["doctor"]), @r"
+    exit: 1
+    ----- stdout -----
+    error: the purge of item [uuid] does not count by the rules here: 0 of 2 approvals; that by `mallory` of [date] does not count: it is not signed; that by `eve` of [date] does not count: it is not signed; nothing brings the bytes back
+    ----- stderr -----
+    1 error
+    ");
+    // Where nothing has to be signed, anybody's word counts.
+    ada.git(&["-c", "archivetomb.governance.signed=false", "archive-tomb", "doctor"]);
+    drop(bob);
+}
+
+#[test]
+fn a_purge_that_two_people_signed_counts_ever_after() {
+    let world = World::new();
+    let (ada, bob) = two_clones(&world);
+    approve_in(&bob, &ada);
+    ada.tomb_ok(&["approve", SECRET]);
+    ada.tomb_ok(&["purge", SECRET, "--reason", "PII", "--apply"]);
+    ada.commit("purge");
+    ada.git(&["config", "archivetomb.governance.approvalTtl", "1s"]);
+    assert!(!ada.tomb_ok(&["doctor"]).stdout_text().contains("does not count"));
+    // The approval in the branch is all there is of it.
+    ada.git(&["update-ref", "-d", "refs/remotes/bob/approval"]);
+    let warned = ada.tomb_ok(&["doctor"]).stdout_text();
+    let what = "warning: the purge of item";
+    assert!(warned.contains(what) && warned.contains("1 of 2 approvals, by `ada@example.org`; the others"), "{warned}");
+}
+
+#[test]
+fn a_purge_from_before_anybody_signed_is_a_warning() {
+    let world = World::new();
+    let repo = archived(&world);
+    super::commands::request(&repo, SECRET);
+    repo.tomb_ok(&super::commands::purge(SECRET, &["--apply"]));
+    repo.commit("purge");
+    allow(&world, &[("ada", ""), ("bob", "")]);
+    set_up(&repo, "ada");
+    let warned = repo.tomb_ok(&["doctor"]).stdout_text();
+    assert!(warned.contains("warning: the purge of item"), "{warned}");
+    assert!(warned.contains("nobody had signed anything in this archive by then"), "{warned}");
+}
+
+#[test]
 fn an_approval_counts_for_its_request_only() {
     let world = World::new();
     let (ada, bob) = two_clones(&world);

@@ -1,6 +1,6 @@
 //! What is signed, checked with a shell and without this program, as `docs/governance.md` says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::Record;
@@ -12,29 +12,17 @@ use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::operation::Facts;
 use git_archive_tomb::signature::{AllowedSigners, Key, Signer};
 
+use super::people::{allow, key};
 use crate::common::{Run, World};
 
-fn key(world: &World, name: &str) -> PathBuf {
-    let path = world.at(&format!("{name}.key")).path;
-    if !path.exists() {
-        let mut command = world.at(".").command("ssh-keygen");
-        let done = command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path).status().unwrap();
-        assert!(done.success());
-    }
-    path
-}
-
-fn allow(world: &World, people: &[&str]) -> AllowedSigners {
-    let public = |name: &&str| std::fs::read_to_string(key(world, name).with_extension("key.pub")).unwrap();
-    let lines: String = people.iter().map(|name| format!("{name}@example.org {}", public(name))).collect();
-    world.at(".").write("allowed_signers", lines);
-    AllowedSigners { program: "ssh-keygen".into(), file: world.at("allowed_signers").path, revoked: None }
+fn signers(world: &World) -> AllowedSigners {
+    AllowedSigners { program: "ssh-keygen".into(), file: allow(world, &["ada", "bob"]), revoked: None }
 }
 
 fn signed(world: &World, name: &str, record: &Record) -> Record {
     let mut record = record.clone();
     let signer = Signer { program: "ssh-keygen".into(), key: Key::File(key(world, name)) };
-    sign(&mut record, &signer, &allow(world, &["ada", "bob"]), true).unwrap();
+    sign(&mut record, &signer, &signers(world), true).unwrap();
     record
 }
 

@@ -4,6 +4,7 @@ use git_archive_tomb::archive::{AnyArchive, Event, Purge};
 use git_archive_tomb::clock::Timestamp;
 use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::governance::acts::{Act, ActPlan, PurgePlan, Purging};
+use git_archive_tomb::governance::unfounded::{Unfounded, UnfoundedKind, unfounded};
 use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::journal::{ActiveOperation, Journal};
 use git_archive_tomb::operation::execute_again;
@@ -54,6 +55,28 @@ pub(super) fn examine(archive: &mut AnyArchive, session: &Session<'_>) -> Result
         Finding::new("error", text, Some("git archive-tomb doctor --continue"))
     };
     Ok(left(archive, session)?.iter().map(found).collect())
+}
+
+/// Returns what to say of purges that were made by other rules than those here. Nothing brings the bytes back, so it stays
+/// said.
+pub(super) fn examine_past(archive: &mut AnyArchive, session: &Session<'_>) -> Result<Vec<Finding>, CommandError> {
+    if !session.config()?.governance.signed {
+        return Ok(Vec::new());
+    }
+    let id = archive.id().to_owned();
+    let verdicts = session.verdicts()?;
+    let judge = session.judge(&verdicts, Some(&id))?;
+    let found = |purge: &Unfounded| {
+        let (severity, end) = match purge.kind {
+            UnfoundedKind::Breach => ("error", "nothing brings the bytes back"),
+            UnfoundedKind::Earlier => ("warning", "nobody had signed anything in this archive by then"),
+            UnfoundedKind::Missing => ("warning", "the others may be in a branch that was not fetched"),
+        };
+        let (tombstone, lacks) = (purge.tombstone, &purge.obstacle);
+        let text = format!("the purge of item {tombstone} does not count by the rules here: {lacks}; {end}");
+        Finding::new(severity, text, None)
+    };
+    Ok(unfounded(&session.repository, archive, &judge)?.iter().map(found).collect())
 }
 
 fn left(archive: &mut AnyArchive, session: &Session<'_>) -> Result<Vec<Purge>, CommandError> {

@@ -87,10 +87,11 @@ fn examine(session: &mut Session<'_>) -> Result<Exit, CommandError> {
     match session.archive_if_any() {
         Ok(Some(mut archive)) => {
             let counts = archive.counts()?;
-            let missing = counts.items - counts.retrievable;
+            // Of what is purged they are not meant to be.
+            let missing = counts.items.saturating_sub(counts.retrievable + counts.purged);
             if missing > 0 {
-                let text = format!("the bytes of {missing} items are not in the archive");
-                findings.push(Finding::new("note", text, None));
+                let items = counted(usize::try_from(missing).unwrap_or(usize::MAX), "item");
+                findings.push(Finding::new("note", format!("the bytes of {items} are not in the archive"), None));
             }
             for orphan in with_context(session, Some(&mut *archive), |context| Ok(orphans(context)?))? {
                 let text = format!(
@@ -102,6 +103,10 @@ fn examine(session: &mut Session<'_>) -> Result<Exit, CommandError> {
                 findings.push(Finding::new("error", text, Some("git archive-tomb doctor --continue")));
             }
             findings.append(&mut governance::examine(&mut *archive, session)?);
+            match governance::examine_past(&mut *archive, session) {
+                Ok(mut past) => findings.append(&mut past),
+                Err(error) => findings.push(Finding::new("error", talk::redacted(&error.summary()), None)),
+            }
         }
         Ok(None) => findings.push(Finding::new("note", "there is no archive here", Some("git archive-tomb init"))),
         Err(error) => findings.push(Finding::new("error", talk::redacted(&error.summary()), None)),
