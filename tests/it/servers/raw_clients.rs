@@ -82,6 +82,7 @@ const ATTEMPTS: &[&str] = &[
     "UPDATE segment SET block_id = BLOCK",
     "UPDATE segment SET block_id = BLOCK, OFFSET = NUMBER WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET OFFSET = 0 WHERE artifact_id = ARTIFACT",
+    "UPDATE segment SET block_id = BLOCK, OFFSET = 0 WHERE artifact_id = ARTIFACT AND (SELECT COUNT(*) FROM approval) >= 0",
     "UPDATE segment SET length = NUMBER WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET position = position + 1 WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET artifact_id = ARTIFACT, position = NUMBER WHERE artifact_id = ARTIFACT",
@@ -104,6 +105,8 @@ const ATTEMPTS: &[&str] = &[
      NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME)",
     "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at, destroyed_at) VALUES \
      (ARTIFACT, 'o NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME, TIME)",
+    "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) SELECT ARTIFACT, 'p \
+     NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME FROM migration WHERE version = 1 AND (SELECT COUNT(*) FROM approval) >= 0",
     "UPDATE purged SET destroyed_at = TIME",
     "UPDATE purged SET destroyed_at = NULL, artifact_id = ARTIFACT",
     "DELETE FROM purged",
