@@ -5,7 +5,7 @@ use crate::archive::{
     Approval, Archive, ArchiveError, BLOCK_SIZE, Batch, Block, ContentFacts, Event, Hold, NewArtifact, Purge, Purpose,
     ReadError, Segment, StoreContentsError, StoreContentsOptions, store_contents,
 };
-use crate::evidence::record::{Action, Record};
+use crate::evidence::record::{Action, Record, Status};
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::{Item, RepoPath};
 
@@ -68,6 +68,7 @@ fn hold(item: &Item, id: OperationId, name: Option<&str>) -> Hold {
 fn release(item: &Item, hold: Option<OperationId>) -> Event {
     let mut record = Record::new(Action::HoldReleased, OperationId::generate(), time(4_000));
     record.tombstone = Some(item.tombstone);
+    record.status = Some(Status::Done);
     record.request = hold.map(|id| id.to_string());
     Event::from_record(&record).expect("is short")
 }

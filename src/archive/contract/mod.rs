@@ -134,6 +134,8 @@ macro_rules! database_suite {
             a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
+            a_release_waits_for_a_hold_that_is_being_set
+            what_nobody_purges_stays_where_it_is
             what_is_held_moves_only_to_where_its_bytes_are_seen
             a_hold_that_a_client_sets_is_released_by_the_program_alone
             what_is_purged_stays_so_whoever_asks
