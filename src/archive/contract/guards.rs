@@ -622,13 +622,14 @@ pub(in crate::archive) fn what_nobody_purges_stays_where_it_is<E: Database>() {
     };
     refused(&mut client, CONTENT_IN_USE, &[&delete(1), &delete(2), &delete(3)]);
     refused(&mut client, MOVES, &[&to(1, 2), &to(2, 1), &to(3, 1)]);
-    assert!(archive.begin_purge(&purge(purged), &mut |_| true).expect("begins"));
+    let begun = purge(purged);
+    assert!(archive.begin_purge(&begun, &mut |_| true).expect("begins"));
     // The others do not go with it, and only what is in its way moves.
     refused(&mut client, CONTENT_IN_USE, &[&delete(2), &delete(3)]);
     refused(&mut client, MOVES, &[&to(3, 1)]);
     archive.destroy(&purged.sha256).expect("destroys");
     refused(&mut client, MOVES, &[&to(2, 2), &to(3, 2).replace("= 0", "= 1")]);
-    archive.end_purge(&purged.sha256, &[]).expect("ends");
+    archive.end_purge(begun.op, &[]).expect("ends");
     refused(&mut client, CONTENT_IN_USE, &[&delete(2), &delete(3)]);
     for item in [neighbour, other] {
         read(&mut *archive, &item.sha256, item.size).expect("reads");
