@@ -11,7 +11,10 @@ CREATE TABLE hold (
   set_at      TEXT COLLATE "C" NOT NULL,
   released_at TEXT COLLATE "C",
   released_by TEXT COLLATE "C",      -- the digest of the event that says so
-  CHECK ((released_at IS NULL) = (released_by IS NULL))
+  CHECK ((released_at IS NULL) = (released_by IS NULL)),
+  CHECK (op ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
+  CHECK (set_at ~ '^[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}[.][0-9]{3}Z$'),
+  CHECK (released_at ~ '^[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}[.][0-9]{3}Z$')
 );
 
 CREATE UNIQUE INDEX hold_op ON hold (item_id, op);
@@ -56,7 +59,9 @@ INSERT INTO hold (item_id, op, set_by, set_at)
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- Holds. An item's column legal_hold is true exactly while it has an open hold, whoever changes which of the two. One is
--- released by an event of its item that names it and released no other one; or with an operation that was taken back.
+-- released by an event of its item that names it and released no other one; or with an operation that was taken back. What the
+-- event is stands in its line, which is the one that its digest is of. One that is released already comes only with a copy of
+-- another archive.
 
 CREATE FUNCTION archive_guard_hold() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -67,6 +72,8 @@ BEGIN
         WHERE i.id = NEW.item_id AND i.state <> 'undone' AND a.purged_at IS NOT NULL) THEN
         RAISE EXCEPTION USING MESSAGE = 'the content is purged', ERRCODE = 'restrict_violation';
       END IF;
+    ELSIF NOT EXISTS (SELECT 1 FROM archive WHERE superseded_by IS NOT NULL) THEN
+      RAISE EXCEPTION USING MESSAGE = 'holds never change', ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
   END IF;
@@ -76,11 +83,12 @@ BEGIN
     OR NEW.reason IS DISTINCT FROM OLD.reason OR NEW.set_at IS DISTINCT FROM OLD.set_at
     OR OLD.released_at IS NOT NULL OR NEW.released_at IS NULL
     OR EXISTS (SELECT 1 FROM hold WHERE item_id = OLD.item_id AND released_by = NEW.released_by)
-    OR NOT EXISTS (SELECT 1 FROM event e WHERE e.digest = NEW.released_by
-      AND ((e.action = 'HOLD_RELEASED' AND e.item_id = OLD.item_id
-          AND CASE WHEN OLD.op IS NULL THEN strpos(e.line, '"request":"') = 0
-                ELSE strpos(e.line, '"request":"' || OLD.op || '"') > 0 END)
-        OR EXISTS (SELECT 1 FROM item WHERE id = OLD.item_id AND state = 'undone'))) THEN
+    OR NOT EXISTS (SELECT 1 FROM event e JOIN item i ON i.id = OLD.item_id WHERE e.digest = NEW.released_by
+      AND CASE WHEN e.digest <> encode(sha256(convert_to(e.line, 'UTF8')), 'hex') THEN FALSE
+            ELSE i.state = 'undone' OR (e.action = 'HOLD_RELEASED' AND e.item_id = OLD.item_id
+              AND e.line::json ->> 'action' = 'HOLD_RELEASED' AND e.line::json ->> 'status' = 'done'
+              AND e.line::json ->> 'tombstone' = i.tombstone_id
+              AND e.line::json ->> 'request' IS NOT DISTINCT FROM OLD.op) END) THEN
     RAISE EXCEPTION USING MESSAGE = 'holds never change', ERRCODE = 'restrict_violation';
   END IF;
   RETURN NEW;
@@ -144,7 +152,8 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Purges. A content is purged by a row here and by nothing else, and comes back only after that purge has ended, whole.
+-- Purges. A content is purged by a row here and by nothing else, and comes back only after that purge has ended, whole. A row
+-- for one that has ended already comes only with a copy of another archive.
 
 CREATE FUNCTION archive_guard_purge() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -157,6 +166,8 @@ BEGIN
       IF EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = NEW.artifact_id) THEN
         RAISE EXCEPTION USING MESSAGE = 'the content is under a legal hold', ERRCODE = 'restrict_violation';
       END IF;
+    ELSIF NOT EXISTS (SELECT 1 FROM archive WHERE superseded_by IS NOT NULL) THEN
+      RAISE EXCEPTION USING MESSAGE = 'a purge begins before it ends', ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
   END IF;
@@ -214,8 +225,9 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Segments. What an item uses is complete; what is being purged gets nothing. A run moves to another block, which for what is
--- held must show its bytes.
+-- Segments. What an item uses is complete, until it is purged; what is being purged gets nothing. A run moves to where the
+-- block shows its bytes, or anywhere within a block when it has to leave one with bytes of what is being purged: then only
+-- what is held must show its bytes.
 
 CREATE OR REPLACE FUNCTION archive_guard_segment() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -223,6 +235,10 @@ BEGIN
   IF TG_OP = 'DELETE' THEN
     IF EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = OLD.artifact_id) THEN
       RAISE EXCEPTION USING MESSAGE = 'the content is under a legal hold', ERRCODE = 'restrict_violation';
+    END IF;
+    IF EXISTS (SELECT 1 FROM item i JOIN artifact a ON a.id = i.artifact_id
+      WHERE a.id = OLD.artifact_id AND i.state <> 'undone' AND a.purged_at IS NULL) THEN
+      RAISE EXCEPTION USING MESSAGE = 'the content is in use', ERRCODE = 'restrict_violation';
     END IF;
     RETURN OLD;
   END IF;
@@ -234,13 +250,15 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM block b JOIN artifact a ON a.id = OLD.artifact_id
       WHERE b.id = NEW.block_id AND NEW."offset" >= 0 AND NEW."offset" + OLD.length <= b.raw_size
         AND CASE WHEN EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = a.id)
+            OR NOT EXISTS (SELECT 1 FROM segment s JOIN purged p ON p.artifact_id = s.artifact_id
+              WHERE s.block_id = OLD.block_id AND p.destroyed_at IS NULL)
           THEN OLD.position = 0 AND OLD.length = a.size_bytes AND b.codec = 'none' AND b.raw_size <= 1048576
             AND b.stored_size = b.raw_size AND octet_length(b.bytes) = b.raw_size
             AND b.stored_sha256 = b.raw_sha256 AND b.raw_sha256 = encode(sha256(b.bytes), 'hex')
             AND a.content_sha256
               = encode(sha256(substring(b.bytes FROM NEW."offset"::integer + 1 FOR OLD.length::integer)), 'hex')
           ELSE TRUE END) THEN
-      RAISE EXCEPTION USING MESSAGE = 'what is held moves only to where its bytes are seen',
+      RAISE EXCEPTION USING MESSAGE = 'a content moves only to where its bytes are seen',
         ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;

@@ -10,7 +10,10 @@ CREATE TABLE hold (
   set_at      TEXT NOT NULL,
   released_at TEXT,
   released_by TEXT,                  -- the digest of the event that says so
-  CHECK ((released_at IS NULL) = (released_by IS NULL))
+  CHECK ((released_at IS NULL) = (released_by IS NULL)),
+  CHECK (op IS NULL OR (op GLOB '????????-????-????-????-????????????' AND op NOT GLOB '*[^0-9a-f-]*')),
+  CHECK (set_at GLOB '????-??-??T??:??:??.???Z' AND set_at NOT GLOB '*[^0-9TZ:.-]*'),
+  CHECK (released_at IS NULL OR (released_at GLOB '????-??-??T??:??:??.???Z' AND released_at NOT GLOB '*[^0-9TZ:.-]*'))
 ) STRICT;
 
 CREATE UNIQUE INDEX hold_op ON hold (item_id, op);
@@ -50,11 +53,16 @@ INSERT INTO hold (item_id, op, set_by, set_at)
   SELECT id, CASE state WHEN 'pending' THEN op END, CASE state WHEN 'pending' THEN archived_by END, archived_at FROM item
   WHERE legal_hold = 1 AND NOT EXISTS (SELECT 1 FROM hold WHERE item_id = item.id);
 
--- Holds. An item's column legal_hold is 1 exactly while it has an open hold, whoever changes which of the two.
+-- Holds. An item's column legal_hold is 1 exactly while it has an open hold, whoever changes which of the two. One that is
+-- released already comes only with a copy of another archive.
 
 CREATE TRIGGER hold_replace BEFORE INSERT ON hold
 WHEN EXISTS (SELECT 1 FROM hold WHERE id = NEW.id OR (item_id = NEW.item_id
   AND (op = NEW.op OR released_by = NEW.released_by OR (op IS NULL AND NEW.op IS NULL AND released_at IS NULL))))
+BEGIN SELECT RAISE(ABORT, 'holds never change'); END;
+
+CREATE TRIGGER hold_copied BEFORE INSERT ON hold
+WHEN NEW.released_at IS NOT NULL AND (SELECT superseded_by FROM archive) IS NULL
 BEGIN SELECT RAISE(ABORT, 'holds never change'); END;
 
 CREATE TRIGGER hold_purged BEFORE INSERT ON hold
@@ -65,17 +73,20 @@ BEGIN SELECT RAISE(ABORT, 'the content is purged'); END;
 CREATE TRIGGER hold_set AFTER INSERT ON hold WHEN NEW.released_at IS NULL
 BEGIN UPDATE item SET legal_hold = 1 WHERE id = NEW.item_id AND legal_hold <> 1; END;
 
--- By an event of this item that names this hold and released no other one; or with an operation that was taken back.
+-- By an event of this item that names this hold and released no other one; or with an operation that was taken back. What the
+-- event is stands in its line, which is the one that its digest is of. The function sha256 is the program's own: SQLite has
+-- none, and refuses a client without it. One with a function that lies is not stopped: whoever can write the file can do
+-- anything.
 CREATE TRIGGER hold_update BEFORE UPDATE ON hold
 WHEN NEW.id IS NOT OLD.id OR NEW.item_id IS NOT OLD.item_id OR NEW.op IS NOT OLD.op OR NEW.name IS NOT OLD.name
   OR NEW.set_by IS NOT OLD.set_by OR NEW.reason IS NOT OLD.reason OR NEW.set_at IS NOT OLD.set_at
   OR OLD.released_at IS NOT NULL OR NEW.released_at IS NULL
   OR EXISTS (SELECT 1 FROM hold WHERE item_id = OLD.item_id AND released_by = NEW.released_by)
-  OR NOT EXISTS (SELECT 1 FROM event e WHERE e.digest = NEW.released_by
-    AND ((e.action = 'HOLD_RELEASED' AND e.item_id = OLD.item_id
-        AND CASE WHEN OLD.op IS NULL THEN instr(e.line, '"request":"') = 0
-              ELSE instr(e.line, '"request":"' || OLD.op || '"') > 0 END)
-      OR EXISTS (SELECT 1 FROM item WHERE id = OLD.item_id AND state = 'undone')))
+  OR NOT EXISTS (SELECT 1 FROM event e JOIN item i ON i.id = OLD.item_id WHERE e.digest = NEW.released_by
+    AND CASE WHEN sha256(CAST(e.line AS BLOB)) IS NOT e.digest THEN 0
+          ELSE i.state = 'undone' OR (e.action = 'HOLD_RELEASED' AND e.item_id = OLD.item_id
+            AND json_extract(e.line, '$.action') = 'HOLD_RELEASED' AND json_extract(e.line, '$.status') = 'done'
+            AND json_extract(e.line, '$.tombstone') = i.tombstone_id AND json_extract(e.line, '$.request') IS OLD.op) END)
 BEGIN SELECT RAISE(ABORT, 'holds never change'); END;
 
 CREATE TRIGGER hold_released AFTER UPDATE ON hold
@@ -107,11 +118,16 @@ WHEN (NEW.purged_at IS NOT OLD.purged_at AND NEW.purged_at IS NOT (SELECT purged
     AND EXISTS (SELECT 1 FROM artifact WHERE id = OLD.artifact_id AND purged_at IS NOT NULL))
 BEGIN SELECT RAISE(ABORT, 'an item is purged with its content'); END;
 
--- Purges. A content is purged by a row here and by nothing else, and comes back only after that purge has ended, whole.
+-- Purges. A content is purged by a row here and by nothing else, and comes back only after that purge has ended, whole. A row
+-- for one that has ended already comes only with a copy of another archive.
 
 CREATE TRIGGER purge_replace BEFORE INSERT ON purged
 WHEN EXISTS (SELECT 1 FROM purged WHERE id = NEW.id OR op = NEW.op)
 BEGIN SELECT RAISE(ABORT, 'purges never change'); END;
+
+CREATE TRIGGER purge_copied BEFORE INSERT ON purged
+WHEN NEW.destroyed_at IS NOT NULL AND (SELECT superseded_by FROM archive) IS NULL
+BEGIN SELECT RAISE(ABORT, 'a purge begins before it ends'); END;
 
 CREATE TRIGGER purge_refused BEFORE INSERT ON purged
 WHEN NEW.destroyed_at IS NULL AND EXISTS (SELECT 1 FROM artifact WHERE id = NEW.artifact_id AND purged_at IS NOT NULL)
@@ -153,8 +169,9 @@ WHEN NEW.id IS NOT OLD.id OR NEW.content_sha256 IS NOT OLD.content_sha256 OR NEW
           OR OLD.size_bytes <> (SELECT COALESCE(SUM(length), 0) FROM segment WHERE artifact_id = OLD.id) END)
 BEGIN SELECT RAISE(ABORT, 'artifacts never change'); END;
 
--- Segments. What an item uses is complete; what is being purged gets nothing. A run moves to another block, which for what is
--- held must show its bytes. The function sha256 is the program's own: SQLite has none, and refuses a client without it.
+-- Segments. What an item uses is complete, until it is purged; what is being purged gets nothing. A run moves to where the
+-- block shows its bytes, or anywhere within a block when it has to leave one with bytes of what is being purged: then only
+-- what is held must show its bytes. The function sha256 is the program's own, as above.
 
 DROP TRIGGER segment_surplus;
 
@@ -173,6 +190,12 @@ WHEN EXISTS (SELECT 1 FROM segment WHERE artifact_id = NEW.artifact_id AND posit
   OR EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = NEW.artifact_id)
 BEGIN SELECT RAISE(ABORT, 'segments never change'); END;
 
+CREATE TRIGGER segment_used BEFORE DELETE ON segment
+WHEN EXISTS (SELECT 1 FROM item WHERE artifact_id = OLD.artifact_id AND state <> 'undone')
+  AND NOT EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = OLD.artifact_id)
+  AND EXISTS (SELECT 1 FROM artifact WHERE id = OLD.artifact_id AND purged_at IS NULL)
+BEGIN SELECT RAISE(ABORT, 'the content is in use'); END;
+
 DROP TRIGGER segment_update;
 
 CREATE TRIGGER segment_update BEFORE UPDATE ON segment
@@ -182,9 +205,11 @@ BEGIN SELECT RAISE(ABORT, 'segments never change'); END;
 CREATE TRIGGER segment_move BEFORE UPDATE OF block_id, offset ON segment
 WHEN NOT EXISTS (SELECT 1 FROM block b JOIN artifact a ON a.id = OLD.artifact_id
   WHERE b.id = NEW.block_id AND NEW.offset >= 0 AND NEW.offset + OLD.length <= b.raw_size
-    AND (NOT EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = a.id)
+    AND ((NOT EXISTS (SELECT 1 FROM held_artifact WHERE artifact_id = a.id)
+        AND EXISTS (SELECT 1 FROM segment s JOIN purged p ON p.artifact_id = s.artifact_id
+          WHERE s.block_id = OLD.block_id AND p.destroyed_at IS NULL))
       OR (OLD.position = 0 AND OLD.length = a.size_bytes AND b.codec = 'none' AND b.raw_size <= 1048576
         AND b.stored_size = b.raw_size AND length(b.bytes) = b.raw_size
         AND b.stored_sha256 = b.raw_sha256 AND b.raw_sha256 = sha256(b.bytes)
         AND a.content_sha256 = sha256(substr(b.bytes, NEW.offset + 1, OLD.length)))))
-BEGIN SELECT RAISE(ABORT, 'what is held moves only to where its bytes are seen'); END;
+BEGIN SELECT RAISE(ABORT, 'a content moves only to where its bytes are seen'); END;

@@ -109,6 +109,18 @@ pub enum ArchiveError {
         /// When.
         purged_at: Timestamp,
     },
+    /// A request for a purge that another one has used.
+    #[error("request `{}` is used: a purge began by it", request.escape_debug())]
+    RequestUsed {
+        /// Its id.
+        request: String,
+    },
+    /// No purge was begun by this operation.
+    #[error("operation `{op}` has begun no purge")]
+    NoSuchPurge {
+        /// The operation.
+        op: OperationId,
+    },
     /// Another program reads the archive and keeps bytes that were destroyed from going.
     #[error("another program that reads the archive keeps destroyed bytes from going")]
     InUse,

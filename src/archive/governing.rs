@@ -2,7 +2,7 @@
 //!
 //! `docs/governance.md` says what holds while bytes are destroyed, and in which order.
 
-use super::{Approval, ArchiveError, Event, StoredItem};
+use super::{Approval, ArchiveError, Event, KnownPurge, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::record::{Action, Record};
 use crate::id::{OperationId, Sha256, Tombstone};
@@ -99,7 +99,8 @@ pub trait Governing {
     /// are purged, and the approvals of the request are consumed. Returns whether it has begun; if not, nothing has changed.
     ///
     /// A purge that this operation has begun already stays begun, and `judge` is not asked. Fails with [`ArchiveError::Purged`]
-    /// where another one has begun, and with [`ArchiveError::NoSuchItem`] where the item is not there.
+    /// where another one has begun, with [`ArchiveError::RequestUsed`] where one used the request, of whatever content, and with
+    /// [`ArchiveError::NoSuchItem`] where the item is not there.
     fn begin_purge(
         &mut self,
         purge: &Purge,
@@ -111,8 +112,14 @@ pub trait Governing {
     /// Fails with [`ArchiveError::InUse`] where a reader keeps the last of them from going.
     fn destroy(&mut self, sha256: &Sha256) -> Result<Destroyed, ArchiveError>;
 
-    /// Appends `events` and notes that the bytes of a content whose purge has begun are gone.
-    fn end_purge(&mut self, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError>;
+    /// Appends `events` and notes that the bytes are gone whose purge operation `op` has begun. Where that was noted before, only
+    /// the events are new.
+    ///
+    /// Fails with [`ArchiveError::NoSuchPurge`] where it has begun none.
+    fn end_purge(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError>;
+
+    /// Returns the purge that operation `op` has begun, and whether it has ended.
+    fn purge_by(&mut self, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError>;
 
     /// Returns the newest purge of a content; `None` for one that was never purged.
     fn purge_of(&mut self, sha256: &Sha256) -> Result<Option<Purge>, ArchiveError>;

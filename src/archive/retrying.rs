@@ -318,8 +318,12 @@ macro_rules! ask_through {
                 self.ask(|archive| archive.destroy(sha256))
             }
 
-            fn end_purge(&mut self, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError> {
-                self.ask(|archive| archive.end_purge(sha256, events))
+            fn end_purge(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+                self.ask(|archive| archive.end_purge(op, events))
+            }
+
+            fn purge_by(&mut self, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError> {
+                self.ask(|archive| archive.purge_by(op))
             }
 
             fn purge_of(&mut self, sha256: &Sha256) -> Result<Option<Purge>, ArchiveError> {

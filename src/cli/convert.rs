@@ -335,12 +335,14 @@ fn consequence(error: &ArchiveError) -> (Exit, Option<&'static str>) {
         ArchiveError::Insecure { .. } => (Exit::Unreachable, Some("check `sslmode` and the certificates in the URL")),
         ArchiveError::Lost { .. } => (Exit::Unreachable, Some("run the command again")),
         ArchiveError::Busy { .. } => (Exit::Unreachable, Some("try again when the other command has ended")),
-        ArchiveError::Purged { .. } => (Exit::Governance, None),
+        ArchiveError::Purged { .. } | ArchiveError::RequestUsed { .. } => (Exit::Governance, None),
         ArchiveError::MissingArtifact { .. } | ArchiveError::MissingBlock { .. } | ArchiveError::Damaged { .. } => {
             (Exit::Integrity, None)
         }
         ArchiveError::Objects(error) => objects_consequence(error),
-        ArchiveError::NoSuchItem { .. } | ArchiveError::ShortPrefix { .. } => (Exit::NotFound, None),
+        ArchiveError::NoSuchItem { .. } | ArchiveError::NoSuchPurge { .. } | ArchiveError::ShortPrefix { .. } => {
+            (Exit::NotFound, None)
+        }
         ArchiveError::Superseded { .. } => (Exit::Usage, Some(USE_THE_OTHER)),
         ArchiveError::NotACopy { .. } => (Exit::Usage, Some("name an empty database")),
         ArchiveError::InUse => (Exit::Failed, Some("let other programs close the archive")),

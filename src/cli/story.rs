@@ -71,9 +71,13 @@ impl Witness {
         if let Some(by) = by(record) {
             add(by);
         }
+        if let Some(although) = although_purged(record) {
+            add(although);
+        }
         let is_hold = matches!(record.action, Action::HoldSet | Action::HoldReleased);
         let id = if is_hold { "hold" } else { "request" };
-        for (name, value) in [("to", &record.output), (id, &record.request), ("error:", &record.error)] {
+        let request = record.request.as_ref().filter(|_| record.action != Action::Archive);
+        for (name, value) in [("to", record.output.as_ref()), (id, request), ("error:", record.error.as_ref())] {
             if let Some(value) = value {
                 add(format!("{name} {}", quote(value.as_bytes())));
             }
@@ -106,6 +110,12 @@ fn heading(record: &Record) -> String {
         text.push_str(&quote(name.as_bytes()));
     }
     text
+}
+
+/// Returns that what a record stored had been purged before, if it had: by which request.
+pub(crate) fn although_purged(record: &Record) -> Option<String> {
+    let request = record.request.as_ref().filter(|_| record.action == Action::Archive)?;
+    Some(format!("although purged (request {})", quote(request.as_bytes())))
 }
 
 /// Returns who acted, and why.

@@ -232,5 +232,18 @@ pub(crate) fn merged(records: impl IntoIterator<Item = Told>) -> Vec<Told> {
     let mut merged: Vec<(usize, Told)> = known.into_values().collect();
     // What is of one moment stays as it was given: in the order of its operation.
     merged.sort_by_key(|(number, told)| (told.record.ts, *number));
-    merged.into_iter().map(|(_, told)| told).collect()
+    let mut merged: Vec<Told> = merged.into_iter().map(|(_, told)| told).collect();
+    join_purges(&mut merged);
+    merged
+}
+
+/// Takes away what the archive tells of purges that another clone ended, where the evidence of the clone that began them tells
+/// it as well: the same records, with their place among the evidence.
+fn join_purges(told: &mut Vec<Told>) {
+    let bare = |record: &Record| Record { count: None, prev: Vec::new(), ..record.clone() };
+    let placed = told.iter().filter(|told| told.record.action == Action::Purge && told.record.count.is_some());
+    let placed: Vec<Record> = placed.map(|told| bare(&told.record)).collect();
+    if !placed.is_empty() {
+        told.retain(|told| told.file.is_some() || told.record.count.is_some() || !placed.contains(&told.record));
+    }
 }

@@ -19,6 +19,7 @@ use super::evidence::{Found, Unreadable, all};
 use super::ledger::{HoldKey, Ledger, Request, Told};
 use super::obstacle::Obstacle;
 use super::rules::{Judge, OpenHold, PurgeQuestion, judge_purge, open_holds, open_request};
+use super::unfounded::{Unfounded, unfounded_among};
 
 /// The most purges, and the most items that are due, which are listed: the oldest dates and the newest purges.
 pub const MAX_LISTED: usize = 100;
@@ -33,6 +34,8 @@ pub struct Overview {
     pub at: Timestamp,
     /// The requests that stand, oldest first.
     pub requests: Vec<OpenRequest>,
+    /// The requests that nobody withdrew or used, and that do not count all the same, oldest first.
+    pub void_requests: Vec<VoidRequest>,
     /// The holds that are not released, by case and then by time.
     pub holds: Vec<OpenHold>,
     /// The approvals of restores that have not expired, oldest first.
@@ -45,6 +48,8 @@ pub struct Overview {
     pub unfinished: Vec<Purge>,
     /// The purges that are done, newest first.
     pub purges: Listed<Purged>,
+    /// Those of them whose approvals do not count by the rules here.
+    pub unfounded: Vec<Unfounded>,
     /// The evidence files that cannot be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -96,6 +101,25 @@ pub struct OpenRequest {
     /// What is in the way of the purge, what is missing included; not known without an archive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub in_the_way: Vec<Obstacle>,
+}
+
+/// A request that does not count.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VoidRequest {
+    /// Its id.
+    pub request: String,
+    /// The item that it is about.
+    pub tombstone: Tombstone,
+    /// Its path, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<RepoPath>,
+    /// Who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// Why it does not count, as a verb phrase.
+    pub why: String,
 }
 
 /// An approval.
@@ -176,7 +200,7 @@ pub fn overview(
     origin: &str,
     due_until: Date,
 ) -> Result<Overview, OverviewError> {
-    let mut told = Vec::new();
+    let (mut told, mut events) = (Vec::new(), Vec::new());
     let mut rows: BTreeMap<Sha256, Vec<(Hold, StoredItem)>> = BTreeMap::new();
     if let Some(archive) = archive.as_deref_mut() {
         let mut last = 0;
@@ -186,6 +210,7 @@ pub fn overview(
             last = *end;
             told.extend(page.iter().filter_map(|(_, event)| Told::of_event(event)));
         }
+        events.clone_from(&told);
         for (hold, stored) in archive.holds()? {
             rows.entry(stored.item.sha256).or_default().push((hold, stored));
         }
@@ -202,12 +227,14 @@ pub fn overview(
         archive: judge.archive.map(str::to_owned),
         at: judge.now,
         requests: Vec::new(),
+        void_requests: Vec::new(),
         holds: Vec::new(),
         restore_approvals: Vec::new(),
         due: Listed::new(Vec::new()),
         due_until,
         unfinished: Vec::new(),
         purges: Listed::new(Vec::new()),
+        unfounded: unfounded_among(judge, &events, &contents)?,
         unreadable,
     };
     let mut purges = Vec::new();
@@ -221,12 +248,15 @@ pub fn overview(
         overview.holds.extend(open_holds(judge, &ledger)?);
         let targets: BTreeSet<Tombstone> = ledger.requests.iter().map(|request| request.target).collect();
         for target in targets {
-            if let Ok(request) = open_request(judge, &ledger, &target)? {
-                let in_the_way = match archive.as_deref_mut() {
-                    Some(archive) => in_the_way(judge, archive, request, &told, &overview.unreadable)?,
-                    None => Vec::new(),
-                };
-                overview.requests.push(open(judge, &ledger, request, in_the_way));
+            match open_request(judge, &ledger, &target)? {
+                Ok(request) => {
+                    let in_the_way = match archive.as_deref_mut() {
+                        Some(archive) => in_the_way(judge, archive, request, &told, &overview.unreadable)?,
+                        None => Vec::new(),
+                    };
+                    overview.requests.push(open(judge, &ledger, request, in_the_way));
+                }
+                Err(obstacle) => overview.void_requests.extend(void(&ledger, target, obstacle)),
             }
         }
         let valid = ledger.restore_approvals.iter().map(|told| given(judge, &told.record));
@@ -234,6 +264,7 @@ pub fn overview(
         purges.extend(ledger.purges.iter().map(|told| purged(&told.record)));
     }
     overview.requests.sort_by_key(|request| request.at);
+    overview.void_requests.sort_by_key(|request| request.at);
     overview.holds.sort_by(|one, other| (&one.name, one.at).cmp(&(&other.name, other.at)));
     overview.restore_approvals.sort_by_key(|given| given.at);
     purges.sort_by_key(|purged| std::cmp::Reverse(purged.at));
@@ -286,6 +317,17 @@ fn open(judge: &Judge<'_>, ledger: &Ledger, request: &Request, in_the_way: Vec<O
         approvals: ledger.approvals_of(&request.key.id).map(|told| given(judge, &told.record)).collect(),
         in_the_way,
     }
+}
+
+/// Returns the newest request for an item, which does not count, unless it has come to its end.
+fn void(ledger: &Ledger, tombstone: Tombstone, obstacle: Obstacle) -> Option<VoidRequest> {
+    let Obstacle::RequestVoid { request, by, at, why } = obstacle else { return None };
+    if ledger.use_of(&request).is_some() || ledger.withdrawal(&request).is_some() {
+        return None;
+    }
+    let known = ledger.requests.iter().find(|known| known.key.id == request);
+    let path = known.and_then(|known| known.told.record.repo_path());
+    Some(VoidRequest { request, tombstone, path, by, at, why })
 }
 
 fn given(judge: &Judge<'_>, record: &Record) -> Given {

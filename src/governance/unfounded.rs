@@ -9,6 +9,7 @@ use crate::evidence::record::Action;
 use crate::git::Repository;
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
+use crate::signature::SignatureError;
 
 use super::evidence::all;
 use super::ledger::{Ledger, Told};
@@ -45,6 +46,17 @@ pub enum UnfoundedKind {
     Missing,
 }
 
+impl UnfoundedKind {
+    /// Returns what follows from it, as a clause.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Breach => "nothing brings the bytes back",
+            Self::Earlier => "nobody had signed anything in this archive by then",
+            Self::Missing => "the others may be in a branch that was not fetched",
+        }
+    }
+}
+
 /// Returns the purges in the archive whose approvals do not count, in the order in which they were made. Without
 /// `governance.signed` there are none: then anybody's word counts.
 pub fn unfounded(
@@ -72,8 +84,20 @@ pub fn unfounded(
             contents.entry(sha256).or_default().push(told);
         }
     }
+    Ok(unfounded_among(judge, &events, &contents)?)
+}
+
+/// Returns the same of the archive's `events` by all that is known of their contents.
+pub(super) fn unfounded_among(
+    judge: &Judge<'_>,
+    events: &[Told],
+    contents: &BTreeMap<Sha256, Vec<Told>>,
+) -> Result<Vec<Unfounded>, SignatureError> {
+    if !judge.policy.signed {
+        return Ok(Vec::new());
+    }
     let (mut found, mut looked_at, mut signed) = (Vec::new(), BTreeSet::new(), false);
-    for told in &events {
+    for told in events {
         let record = &told.record;
         if record.action != Action::Purge {
             // By the order of the archive, and not by what records say of their time.

@@ -74,12 +74,13 @@ item=$(sed -n 's/^{"schema":"archive-proof\/1",.*"tombstone":"\([0-9a-f-]*\)","s
 [ -n "$item" ] || fail "item.json names no item"
 xargs cat <"$work/files" | grep -F "\"tombstone\":\"$item\"" | awk '!seen[$0]++' | sort -s -t '"' -k 8,8 >"$work/records" || :
 cmp records.jsonl "$work/records" || fail "records.jsonl is not what evidence says of the item, in its order"
-text='"([^"\\]|\\.)*"'
-facts="(,\"repo\":$text,\"path(_b64)?\":$text,\"tombstone\":\"$item\",\"sha256\":\"[^\"]*\",\"size\":[0-9]+)"
+string='"([^"\\]|\\.)*"'
+facts="(,\"repo\":$string,\"path(_b64)?\":$string,\"tombstone\":\"$item\",\"sha256\":\"[^\"]*\",\"size\":[0-9]+)"
 facts="$facts(,\"compressed_size\":[0-9]+)?(,\"object\":\"[^\"]*\",\"mode\":\"[^\"]*\",\"commit\":\"[^\"]*\")[,}]"
 sed -nE "s/^\{\"schema\":\"archive-proof\/1\"$facts.*/\1\6/p" item.json >"$work/item"
 begin='^\{"schema":"[^"]*","ts":"[^"]*","level":"[a-z]*","action":"[A-Z_]*","op":"[^"]*"'
-grep '^[^{]*{[^{]*"action":"ARCHIVE"' records.jsonl | sed -E "s/$begin(,\"actor\":$text)?//" | sed -nE "s/^$facts.*/\1\6/p" >"$work/archived"
+! grep -qvE "$begin[,}]" records.jsonl || fail "records.jsonl has what is no record"
+grep '^[^{]*{[^{]*"action":"ARCHIVE"' records.jsonl | sed -E "s/$begin(,\"actor\":$string)?//" | sed -nE "s/^$facts.*/\1\6/p" >"$work/archived"
 if [ ! -s "$work/archived" ]; then
     note "no evidence says that the item was archived: item.json is a claim"
 elif [ ! -s "$work/item" ] || ! grep -qxFf "$work/item" "$work/archived"; then
@@ -106,8 +107,7 @@ while IFS= read -r line; do
     case $line in
     *',"signature":"'*) ;;
     *)
-        # What only names another item of a request is not signed: the request has the list.
-        case $what$line in PRUNE_REQUEST*'"items":"'* | [!P]*) [ ! -e "$signers" ] || note "$what is not signed: a claim" ;; esac
+        [ ! -e "$signers" ] || note "$what is not signed: a claim"
         continue
         ;;
     esac
@@ -119,7 +119,7 @@ while IFS= read -r line; do
     key=$(key "$work/text" "$work/signature")
     [ -n "$key" ] || fail "$what is not what was signed"
     [ -e "$signers" ] || continue
-    actor=$(printf '%s\n' "$line" | sed -nE "s/$begin,\"actor\":($text).*/\1/p" | sed 's/^"\(.*\)"$/\1/')
+    actor=$(printf '%s\n' "$line" | sed -nE "s/$begin,\"actor\":($string).*/\1/p" | sed 's/^"\(.*\)"$/\1/')
     if ! by=$(signer "$work/text" "$work/signature" "$(echo "${what##* }" | moment)"); then
         note "$what, of $actor, is signed by a key of no allowed signer: $key"
     elif [ "$(person "$actor")" != "$(person "$by")" ]; then

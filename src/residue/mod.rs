@@ -233,8 +233,10 @@ impl<'a> Search<'a> {
         let occurrences = self.occurrences(&states)?;
         self.commits(&occurrences);
         self.references(&occurrences)?;
+        let mut noted = BTreeSet::new();
         for (tree, named) in &states {
-            if self.leads(named, &occurrences)? {
+            // A file may name several, such as `FETCH_HEAD`.
+            if self.leads(named, &occurrences)? && noted.insert((*tree, &named.name)) {
                 self.note_state(*tree, named);
             }
         }

@@ -13,33 +13,11 @@ use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::signature::{AllowedSigners, Verdict};
 use rayon::prelude::*;
 
+use crate::common::keys::{allow, key, public};
 use crate::common::{Repo, Run, World, assert_shown};
 
 const FOLDER: &str = ".codex/evidence/checkpoints";
 const SIGNED: &[&str] = &["evidence", "verify", "--signed"];
-
-/// Makes a key without a passphrase; its public half is beside it.
-fn key(world: &World, name: &str) -> PathBuf {
-    let path = world.at(&format!("{name}.key")).path;
-    if !path.exists() {
-        let mut command = world.at(".").command("ssh-keygen");
-        let done = command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path).status().unwrap();
-        assert!(done.success());
-    }
-    path
-}
-
-/// Returns the public half of a person's key.
-fn public(world: &World, name: &str) -> String {
-    std::fs::read_to_string(key(world, name).with_extension("key.pub")).unwrap().trim().to_owned()
-}
-
-/// Writes a file of allowed signers, each a name with options.
-fn allow(world: &World, file: &str, people: &[(&str, &str)]) -> PathBuf {
-    let line = |(name, options): &(&str, &str)| format!("{name}@example.org {options} {}\n", public(world, name));
-    world.at(".").write(file, people.iter().map(line).collect::<String>());
-    world.at(file).path
-}
 
 /// Sets a repository up as somebody would who signs with SSH keys.
 fn set_up(repo: &Repo<'_>, person: &str) {

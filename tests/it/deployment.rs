@@ -273,9 +273,16 @@ fn assert_refused(deployment: &Deployment, account: &str, attack: &str) {
 
 /// What the account for purges may not do, although it deletes bytes; and what says so.
 const PURGER_ATTACKS: &[(&str, &str)] = &[
-    ("DELETE FROM segment", "the content is under a legal hold"),
+    (
+        "DELETE FROM segment WHERE artifact_id IN (SELECT artifact_id FROM item WHERE legal_hold)",
+        "the content is under a legal hold",
+    ),
+    (
+        "DELETE FROM segment WHERE artifact_id NOT IN (SELECT artifact_id FROM item WHERE legal_hold)",
+        "the content is in use",
+    ),
     ("DELETE FROM block", "the block is in use"),
-    ("UPDATE segment SET block_id = 0", "what is held moves only"),
+    ("UPDATE segment SET block_id = 0", "a content moves only"),
     ("UPDATE artifact SET purged_at = '2026-01-01T00:00:00.000Z'", "artifacts never change"),
     ("UPDATE artifact SET purged_at = NULL", "artifacts never change"),
     (
@@ -304,6 +311,7 @@ fn a_purge_takes_an_account_that_the_guards_bind(kind: Kind) {
     let [writer, purger] = ["writer", "purger"].map(|account| repo.with("CODEX_ARCHIVE_URL", deployment.url(account)));
     repo.commit_all("init");
     writer.store(&["--reason", "legacy", "--legal-hold", "src/legacy"], &["src/legacy/old.py", "src/legacy/run.sh"]);
+    writer.store(&["--reason", "dead", "src/keep.py"], &["src/keep.py"]);
     writer.store(&["--reason", "dead", "docs/old.md"], &["docs/old.md"]);
     writer.tomb_ok(&["prune-request", "docs/old.md", "--by", "Ada", "--reason", "PII"]);
     let arguments = ["purge", "docs/old.md", "--by", "Ada", "--second", "Grace", "--reason", "PII", "--apply"];
@@ -377,7 +385,7 @@ fn a_backup_gives_everything_back(kind: Kind) {
         &format!("{prefix}_admin"),
         &Deployment::password_of("admin"),
         &format!("{prefix}s_restored"),
-        "DELETE FROM segment;",
+        "DELETE FROM segment WHERE artifact_id IN (SELECT artifact_id FROM item WHERE legal_hold);",
     );
     assert!(run.stderr_text().contains("the content is under a legal hold"), "{run}");
 }

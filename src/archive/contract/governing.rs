@@ -5,7 +5,7 @@ use crate::archive::{
     Approval, Archive, ArchiveError, BLOCK_SIZE, Batch, Block, ContentFacts, Event, Hold, NewArtifact, Purge, Purpose,
     ReadError, Segment, StoreContentsError, StoreContentsOptions, store_contents,
 };
-use crate::evidence::record::{Action, Record};
+use crate::evidence::record::{Action, Record, Status};
 use crate::id::{OperationId, Sha256, Tombstone};
 use crate::item::{Item, RepoPath};
 
@@ -31,12 +31,13 @@ pub(in crate::archive) fn archived_together(archive: &mut dyn Archive, files: &[
 
 /// Returns a purge of the content of `item`.
 pub(in crate::archive) fn purge(item: &Item) -> Purge {
+    let op = OperationId::generate();
     Purge {
-        op: OperationId::generate(),
+        op,
         origin: "here".to_owned(),
         tombstone: item.tombstone,
         sha256: item.sha256,
-        request: "request".to_owned(),
+        request: format!("request of {op}"),
         by: "A".to_owned(),
         second: "B".to_owned(),
         reason: "why".to_owned(),
@@ -49,7 +50,7 @@ pub(in crate::archive) fn purge_whole(archive: &mut dyn Archive, item: &Item) ->
     let purge = purge(item);
     assert!(archive.begin_purge(&purge, &mut |_| true).expect("begins"));
     archive.destroy(&item.sha256).expect("destroys");
-    archive.end_purge(&item.sha256, &[event(purge.op, Action::Purge, Some(item))]).expect("ends");
+    archive.end_purge(purge.op, &[event(purge.op, Action::Purge, Some(item))]).expect("ends");
     purge
 }
 
@@ -67,6 +68,7 @@ fn hold(item: &Item, id: OperationId, name: Option<&str>) -> Hold {
 fn release(item: &Item, hold: Option<OperationId>) -> Event {
     let mut record = Record::new(Action::HoldReleased, OperationId::generate(), time(4_000));
     record.tombstone = Some(item.tombstone);
+    record.status = Some(Status::Done);
     record.request = hold.map(|id| id.to_string());
     Event::from_record(&record).expect("is short")
 }
@@ -165,7 +167,10 @@ pub(in crate::archive) fn approvals_are_noted_once_and_used_up_by_a_purge<E: Eng
     }
     let known = archive.items_page(None).expect("reads").remove(0).approvals;
     assert!(known.iter().eq(approvals.iter().map(|(_, approval)| approval)));
-    let begun = archive.begin_purge(&purge(&item), &mut |facts| facts.events == std::slice::from_ref(&approved));
+    let begun = {
+        let purge = Purge { request: "request".to_owned(), ..purge(&item) };
+        archive.begin_purge(&purge, &mut |facts| facts.events == std::slice::from_ref(&approved))
+    };
     assert!(begun.expect("begins"));
     let known = archive.items_page(None).expect("reads").remove(0).approvals;
     let consumed: Vec<bool> = known.iter().map(|approval| approval.consumed_at == Some(time(5_000))).collect();
@@ -365,13 +370,47 @@ pub(in crate::archive) fn purged_content_comes_back_only_where_it_is_asked_for<E
         archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
         archive.seal(op, &[event(op, Action::Archive, Some(&item))]).expect("seals");
         assert_eq!(purged_at(&mut *archive), None);
-        assert_eq!(archive.purge_of(&item.sha256).expect("asks"), Some(first));
-        // And goes again.
+        assert_eq!(archive.purge_of(&item.sha256).expect("asks").as_ref(), Some(&first));
+        // And goes again, by another request.
+        let replay = Purge { request: first.request.clone(), ..purge(&item) };
+        let refused = archive.begin_purge(&replay, &mut |facts| facts.purges == std::slice::from_ref(&first));
+        assert!(matches!(refused, Err(ArchiveError::RequestUsed { .. })), "{refused:?}");
         let second = purge_whole(&mut *archive, &item);
         assert_eq!(archive.purge_of(&item.sha256).expect("asks"), Some(second));
         assert!(read(&mut *archive, &item.sha256, item.size).is_err());
     }
     assert_eq!(archive.purges_page(0).expect("reads").len(), 6);
+}
+
+pub(in crate::archive) fn a_purge_is_ended_by_its_operation_however_late<E: Engine>() {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let item = archived(&mut *archive, "a", b"a", false);
+    let nobodys = OperationId::generate();
+    let refused = archive.end_purge(nobodys, &[]);
+    assert!(matches!(refused, Err(ArchiveError::NoSuchPurge { op }) if op == nobodys), "{refused:?}");
+    let first = purge_whole(&mut *archive, &item);
+    let source = Memory(vec![b"a".to_vec()]);
+    let options = StoreContentsOptions { allow_purged: true, ..StoreContentsOptions::default() };
+    store_contents(&mut *archive, &source, options, &mut |_| ()).expect("stores");
+    let op = OperationId::generate();
+    archive.begin(op, "here", std::slice::from_ref(&item)).expect("begins");
+    archive.seal(op, &[event(op, Action::Archive, Some(&item))]).expect("seals");
+    let second = purge(&item);
+    assert!(archive.begin_purge(&second, &mut |_| true).expect("begins"));
+    // The clone that began the first comes to its end now; the second stays.
+    archive.end_purge(first.op, &[event(first.op, Action::DeleteApproved, Some(&item))]).expect("appends");
+    assert_eq!(archive.unfinished_purges().expect("asks"), std::slice::from_ref(&second));
+    let ended = |archive: &mut dyn Archive, op| {
+        archive.purge_by(op).expect("asks").map(|known| (known.purge, known.destroyed_at.is_some()))
+    };
+    assert_eq!(ended(&mut *archive, first.op), Some((first.clone(), true)));
+    assert_eq!(ended(&mut *archive, second.op), Some((second.clone(), false)));
+    assert_eq!(ended(&mut *archive, nobodys), None);
+    let facts = facts(&mut *archive, &item);
+    assert_eq!(facts.purges, [first, second]);
+    let actions: Vec<Action> = facts.events.iter().map(|event| event.action).collect();
+    assert_eq!(actions, [Action::Purge, Action::DeleteApproved]);
 }
 
 pub(in crate::archive) fn what_governs_is_read_in_its_order<E: Engine>() {

@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use super::governing::{archived_together, purge};
 use super::{Client, Database, Memory, event, item, noise, read, store, time};
 use crate::archive::{
     Archive, ArchiveError, Block, Codec, Event, Query, ReadError, StoreContentsError, StoreContentsOptions,
     store_contents,
 };
-use crate::evidence::record::{Action, Record};
+use crate::evidence::record::{Action, Record, Status};
 use crate::id::{OperationId, Sha256};
 use crate::item::{Backend, Item};
 
@@ -19,7 +20,7 @@ const EVENTS: &str = "events are append-only";
 const BLOCK_IN_USE: &str = "the block is in use";
 const BLOCKS: &str = "blocks never change";
 const SEGMENTS: &str = "segments never change";
-const MOVES: &str = "what is held moves only to where its bytes are seen";
+const MOVES: &str = "a content moves only to where its bytes are seen";
 const COMPLETE: &str = "the content is complete";
 const HELD_CONTENT: &str = "the content is under a legal hold";
 const CONTENT_IN_USE: &str = "the content is in use";
@@ -74,11 +75,26 @@ const EVERYWHERE: Attempts = &[
         HELD_CONTENT,
         &[
             "DELETE FROM segment WHERE artifact_id = 2",
-            "DELETE FROM segment",
             "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) VALUES (2, 'x', '', '', '', '', '', '', '2026-01-01T00:00:00.000Z')",
         ],
     ),
-    (CONTENT_IN_USE, &["DELETE FROM artifact WHERE id = 2", "DELETE FROM artifact"]),
+    (
+        CONTENT_IN_USE,
+        &[
+            "DELETE FROM artifact WHERE id = 2",
+            "DELETE FROM artifact",
+            // Nobody holds it, but nobody has purged it either.
+            "DELETE FROM segment WHERE artifact_id = 1",
+            "DELETE FROM segment",
+        ],
+    ),
+    (MOVES, &["UPDATE segment SET block_id = 2 WHERE artifact_id = 1", "UPDATE segment SET block_id = 1"]),
+    (
+        "a purge begins before it ends",
+        &[
+            "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at, destroyed_at) VALUES (1, 'x', '', '', '', '', '', '', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
+        ],
+    ),
     (
         ARTIFACTS,
         &[
@@ -108,6 +124,8 @@ const EVERYWHERE: Attempts = &[
             "UPDATE hold SET op = NULL",
             "UPDATE hold SET name = 'x', set_by = 'x'",
             "UPDATE hold SET set_at = '2026-01-01T00:00:00.000Z'",
+            // As if it had been, before the program sets it.
+            "INSERT INTO hold (item_id, op, set_at, released_at, released_by) SELECT 2, '0199f1a2-0000-7000-8000-000000000001', set_at, set_at, digest FROM hold, event WHERE event.id = 1",
         ],
     ),
     (HOLDS_STAY, &["DELETE FROM hold", "DELETE FROM hold WHERE released_at IS NULL"]),
@@ -194,11 +212,13 @@ const SQLITE: Attempts = &[
             "CREATE TEMP TABLE event (digest, action, item_id, line); INSERT INTO temp.event SELECT 'x', 'HOLD_RELEASED', 1, '\"request\":\"' || op || '\"' FROM hold; UPDATE hold SET released_at = '', released_by = 'x'",
         ],
     ),
-    // The program brings the function with which the guard looks at bytes.
-    (
-        "no such function: sha256",
-        &["UPDATE segment SET block_id = 1", "UPDATE segment SET offset = 1 WHERE artifact_id = 2"],
-    ),
+];
+
+/// The program brings the function with which a guard in SQLite looks at bytes and lines.
+const WITHOUT_SHA256: &[&str] = &[
+    "UPDATE segment SET block_id = 1",
+    "UPDATE segment SET offset = 1 WHERE artifact_id = 2",
+    "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = 'x'",
 ];
 
 /// What a name means depends on the search path, what a transaction sees on its isolation, and a schema of its own a client
@@ -227,7 +247,7 @@ const POSTGRES: Attempts = &[
     (
         HOLDS,
         &[
-            "INSERT INTO hold (item_id, op, set_at) SELECT item_id, op, '' FROM hold ON CONFLICT (item_id, op) DO UPDATE SET released_at = '', released_by = ''",
+            "INSERT INTO hold (item_id, op, set_at) SELECT item_id, op, set_at FROM hold ON CONFLICT (item_id, op) DO UPDATE SET released_at = '', released_by = ''",
             "CREATE TEMP TABLE event (digest TEXT, action TEXT, item_id BIGINT, line TEXT); INSERT INTO pg_temp.event VALUES ('x', 'HOLD_RELEASED', 1, ''); UPDATE hold SET released_at = '', released_by = 'x'",
         ],
     ),
@@ -345,7 +365,7 @@ const MARIADB: Attempts = &[
         HOLDS_STAY,
         &[
             "REPLACE INTO hold SELECT * FROM hold AS h",
-            "REPLACE INTO hold (item_id, op, set_at) SELECT item_id, op, '' FROM hold AS h",
+            "REPLACE INTO hold (item_id, op, set_at) SELECT item_id, op, set_at FROM hold AS h",
             "DELETE hold FROM hold JOIN item ON item.id = hold.item_id",
         ],
     ),
@@ -353,7 +373,7 @@ const MARIADB: Attempts = &[
         HELD_CONTENT,
         &[
             "SET foreign_key_checks = 0, sql_select_limit = 0;\nDELETE FROM segment WHERE artifact_id = 2",
-            "DELETE segment FROM segment JOIN artifact ON artifact.id = segment.artifact_id",
+            "DELETE segment FROM segment JOIN artifact ON artifact.id = segment.artifact_id WHERE artifact.id = 2",
         ],
     ),
     (
@@ -472,14 +492,19 @@ pub(in crate::archive) fn a_client_changes_no_event_and_destroys_nothing_held<E:
     };
     for (reason, attempts) in EVERYWHERE.iter().chain(own) {
         for attempt in *attempts {
-            let error = engine.raw(attempt).expect_err(attempt);
+            let error = engine.client_of_the_programs_kind()(attempt).expect_err(attempt);
             assert!(error.contains(reason), "{attempt}: {error}");
         }
     }
+    if E::BACKEND == Backend::Sqlite {
+        refused(&mut engine.client(), "no such function: sha256", WITHOUT_SHA256);
+    }
     assert_eq!(all(&mut *engine.open(), &items), before);
-    // What is not held can be purged, by whoever may delete.
-    engine.raw("DELETE FROM segment WHERE artifact_id = 1").expect("deletes");
-    engine.raw("DELETE FROM block WHERE id = 1").expect("deletes");
+    // What is not held can be purged, by whoever may say so and delete.
+    let mut client = engine.client();
+    for sql in [PURGE, "DELETE FROM segment WHERE artifact_id = 1", "DELETE FROM block WHERE id = 1"] {
+        client(sql).expect(sql);
+    }
 }
 
 /// Begins a purge of the free content.
@@ -491,36 +516,132 @@ const PURGE: &str = "INSERT INTO purged
 /// A transaction that looked at the archive before something was held must not destroy it afterwards.
 pub(in crate::archive) fn a_hold_counts_for_who_looked_before_it<E: Database>() {
     for begin in begins_with_a_look(E::BACKEND) {
-        for destroy in ["DELETE FROM segment WHERE artifact_id = 1", PURGE] {
-            let (engine, [_, free]) = with_held_item::<E>();
-            let mut looked = engine.client();
-            looked(begin).expect(begin);
-            // An older look than a serializable transaction's locks would allow: at another table.
-            looked("SELECT COUNT(*) FROM tag").expect("looks");
-            engine.raw("UPDATE item SET legal_hold = TRUE WHERE id = 2").expect("holds");
-            looked(destroy).expect_err(destroy);
-            drop(looked);
-            read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
-        }
+        let (engine, [_, free]) = with_held_item::<E>();
+        let mut looked = engine.client();
+        looked(begin).expect(begin);
+        // An older look than a serializable transaction's locks would allow: at another table.
+        looked("SELECT COUNT(*) FROM tag").expect("looks");
+        engine.raw("UPDATE item SET legal_hold = TRUE WHERE id = 2").expect("holds");
+        looked(PURGE).expect_err(PURGE);
+        drop(looked);
+        read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
     }
 }
 
 pub(in crate::archive) fn a_hold_that_is_being_set_is_waited_for<E: Database>() {
+    // A statement that has looked at a table before it waits sees what it then saw, if nobody has it look again.
+    let looking = PURGE
+        .replace("VALUES (", "SELECT ")
+        .replace("000Z')", "000Z' FROM migration WHERE version = 1 AND (SELECT COUNT(*) FROM approval) >= 0");
+    for destroy in [PURGE, &looking] {
+        let (engine, [_, free]) = with_held_item::<E>();
+        let error = meanwhile(&engine, &["UPDATE item SET legal_hold = TRUE WHERE id = 2"], &[destroy]);
+        assert!(error.contains(HELD_CONTENT), "{destroy}: {error}");
+        read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
+    }
+    // One moves away from what is being purged, and is held just then.
+    let (engine, items) = with_neighbours::<E>();
+    let [purged, moving, _] = &items;
+    assert!(engine.open().begin_purge(&purge(purged), &mut |_| true).expect("begins"));
+    let offset = if E::BACKEND == Backend::Mariadb { "`offset`" } else { "\"offset\"" };
+    let away = format!(
+        "UPDATE segment SET block_id = 2, {offset} = 0 WHERE artifact_id = 2 AND (SELECT COUNT(*) FROM approval) >= 0"
+    );
+    let error = meanwhile(&engine, &["UPDATE item SET legal_hold = TRUE WHERE artifact_id = 2"], &[&away]);
+    assert!(error.contains(MOVES), "{error}");
+    read(&mut *engine.open(), &moving.sha256, moving.size).expect("reads");
+}
+
+/// An item has two holds from the moment that the second one is set: releasing the first frees nothing.
+pub(in crate::archive) fn a_release_waits_for_a_hold_that_is_being_set<E: Database>() {
     let (engine, [_, free]) = with_held_item::<E>();
+    engine.raw("UPDATE item SET legal_hold = TRUE WHERE id = 2").expect("holds");
+    let mut archive = engine.open();
+    let mut record = Record::new(Action::HoldReleased, OperationId::generate(), time(4_000));
+    (record.tombstone, record.status) = (Some(free.tombstone), Some(Status::Done));
+    let event = Event::from_record(&record).expect("is short");
+    archive.append_events(std::slice::from_ref(&event)).expect("appends");
+    let set = "INSERT INTO hold (item_id, op, set_at)
+      VALUES (2, '0199f1a2-0000-7000-8000-000000000001', '2026-01-01T00:00:00.000Z')";
+    let release = format!(
+        "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = '{}'
+         WHERE item_id = 2 AND op IS NULL AND (SELECT COUNT(*) FROM approval) >= 0",
+        event.digest
+    );
+    let error = meanwhile(&engine, &[set], &[&release, PURGE]);
+    assert!(error.contains(HELD_CONTENT), "{error}");
+    assert!(archive.item(&free.tombstone).expect("looks").expect("is there").item.legal_hold);
+}
+
+/// Runs `others` while a transaction has done `first` and not ended, and returns why the last of them was refused.
+fn meanwhile<E: Database>(engine: &E, first: &[&str], others: &[&str]) -> String {
     let mut holder = engine.client();
-    let begin = if E::BACKEND == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-    for sql in [begin, "UPDATE item SET legal_hold = TRUE WHERE id = 2"] {
+    holder(if E::BACKEND == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }).expect("begins");
+    for sql in first {
         holder(sql).expect(sql);
     }
     std::thread::scope(|scope| {
-        let destroyer = scope.spawn(|| engine.raw("DELETE FROM segment WHERE artifact_id = 1"));
-        // So that it most likely waits. Where it comes late, it sees the hold anyway.
+        let other = scope.spawn(|| {
+            let mut client = engine.client_of_the_programs_kind();
+            if E::BACKEND == Backend::Mariadb {
+                // So that a look takes no lock.
+                client("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").expect("sets");
+            }
+            let (last, before) = others.split_last().expect("is something");
+            for sql in before {
+                client(sql).expect(sql);
+            }
+            client(last)
+        });
+        // So that it most likely waits. Where it comes late, it sees what was done anyway.
         std::thread::sleep(std::time::Duration::from_millis(100));
         holder("COMMIT").expect("commits");
-        let error = destroyer.join().expect("ends").expect_err("is held by now");
-        assert!(error.contains(HELD_CONTENT), "{error}");
-    });
-    read(&mut *engine.open(), &free.sha256, free.size).expect("reads");
+        other.join().expect("ends").expect_err("is held by now")
+    })
+}
+
+/// Returns an archive in which artifacts 1 and 2 share block 1, and artifact 3 has block 2; and their items.
+fn with_neighbours<E: Database>() -> (E, [Item; 3]) {
+    let engine = E::create();
+    let mut archive = engine.open();
+    let mut items = archived_together(&mut *archive, &[("a", noise(1, 5_000), false), ("b", noise(2, 5_000), false)]);
+    items.extend(archived_together(&mut *archive, &[("c", noise(3, 10_000), false)]));
+    drop(archive);
+    (engine, items.try_into().expect("are three"))
+}
+
+pub(in crate::archive) fn what_nobody_purges_stays_where_it_is<E: Database>() {
+    let (engine, items) = with_neighbours::<E>();
+    let [purged, neighbour, other] = &items;
+    let mut archive = engine.open();
+    let mut client = engine.client_of_the_programs_kind();
+    let delete = |artifact: u32| format!("DELETE FROM segment WHERE artifact_id = {artifact}");
+    let offset = if E::BACKEND == Backend::Mariadb { "`offset`" } else { "\"offset\"" };
+    let to = |artifact: u32, block: u32| {
+        format!("UPDATE segment SET block_id = {block}, {offset} = 0 WHERE artifact_id = {artifact}")
+    };
+    refused(&mut client, CONTENT_IN_USE, &[&delete(1), &delete(2), &delete(3)]);
+    refused(&mut client, MOVES, &[&to(1, 2), &to(2, 1), &to(3, 1)]);
+    let begun = purge(purged);
+    assert!(archive.begin_purge(&begun, &mut |_| true).expect("begins"));
+    // The others do not go with it, and only what is in its way moves.
+    refused(&mut client, CONTENT_IN_USE, &[&delete(2), &delete(3)]);
+    refused(&mut client, MOVES, &[&to(3, 1)]);
+    archive.destroy(&purged.sha256).expect("destroys");
+    refused(&mut client, MOVES, &[&to(2, 2), &to(3, 2).replace("= 0", "= 1")]);
+    archive.end_purge(begun.op, &[]).expect("ends");
+    refused(&mut client, CONTENT_IN_USE, &[&delete(2), &delete(3)]);
+    for item in [neighbour, other] {
+        read(&mut *archive, &item.sha256, item.size).expect("reads");
+    }
+    // A content that no item uses is nobody's; nor is one whose store was taken back.
+    let content = noise(4, 5_000);
+    store(&mut *archive, std::slice::from_ref(&content));
+    let loose = format!(
+        "DELETE FROM segment WHERE artifact_id IN (SELECT id FROM artifact WHERE content_sha256 = '{}')",
+        Sha256::of(&content)
+    );
+    client(&loose).expect("is nobody's");
 }
 
 pub(in crate::archive) fn purged_content_is_known_as_purged_and_does_not_come_back<E: Database>() {
@@ -603,17 +724,17 @@ pub(in crate::archive) fn what_is_held_moves_only_to_where_its_bytes_are_seen<E:
         client(&to(block, at)).expect("shows the bytes");
         assert_eq!(read(&mut *archive, &held.sha256, held.size).expect("reads"), bytes);
     }
-    // What is not held is not looked at, but stays as complete as it was.
     refused(&mut client, MOVES, &[&format!("UPDATE segment SET {offset} = 1 WHERE artifact_id = 1")]);
     assert_eq!(read(&mut *archive, &free.sha256, free.size).expect("reads"), noise(1, 5_000));
 }
 
 pub(in crate::archive) fn a_hold_that_a_client_sets_is_released_by_the_program_alone<E: Database>() {
-    let (engine, [_, free]) = with_held_item::<E>();
+    let (engine, [held, free]) = with_held_item::<E>();
     let mut archive = engine.open();
     let release = |hold: Option<OperationId>| {
         let mut record = Record::new(Action::HoldReleased, OperationId::generate(), time(4_000));
         (record.tombstone, record.request) = (Some(free.tombstone), hold.map(|id| id.to_string()));
+        record.status = Some(Status::Done);
         Event::from_record(&record).expect("is short")
     };
     let lower = "UPDATE item SET legal_hold = FALSE WHERE id = 2";
@@ -625,11 +746,12 @@ pub(in crate::archive) fn a_hold_that_a_client_sets_is_released_by_the_program_a
         refused(&mut engine.client(), HELD_ITEM, &[lower]);
         refused(&mut engine.client(), HELD_CONTENT, &[PURGE]);
         let replays_before: Vec<&str> = replays.iter().map(String::as_str).collect();
-        refused(&mut engine.client(), HOLDS, &replays_before);
+        refused(&mut engine.client_of_the_programs_kind(), HOLDS, &replays_before);
         let released = release(None);
         archive.release_holds(std::slice::from_ref(&released)).expect("releases");
         replays.push(format!(
-            "UPDATE hold SET released_at = 'x', released_by = '{}' WHERE released_at IS NULL AND item_id = 2",
+            "UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = '{}'
+             WHERE released_at IS NULL AND item_id = 2",
             released.digest
         ));
         assert!(archive.content_facts(&free.sha256).expect("asks").expect("is known").holds.is_empty());
@@ -642,8 +764,45 @@ pub(in crate::archive) fn a_hold_that_a_client_sets_is_released_by_the_program_a
     assert!(archive.item(&free.tombstone).expect("looks").expect("is there").item.legal_hold);
     let other = release(Some(OperationId::generate()));
     archive.append_events(std::slice::from_ref(&other)).expect("appends");
-    let forged = format!("UPDATE hold SET released_at = 'x', released_by = '{}' WHERE op = '{id}'", other.digest);
-    refused(&mut engine.client(), HOLDS, &[&forged, &replays[0]]);
+    let by = |digest: &Sha256| {
+        format!("UPDATE hold SET released_at = '2026-01-01T00:00:00.000Z', released_by = '{digest}' WHERE op = '{id}'")
+    };
+    let mut client = engine.client_of_the_programs_kind();
+    refused(&mut client, HOLDS, &[&by(&other.digest), &replays[0]]);
+    // Nor does an event that only looks like a release: what it says is in its line, and its digest is of that.
+    let line = release(Some(id)).line;
+    let lines = [
+        line.replace(r#","status":"done""#, ""),
+        line.replace(r#""status":"done""#, r#""status":"failed""#),
+        line.replace("HOLD_RELEASED", "HOLD_SET"),
+        line.replace(&free.tombstone.to_string(), &held.tombstone.to_string()),
+        line.replace(&format!(r#""request":"{id}""#), &format!(r#""metadata":{{"request":"{id}"}}"#)),
+        line.replace(&id.to_string(), &id.to_string().to_uppercase()),
+        format!(r#"{{"request":"{id}"}}"#),
+        format!("no record of \"request\":\"{id}\""),
+    ];
+    let true_line = (Sha256::of(b"another line"), line.clone());
+    for (digest, line) in lines.into_iter().map(|line| (Sha256::of(line.as_bytes()), line)).chain([true_line]) {
+        let append = format!(
+            "INSERT INTO event (digest, op, action, item_id, tombstone_id, created_at, line)
+             VALUES ('{digest}', 'x', 'HOLD_RELEASED', 2, '{}', '2026-01-01T00:00:00.000Z', '{line}')",
+            free.tombstone
+        );
+        client(&append).expect("looks like any event");
+        let error = client(&by(&digest)).expect_err(&line);
+        assert!(error.contains(HOLDS) || error.contains("JSON") || error.contains("json"), "{line}: {error}");
+    }
+    refused(&mut client, HELD_CONTENT, &[PURGE]);
+    // What no hold looks like is none: it could not be read.
+    for (op, time) in [
+        ("x", "2026-01-01T00:00:00.000Z"),
+        ("0199F1A2-0000-7000-8000-000000000001", "2026-01-01T00:00:00.000Z"),
+        ("0199f1a2-0000-7000-8000-000000000001", "tomorrow"),
+    ] {
+        let lax = if E::BACKEND == Backend::Mariadb { "SET STATEMENT check_constraint_checks = 0 FOR " } else { "" };
+        let sql = format!("{lax}INSERT INTO hold (item_id, op, set_at) VALUES (2, '{op}', '{time}')");
+        client(&sql).expect_err(&sql);
+    }
     archive.release_holds(&[release(Some(id))]).expect("releases");
     engine.raw(PURGE).expect("is not held any more");
 }
@@ -680,7 +839,8 @@ pub(in crate::archive) fn what_is_purged_stays_so_whoever_asks<E: Database>() {
     refused(&mut client, "the content has bytes", &["UPDATE purged SET destroyed_at = '2026-01-02T00:00:00.000Z'"]);
     let mut archive = engine.open();
     archive.destroy(&free.sha256).expect("destroys");
-    archive.end_purge(&free.sha256, &[]).expect("ends");
+    let begun = archive.unfinished_purges().expect("asks").remove(0);
+    archive.end_purge(begun.op, &[]).expect("ends");
     // Not without its bytes either.
     refused(&mut client, ARTIFACTS, &[unpurge]);
     refused(

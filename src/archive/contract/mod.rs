@@ -110,6 +110,7 @@ macro_rules! contract_suite {
             what_a_stopped_store_has_left_goes_with_a_purge
             what_a_store_brings_of_purged_content_does_not_stay
             purged_content_comes_back_only_where_it_is_asked_for
+            a_purge_is_ended_by_its_operation_however_late
             what_governs_is_read_in_its_order
             a_copy_follows_what_is_released_and_what_comes_back
         );
@@ -133,6 +134,8 @@ macro_rules! database_suite {
             a_content_that_was_slipped_in_is_noticed_by_the_next_store
             a_hold_counts_for_who_looked_before_it
             a_hold_that_is_being_set_is_waited_for
+            a_release_waits_for_a_hold_that_is_being_set
+            what_nobody_purges_stays_where_it_is
             what_is_held_moves_only_to_where_its_bytes_are_seen
             a_hold_that_a_client_sets_is_released_by_the_program_alone
             what_is_purged_stays_so_whoever_asks
@@ -737,7 +740,7 @@ fn changes(item: &Item) -> Vec<(&'static str, Changing)> {
             Box::new(move |archive: &mut dyn Archive| archive.begin_purge(&purge, &mut |_| true).map(|_| ())),
         ),
         ("destroy", Box::new(move |archive: &mut dyn Archive| archive.destroy(&sha256).map(|_| ()))),
-        ("end a purge", Box::new(move |archive: &mut dyn Archive| archive.end_purge(&sha256, &[]))),
+        ("end a purge", Box::new(move |archive: &mut dyn Archive| archive.end_purge(op, &[]))),
         (
             "restored",
             Box::new(move |archive: &mut dyn Archive| {

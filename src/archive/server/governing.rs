@@ -13,7 +13,7 @@ use crate::archive::{
 };
 use crate::clock::Timestamp;
 use crate::fault;
-use crate::id::{Sha256, Tombstone};
+use crate::id::{OperationId, Sha256, Tombstone};
 
 /// Returns the holds that `conditions` select (over hold `h` and item `i`), each with its number, in the order in which they
 /// were set, from after number `after`: a page of them.
@@ -363,7 +363,7 @@ fn begin_purge(
     purge: &Purge,
     judge: &mut dyn FnMut(&ContentFacts) -> bool,
 ) -> Result<bool, ArchiveError> {
-    if !select_purges(connection, "WHERE p.op = ?", &[purge.op.to_string().into()])?.is_empty() {
+    if purge_by(connection, purge.op)?.is_some() {
         return Ok(true);
     }
     let item = standing(connection, std::iter::once(&purge.tombstone))?.remove(&purge.tombstone);
@@ -376,6 +376,10 @@ fn begin_purge(
     if !judge(&facts) {
         return Ok(false);
     }
+    // Whatever the records say: the row may be all that another clone's purge has left so far.
+    if !select_purges(connection, "WHERE p.request_id = ?", &[purge.request.as_str().into()])?.is_empty() {
+        return Err(ArchiveError::RequestUsed { request: purge.request.clone() });
+    }
     add_purge(connection, &KnownPurge { purge: purge.clone(), destroyed_at: None })?;
     let sql = "UPDATE approval SET consumed_at = ? WHERE request_id = ? AND purpose = 'purge' AND consumed_at IS NULL";
     let values = [purge.begun_at.to_string().into(), purge.request.as_str().into()];
@@ -383,14 +387,17 @@ fn begin_purge(
     Ok(true)
 }
 
-fn end_purge(connection: &mut dyn Connection, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError> {
-    events::insert(connection, events)?;
-    if select_purges(connection, NEWEST_PURGE, &[sha256.to_string().into()])?.is_empty() {
-        return Err(ArchiveError::MissingArtifact { sha256: *sha256 });
+fn purge_by(connection: &mut dyn Connection, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError> {
+    Ok(select_purges(connection, "WHERE p.op = ?", &[op.to_string().into()])?.pop().map(|(_, known)| known))
+}
+
+fn end_purge(connection: &mut dyn Connection, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+    if purge_by(connection, op)?.is_none() {
+        return Err(ArchiveError::NoSuchPurge { op });
     }
-    let sql = "UPDATE purged SET destroyed_at = ? WHERE destroyed_at IS NULL
-      AND artifact_id = (SELECT id FROM artifact WHERE content_sha256 = ?)";
-    let values = [Timestamp::now().to_string().into(), sha256.to_string().into()];
+    events::insert(connection, events)?;
+    let sql = "UPDATE purged SET destroyed_at = ? WHERE op = ? AND destroyed_at IS NULL";
+    let values = [Timestamp::now().to_string().into(), op.to_string().into()];
     connection.execute(sql, &values).map(|_| ()).map_err(failed("end the purge"))
 }
 
@@ -446,8 +453,12 @@ impl Governing for ServerArchive {
         super::destroying::destroy(self, sha256)
     }
 
-    fn end_purge(&mut self, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError> {
-        self.write("end the purge", |connection| end_purge(connection, sha256, events))
+    fn end_purge(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
+        self.write("end the purge", |connection| end_purge(connection, op, events))
+    }
+
+    fn purge_by(&mut self, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError> {
+        self.ask(|connection| purge_by(connection, op))
     }
 
     fn purge_of(&mut self, sha256: &Sha256) -> Result<Option<Purge>, ArchiveError> {

@@ -281,7 +281,7 @@ impl Governing for SqliteArchive {
     ) -> Result<bool, ArchiveError> {
         let failed = engine_error("begin the purge");
         let transaction = self.write()?;
-        if !select_purges(&transaction, "WHERE p.op = ?1", [purge.op.to_string()])?.is_empty() {
+        if purge_by(&transaction, purge.op)?.is_some() {
             return Ok(true);
         }
         let (_, sha256, purged_at) = item_row(&transaction, &purge.tombstone)?;
@@ -294,6 +294,10 @@ impl Governing for SqliteArchive {
         let facts = facts(&transaction, &sha256)?.ok_or(ArchiveError::MissingArtifact { sha256 })?;
         if !judge(&facts) {
             return Ok(false);
+        }
+        // Whatever the records say: the row may be all that another clone's purge has left so far.
+        if !select_purges(&transaction, "WHERE p.request_id = ?1", [&purge.request])?.is_empty() {
+            return Err(ArchiveError::RequestUsed { request: purge.request.clone() });
         }
         add_purge(&transaction, &KnownPurge { purge: purge.clone(), destroyed_at: None })?;
         transaction
@@ -312,21 +316,24 @@ impl Governing for SqliteArchive {
         super::destroying::destroy(self, sha256)
     }
 
-    fn end_purge(&mut self, sha256: &Sha256, events: &[Event]) -> Result<(), ArchiveError> {
+    fn end_purge(&mut self, op: OperationId, events: &[Event]) -> Result<(), ArchiveError> {
         let failed = engine_error("end the purge");
         let transaction = self.write()?;
-        events::insert(&transaction, events)?;
-        if select_purges(&transaction, NEWEST_PURGE, [sha256.to_string()])?.is_empty() {
-            return Err(ArchiveError::MissingArtifact { sha256: *sha256 });
+        if purge_by(&transaction, op)?.is_none() {
+            return Err(ArchiveError::NoSuchPurge { op });
         }
+        events::insert(&transaction, events)?;
         transaction
             .execute(
-                "UPDATE purged SET destroyed_at = ?2 WHERE destroyed_at IS NULL
-                   AND artifact_id = (SELECT id FROM artifact WHERE content_sha256 = ?1)",
-                [sha256.to_string(), Timestamp::now().to_string()],
+                "UPDATE purged SET destroyed_at = ?2 WHERE op = ?1 AND destroyed_at IS NULL",
+                [op.to_string(), Timestamp::now().to_string()],
             )
             .map_err(failed)?;
         transaction.commit().map_err(failed)
+    }
+
+    fn purge_by(&mut self, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError> {
+        purge_by(&self.connection, op)
     }
 
     fn purge_of(&mut self, sha256: &Sha256) -> Result<Option<Purge>, ArchiveError> {
@@ -347,6 +354,10 @@ impl Governing for SqliteArchive {
 }
 
 const NEWEST_PURGE: &str = "WHERE a.content_sha256 = ?1 ORDER BY p.id DESC LIMIT 1";
+
+fn purge_by(connection: &Connection, op: OperationId) -> Result<Option<KnownPurge>, ArchiveError> {
+    Ok(select_purges(connection, "WHERE p.op = ?1", [op.to_string()])?.pop().map(|(_, known)| known))
+}
 
 /// Adds a purge as it is. With one that has not ended its content and the content's items are purged.
 pub(super) fn add_purge(transaction: &Transaction<'_>, known: &KnownPurge) -> Result<(), ArchiveError> {

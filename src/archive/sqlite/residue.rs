@@ -225,7 +225,7 @@ fn a_reader_leaves_a_purge_unfinished_until_it_ends() {
     let mut archive = engine.open();
     assert_eq!(archive.destroy(&item.sha256).expect("destroys"), Destroyed::default());
     assert_eq!(found(&engine, &traces), 0);
-    archive.end_purge(&item.sha256, &[contract::event(purge.op, Action::Purge, Some(&item))]).expect("ends");
+    archive.end_purge(purge.op, &[contract::event(purge.op, Action::Purge, Some(&item))]).expect("ends");
     assert!(archive.unfinished_purges().expect("asks").is_empty());
     assert_eq!(read(&mut *archive, &other.sha256, other.size).expect("reads"), noise(2, 5_000));
 }

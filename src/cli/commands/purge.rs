@@ -25,6 +25,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, counted, human_size};
 use crate::cli::session::{Session, object_place};
 use crate::cli::view::ItemView;
+use crate::cli::wrap::wrap;
 
 /// Destroy an item's bytes for good
 ///
@@ -264,9 +265,10 @@ fn residue_of(items: &[StoredItem], archive: &mut AnyArchive, session: &Session<
 fn print_remains(remains: &[Remain], output: &mut Output) -> Result<(), CommandError> {
     output.line("what the archive's storage keeps for a while:")?;
     for remain in remains {
-        output.line(format_args!("  {}", remain.place))?;
-        output.line(format_args!("    until {}", remain.until))?;
+        output.line(wrap("  ", "  ", remain.place))?;
+        output.line(wrap("    ", "    ", &format!("until {}", remain.until)))?;
         for statement in remain.statements {
+            // In one line, so that it can be copied.
             output.line(format_args!("    sooner: {statement}"))?;
         }
     }

@@ -18,6 +18,7 @@ use crate::cli::output::counted;
 use crate::cli::session::{Session, shown};
 use crate::cli::signing::known_signers;
 use crate::cli::when::parse_day;
+use crate::cli::wrap::wrap;
 
 /// Report how things stand
 ///
@@ -46,21 +47,25 @@ pub(crate) fn run(arguments: &ReportArguments, session: &mut Session<'_>) -> Res
     let due_until = parse_day("--within", &arguments.within, Date(now.date()))?;
     let mut archive = session.archive_if_any()?;
     let id = archive.as_deref().map(|archive| archive.id().to_owned());
-    let verdicts = Verdicts::new(known_signers(session)?);
+    let signers = known_signers(session)?;
     let policy = Policy::from(&session.config()?.governance);
+    if policy.signed && signers.is_none() {
+        session.output.warn("nobody is named whose signatures count: here no request, approval or release does");
+        session.output.hint("name a file of allowed signers: `git config gpg.ssh.allowedSignersFile <file>`");
+    }
+    let verdicts = Verdicts::new(signers);
     let judge = Judge { policy, verifier: &verdicts, archive: id.as_deref(), now };
     let origin = session.known_origin()?;
     let overview = overview(&session.repository, archive.as_deref_mut(), &judge, &origin, due_until)?;
-    let text = if session.output.json {
-        serde_json::to_string(&overview).map_err(|error| CommandError::from_error(Exit::Failed, &error))?
-    } else {
-        text(&overview)
-    };
     match &arguments.output {
         None if session.output.json => session.output.object(&overview)?,
-        None => session.output.line(text.trim_end())?,
+        None => session.output.line(text(&overview).trim_end())?,
         Some(file) => {
-            let text = format!("{}\n", text.trim_end());
+            let text = if session.output.json {
+                serde_json::to_string(&overview).map_err(|error| CommandError::from_error(Exit::Failed, &error))? + "\n"
+            } else {
+                text(&overview)
+            };
             git_archive_tomb::fs::replace(&session.directory().join(file), text.as_bytes()).map_err(|error| {
                 CommandError::new(Exit::Failed, format!("cannot write {}", shown(file))).caused_by(error.to_string())
             })?;
@@ -80,12 +85,21 @@ fn text(overview: &Overview) -> String {
 
 fn write(overview: &Overview, text: &mut String) -> std::fmt::Result {
     match &overview.archive {
-        Some(archive) => writeln!(text, "governance of archive {archive} at {}", overview.at)?,
-        None => writeln!(text, "governance at {}, as evidence tells: there is no archive here", overview.at)?,
+        Some(archive) => writeln!(text, "governance at {}\nof archive {archive}", overview.at)?,
+        None => writeln!(text, "governance at {},\nas evidence tells: there is no archive here", overview.at)?,
     }
     heading(text, "requests that stand", overview.requests.len())?;
     for request in &overview.requests {
         write_request(request, overview.at, text)?;
+    }
+    if !overview.void_requests.is_empty() {
+        heading(text, "requests that do not count", overview.void_requests.len())?;
+    }
+    for request in &overview.void_requests {
+        writeln!(text, "  {}", item(&request.tombstone, request.path.as_ref()))?;
+        indented(text, 4, &format!("{}{}", age(request.at, overview.at), by(request.by.as_deref(), None)))?;
+        let id = quote(request.request.as_bytes());
+        indented(text, 4, &format!("request {id} {}", printable(&request.why)))?;
     }
     heading(text, "holds", overview.holds.len())?;
     let mut case = None;
@@ -101,9 +115,9 @@ fn write(overview: &Overview, text: &mut String) -> std::fmt::Result {
             (true, None) => "in the archive",
             _ => "in evidence",
         };
-        writeln!(text, "      {at}{}, {places}", by(hold.by.as_deref(), hold.reason.as_deref()))?;
+        indented(text, 6, &format!("{at}{}, {places}", by(hold.by.as_deref(), hold.reason.as_deref())))?;
         if let Some(why) = &hold.release_void {
-            writeln!(text, "      its release does not count: {}", printable(why))?;
+            indented(text, 6, &format!("its release does not count: {}", printable(why)))?;
         }
     }
     if !overview.restore_approvals.is_empty() {
@@ -111,7 +125,8 @@ fn write(overview: &Overview, text: &mut String) -> std::fmt::Result {
     }
     for given in &overview.restore_approvals {
         let of = given.tombstone.map(|tombstone| item(&tombstone, given.path.as_ref())).unwrap_or_default();
-        writeln!(text, "  {of}\n    {}", approval(given, overview.at))?;
+        writeln!(text, "  {of}")?;
+        indented(text, 4, &approval(given, overview.at))?;
     }
     heading(text, &format!("may be destroyed by {}, by their dates", overview.due_until), overview.due.count)?;
     for due in &overview.due.first {
@@ -124,15 +139,25 @@ fn write(overview: &Overview, text: &mut String) -> std::fmt::Result {
     for purge in &overview.unfinished {
         writeln!(text, "  {}", item(&purge.tombstone, None))?;
         let by = by(Some(&format!("{} and {}", purge.by, purge.second)), Some(&purge.reason));
-        writeln!(text, "    begun {}{by}\n    finish it with `git archive-tomb doctor --continue`", purge.begun_at)?;
+        indented(text, 4, &format!("begun {}{by}", purge.begun_at))?;
+        writeln!(text, "    finish it with `git archive-tomb doctor --continue`")?;
     }
     heading(text, "purged", overview.purges.count)?;
     for purged in &overview.purges.first {
         let of = purged.tombstone.map(|tombstone| item(&tombstone, purged.path.as_ref())).unwrap_or_default();
         let both: Vec<&str> = purged.by.iter().chain(&purged.second).map(String::as_str).collect();
-        writeln!(text, "  {of}\n    {}{}", purged.at, by(Some(&both.join(" and ")), purged.reason.as_deref()))?;
+        writeln!(text, "  {of}")?;
+        indented(text, 4, &format!("{}{}", purged.at, by(Some(&both.join(" and ")), purged.reason.as_deref())))?;
     }
     rest(text, &overview.purges)?;
+    if !overview.unfounded.is_empty() {
+        heading(text, "purges that do not count by the rules here", overview.unfounded.len())?;
+    }
+    for purge in &overview.unfounded {
+        writeln!(text, "  {}", item(&purge.tombstone, purge.path.as_ref()))?;
+        let lacks = purge.obstacle.to_string();
+        indented(text, 4, &format!("{}; {}", printable(&lacks), purge.kind.meaning()))?;
+    }
     if !overview.unreadable.is_empty() {
         heading(text, "evidence that cannot be read", overview.unreadable.len())?;
     }
@@ -144,24 +169,29 @@ fn write(overview: &Overview, text: &mut String) -> std::fmt::Result {
 
 fn write_request(request: &OpenRequest, now: Timestamp, text: &mut String) -> std::fmt::Result {
     writeln!(text, "  {}", item(&request.tombstone, request.path.as_ref()))?;
-    writeln!(text, "    {}{}", age(request.at, now), by(request.by.as_deref(), request.reason.as_deref()))?;
+    indented(text, 4, &format!("{}{}", age(request.at, now), by(request.by.as_deref(), request.reason.as_deref())))?;
     let others = match request.items {
         0 | 1 => String::new(),
         items => {
-            format!(", with {} that {} the bytes", counted(items - 1, "item"), if items == 2 { "has" } else { "have" })
+            let has = if items == 2 { "has" } else { "have" };
+            format!(", with {} that {has} the bytes", counted(items - 1, "other item"))
         }
     };
-    writeln!(text, "    request {}{}{others}", quote(request.request.as_bytes()), expires(request.expires_at, now))?;
+    let (id, expires) = (quote(request.request.as_bytes()), expires(request.expires_at, now));
+    indented(text, 4, &format!("request {id}{expires}{others}"))?;
     for given in &request.approvals {
-        writeln!(text, "    {}", approval(given, now))?;
+        indented(text, 4, &approval(given, now))?;
     }
     for obstacle in &request.in_the_way {
         // Who set a hold, and where, stands among the holds.
         let shown = match obstacle {
-            Obstacle::Hold { hold } => format!("a hold on {}", item(&hold.tombstone, hold.path.as_ref())),
+            Obstacle::Hold { hold } => {
+                let path = hold.path.as_ref().map(|path| format!(" {path}")).unwrap_or_default();
+                format!("a hold on {}{path}", hold.tombstone)
+            }
             other => other.to_string(),
         };
-        writeln!(text, "    in the way: {}", printable(&shown))?;
+        indented(text, 4, &format!("in the way: {}", printable(&shown)))?;
     }
     if request.in_the_way.is_empty() && !request.approvals.is_empty() {
         writeln!(text, "    nothing is known to be in the way")?;
@@ -176,6 +206,11 @@ fn approval(given: &Given, now: Timestamp) -> String {
 
 fn heading(text: &mut String, what: &str, count: usize) -> std::fmt::Result {
     writeln!(text, "\n{what}: {count}")
+}
+
+/// Writes a text that far from the edge, and what does not fit into the line a little farther.
+fn indented(text: &mut String, by: usize, what: &str) -> std::fmt::Result {
+    writeln!(text, "{}", wrap(&" ".repeat(by), &" ".repeat(by + 2), what))
 }
 
 fn rest<T>(text: &mut String, listed: &Listed<T>) -> std::fmt::Result {
@@ -205,15 +240,16 @@ fn age(at: Timestamp, now: Timestamp) -> impl Display {
 
 /// Returns how long something still counts.
 fn expires(at: Option<Timestamp>, now: Timestamp) -> String {
-    match at.map(|at| (days(now, at), at)) {
+    // A day that has begun is one: what was just made stands for all its days.
+    match at.map(|at| -days(at, now)) {
         None => String::new(),
-        Some((days, at)) if days < 0 || at <= now => ", expired".to_owned(),
-        Some((0, _)) => ", expires within a day".to_owned(),
-        Some((days, _)) => format!(", expires in {}", counted(usize::try_from(days).unwrap_or(usize::MAX), "day")),
+        Some(days) if days < 0 || at.is_some_and(|at| at <= now) => ", expired".to_owned(),
+        Some(0 | 1) => ", expires within a day".to_owned(),
+        Some(days) => format!(", expires in {}", counted(usize::try_from(days).unwrap_or(usize::MAX), "day")),
     }
 }
 
-/// Returns how many whole days there are between two moments.
+/// Returns how many whole days there are between two moments, downwards.
 fn days(from: Timestamp, to: Timestamp) -> i64 {
     (to.as_millisecond() - from.as_millisecond()).div_euclid(86_400_000)
 }

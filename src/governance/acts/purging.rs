@@ -22,6 +22,8 @@ pub struct PurgePlan {
     pub facts: Facts,
     /// What the archive is told of it.
     pub purge: Purge,
+    /// The items whose bytes go, the target first. They stay these, whatever becomes of the content later.
+    pub items: Vec<Subject>,
     /// The request, as its approvals name it.
     pub request: RequestKey,
     /// Those who are said to approve with the command.
@@ -65,20 +67,33 @@ impl PurgePlan {
         };
         let proposed = options.proposed.iter().map(|&by| by.to_owned()).collect();
         let PurgeOptions { early, all_references, .. } = *options;
-        Self { facts, purge, request: grant.request.clone(), proposed, approvals, early, all_references }
+        let (items, request) = (grant.items.clone(), grant.request.clone());
+        Self { facts, purge, items, request, proposed, approvals, early, all_references }
     }
 
-    /// Returns the plan of a purge that has begun in `archive` and of which no journal is left: what it takes to end it.
-    pub fn of_begun(purge: Purge, archive: &str, repo: &str) -> Self {
+    /// Returns the plan of a purge that has begun in `archive`, has not ended, and of which there is no journal here: what it takes
+    /// to end it.
+    pub fn of_begun(purge: Purge, archive: &mut AnyArchive, repo: &str) -> Result<Self, ArchiveError> {
         let facts = Facts { op: purge.op, started: purge.begun_at, actor: purge.by.clone(), repo: repo.to_owned() };
-        let request = RequestKey { id: purge.request.clone(), archive: archive.to_owned(), items: String::new() };
+        let request = RequestKey { id: purge.request.clone(), archive: archive.id().to_owned(), items: String::new() };
+        let known = archive.content_facts(&purge.sha256)?.map(|facts| facts.items).unwrap_or_default();
+        // The others lost theirs by an earlier one, and do not lose them again.
+        let gone = known.iter().filter(|stored| stored.purged_at == Some(purge.begun_at));
+        let mut items: Vec<Subject> = gone.map(|stored| Subject::from(&stored.item)).collect();
+        items.sort_by_key(|item| item.tombstone != purge.tombstone);
         let (proposed, approvals) = (Vec::new(), Vec::new());
-        Self { facts, purge, request, proposed, approvals, early: false, all_references: false }
+        Ok(Self { facts, purge, items, request, proposed, approvals, early: false, all_references: false })
+    }
+
+    /// Returns the records of it, one for each item.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let Self { facts, purge, request, .. } = self;
+        self.items.iter().map(|item| record::purge(facts, request, item, &purge.by, &purge.second, &purge.reason))
     }
 
     fn agrees(&self, grant: &Grant) -> bool {
         let fresh = self.approvals.iter().filter_map(|record| record.actor.as_ref());
-        grant.request == self.request
+        (&grant.request, &grant.items) == (&self.request, &self.items)
             && (&grant.by, &grant.second) == (&self.purge.by, &self.purge.second)
             && grant.fresh.iter().eq(fresh)
     }
@@ -168,14 +183,15 @@ impl<'a> Purging<'a> {
         if begun { Ok(()) } else { verdict.and(Err(PurgingError::Changed)) }
     }
 
-    /// Returns the items that lost their bytes by this purge, the target first.
+    /// Returns the items as the archive has them, the target first.
     fn items(&self, archive: &mut AnyArchive) -> Result<Vec<StoredItem>, ArchiveError> {
         let facts = archive.content_facts(&self.plan.purge.sha256)?;
-        let mut items = facts.map(|facts| facts.items).unwrap_or_default();
-        // The others lost theirs by an earlier one, and do not lose them again.
-        items.retain(|stored| stored.purged_at == Some(self.plan.purge.begun_at));
-        items.sort_by_key(|stored| stored.item.tombstone != self.plan.purge.tombstone);
-        Ok(items)
+        let mut known = facts.map(|facts| facts.items).unwrap_or_default();
+        let position =
+            |stored: &StoredItem| self.plan.items.iter().position(|item| item.tombstone == stored.item.tombstone);
+        known.retain(|stored| position(stored).is_some());
+        known.sort_by_key(position);
+        Ok(known)
     }
 }
 
@@ -214,18 +230,12 @@ impl Operation for Purging<'_> {
         let archive = archive(context)?;
         let purge = &self.plan.purge;
         // Another clone may have brought it to its end, and what came after that is not this purge's to destroy.
-        if archive.unfinished_purges()?.iter().any(|unfinished| unfinished.op == purge.op) {
+        if archive.purge_by(purge.op)?.is_some_and(|known| known.destroyed_at.is_none()) {
             self.purged.destroyed = archive.destroy(&purge.sha256)?;
         }
         fault::point("bytes");
-        let items = self.items(archive)?;
-        let PurgePlan { facts, request, approvals, .. } = &self.plan;
-        let gone = |stored: &StoredItem| {
-            record::purge(facts, request, &Subject::from(&stored.item), &purge.by, &purge.second, &purge.reason)
-        };
-        let records = approvals.iter().cloned().chain(items.iter().map(gone)).collect();
-        self.purged.items = items;
-        Ok(records)
+        self.purged.items = self.items(archive)?;
+        Ok(self.plan.approvals.iter().cloned().chain(self.plan.records()).collect())
     }
 
     fn changes(
@@ -243,13 +253,12 @@ impl Operation for Purging<'_> {
         _records: &[Record],
         events: &[Event],
     ) -> Result<(), PurgingError> {
-        Ok(archive(context)?.end_purge(&self.plan.purge.sha256, events)?)
+        Ok(archive(context)?.end_purge(self.plan.purge.op, events)?)
     }
 
     fn is_final(&mut self, context: &mut OperationContext<'_>) -> Result<bool, PurgingError> {
         let Some(archive) = context.archive.as_deref_mut() else { return Ok(false) };
-        let newest = archive.purge_of(&self.plan.purge.sha256)?;
-        Ok(newest.is_some_and(|purge| purge.op == self.plan.facts.op))
+        Ok(archive.purge_by(self.plan.purge.op)?.is_some())
     }
 
     fn withdraw(&mut self, context: &mut OperationContext<'_>, event: &Event) -> Result<(), PurgingError> {

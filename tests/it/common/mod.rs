@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each helper serves some of the modules")]
 
+pub(crate) mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

@@ -92,7 +92,8 @@ fn the_runbook_runs_as_it_is_written() {
     have, and were not looked at
 
     what the archive's storage keeps for a while:
-      what the file system, snapshots and flash memory keep of a file's earlier states, and copies of the file
+      what the file system, snapshots and flash memory keep of a file's earlier
+      states, and copies of the file
         until they are overwritten or deleted
     ----- stderr -----
     destroyed 26 bytes in the archive; 2 contents beside them moved

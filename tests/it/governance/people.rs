@@ -12,27 +12,13 @@ use git_archive_tomb::item::RepoPath;
 use git_archive_tomb::operation::Facts;
 use git_archive_tomb::signature::{AllowedSigners, Key, Signer};
 
-use crate::common::{Repo, World};
-
-/// Makes a key without a passphrase; its public half is beside it.
-pub(super) fn key(world: &World, name: &str) -> PathBuf {
-    let path = world.at(&format!("{name}.key")).path;
-    if !path.exists() {
-        let mut command = world.at(".").command("ssh-keygen");
-        let done = command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path).status().unwrap();
-        assert!(done.success());
-    }
-    path
-}
+pub(super) use crate::common::keys::key;
+use crate::common::{Repo, World, keys};
 
 /// Writes a file of allowed signers with these people, whom it makes `name@example.org`.
 pub(super) fn allow(world: &World, people: &[&str]) -> PathBuf {
-    let line = |name: &&str| {
-        let public = std::fs::read_to_string(key(world, name).with_extension("key.pub")).unwrap();
-        format!("{name}@example.org {public}")
-    };
-    world.at(".").write("allowed_signers", people.iter().map(line).collect::<String>());
-    world.at("allowed_signers").path
+    let people: Vec<(&str, &str)> = people.iter().map(|name| (*name, "")).collect();
+    keys::allow(world, "allowed_signers", &people)
 }
 
 /// Signs a record that `make` makes of an operation and the item archived at `path`, in a person's name, and stages it as

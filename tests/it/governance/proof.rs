@@ -206,6 +206,7 @@ fn whoever_makes_the_manifest_anew_is_found_out_by_what_it_lists() {
         ("records-reordered", (reorder, "in its order")),
         ("signed-changed", (|proof| forge(proof, "a claim, ", "no claim, "), "is not what was signed")),
         ("signer-changed", (|proof| forge(proof, "bob@example.org", "ada@example.org"), "is not what was signed")),
+        ("record-disguised", (disguise, "has what is no record")),
         ("signatures-swapped", (swap_signatures, "is not what was signed")),
         ("stub-changed", (|proof| edit(proof, "stub.txt", "reason", "raison"), "is not the stub that was recorded")),
         ("list-shortened", (shorten_lists, "is not whole")),
@@ -279,6 +280,11 @@ fn edit_evidence(proof: &Repo<'_>) {
 /// derived of them. Checkpoints go, as whoever has no key would have it.
 fn forge(proof: &Repo<'_>, from: &str, to: &str) {
     forge_by(proof, &|text| text.replace(from, to));
+}
+
+/// Has a record of governance look as if it were none.
+fn disguise(proof: &Repo<'_>) {
+    forge(proof, r#""level":"info","action":"HOLD_SET""#, r#""action":"HOLD_SET","level":"info""#);
 }
 
 fn unsign(proof: &Repo<'_>) {

@@ -312,12 +312,64 @@ fn a_purge_that_lost_its_clone_is_ended_by_another() {
     assert_shown!(&world, repo.tomb(&["doctor", "--continue"]), @r"
     exit: 0
     ----- stderr -----
-    destroyed the bytes of item [uuid], whose purge another clone began; its record is made there
+    destroyed the bytes of item [uuid], whose purge another clone began; its evidence is made there
     hint: what git still has of it: `git archive-tomb show [uuid] --residue`
     hint: what the archive's storage keeps for a while is listed in docs/governance.md
     ");
     repo.tomb_ok(&["doctor"]);
     let _ = repo.tomb(&["cat", SECRET]).exits(4);
+}
+
+/// One clone is stopped, another one ends its purge, and the content comes back: nothing of the request can be used again, and
+/// the first clone's evidence says the same as if it had not been stopped.
+#[test]
+fn a_purge_that_another_clone_ended_is_told_and_its_request_is_used() {
+    let world = World::new();
+    let repo = archived(&world);
+    request(&repo, SECRET);
+    for by in ["Ada <ada@example.org>", "Bob <bob@example.org>"] {
+        repo.tomb_ok(&["approve", SECRET, "--by", by]);
+    }
+    repo.commit("request");
+    let tombstone = repo.tombstone_at(SECRET);
+    for point in ["purge-begun", "bytes"] {
+        let here = repo.copy_to(&format!("here-{point}"));
+        assert!(kill_at(&here, point, &purge(SECRET, &["--apply"])));
+        here.git(&["clone", "-q", ".", &format!("../there-{point}")]);
+        let archive = here.path.join(".git/archive-tomb/archive.sqlite");
+        let there =
+            world.at(&format!("there-{point}")).with("CODEX_ARCHIVE_URL", format!("sqlite:///{}", archive.display()));
+        let ended = there.tomb_ok(&["doctor", "--continue"]).stderr_text();
+        assert!(ended.contains("whose purge another clone began"), "{ended}");
+        let told = events(&here, "PURGE");
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["tombstone"], tombstone.as_str());
+        assert_eq!(told[0]["second"], "Bob <bob@example.org>");
+
+        // The same item, from the commit that it was archived from.
+        there.git(&["config", "remote.origin.url", "https://example.org/project.git"]);
+        there.git(&["switch", "-q", "--detach", "HEAD~2"]);
+        there.tomb_ok(&["store", SECRET, "--allow-purged"]);
+        assert_eq!(there.tombstone_at(SECRET), tombstone);
+        there.commit("back");
+        let replay = ["purge", SECRET, "--by", "Eve <eve@example.org>", "--reason", "Replay", "--apply"];
+        let refused = there.tomb(&replay).exits(4).stderr_text();
+        assert!(refused.contains("request"), "{refused}");
+        there.tomb_ok(&["cat", SECRET]);
+
+        here.tomb_ok(&["doctor", "--continue"]);
+        there.tomb_ok(&["cat", SECRET]);
+        let records = logged(&here, "PURGE");
+        assert!(records.iter().any(|record| record["status"] == "done" && record["tombstone"] == tombstone.as_str()));
+        here.commit("purge");
+        here.tomb_ok(&["evidence", "verify"]);
+        here.tomb_ok(&["doctor"]);
+        let told = here.tomb_ok(&["show", &tombstone]).stdout_text();
+        assert_eq!(told.matches("PURGE").count(), 1, "{told}");
+        let archive = rusqlite::Connection::open(archive).unwrap();
+        let purges: i64 = archive.query_row("SELECT count(*) FROM purged", [], |row| row.get(0)).unwrap();
+        assert_eq!(purges, 1);
+    }
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn purge(archive: &mut AnyArchive, target: &Item) -> Result<bool, ArchiveError> 
             Err(ArchiveError::InUse) => std::thread::sleep(Duration::from_millis(1)),
             done => {
                 done?;
-                archive.end_purge(&target.sha256, &[event(op, Action::Purge, target)])?;
+                archive.end_purge(op, &[event(op, Action::Purge, target)])?;
                 return Ok(true);
             }
         }

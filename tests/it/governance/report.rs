@@ -10,6 +10,7 @@ use git_archive_tomb::operation::Facts;
 use serde_json::Value;
 
 use super::people::record;
+use super::signed::two_clones;
 use crate::common::{Repo, World, assert_shown};
 
 const PATH: &str = "docs/old.md";
@@ -107,31 +108,33 @@ fn the_report_reads_well_and_goes_into_a_file() {
     let world = World::new();
     let repo = governed(&world);
     let run = repo.tomb_ok(&["report", "--governance"]);
-    assert!(run.stdout_text().lines().all(|line| line.chars().count() <= 100), "{run}");
+    assert!(run.stdout_text().lines().all(|line| line.chars().count() <= 80), "{run}");
     repo.tomb_ok(&["report", "--governance", "-o", "../report.txt"]);
-    let told = |text: &str| text.lines().skip(1).collect::<Vec<_>>().join("\n");
+    let told = |text: &str| text.lines().skip(2).collect::<Vec<_>>().join("\n");
     assert_eq!(told(&world.at("").read_text("report.txt")), told(&run.stdout_text()));
     assert_shown!(&world, repo.tomb(&["report", "--governance"]), @r"
     exit: 0
     ----- stdout -----
-    governance of archive [uuid] at [time]
+    governance at [time]
+    of archive [uuid]
 
     requests that stand: 2
       [uuid]  docs/old.md
         12 days ago by Ada <ada@example.org>: Contains PII
-        request [uuid], expires in 17 days
-        approved by Ben 3 days ago, expires in 26 days
+        request [uuid], expires in 18 days
+        approved by Ben 3 days ago, expires in 27 days
         in the way: 1 of 2 approvals, by `Ben`
       [uuid]  src/legacy/old.py
         today by Ada <ada@example.org>: again
-        request [uuid], expires in 29 days
+        request [uuid], expires in 30 days
         in the way: 0 of 2 approvals
-        in the way: a hold on [uuid]  src/legacy/old.py
+        in the way: a hold on [uuid] src/legacy/old.py
 
     holds: 2
       without a name
         [uuid]  src/legacy/old.py
-          since [date] by A Maintainer <maintainer@example.org>, in the archive and in evidence
+          since [date] by A Maintainer <maintainer@example.org>, in the archive
+            and in evidence
       CASE-7
         [uuid]  src/legacy/run.sh
           since [date] by ada@example.org: a claim, in evidence
@@ -150,4 +153,42 @@ fn the_report_reads_well_and_goes_into_a_file() {
     error: there is no report but that on governance yet
     hint: `git archive-tomb report --governance`
     ");
+}
+
+#[test]
+fn a_purge_by_other_rules_than_those_here_is_reported() {
+    let world = World::new();
+    let (ada, _bob) = two_clones(&world);
+    let purge = ["-c", "archivetomb.governance.signed=false", "archive-tomb", "purge", PATH, "--reason", "x"];
+    ada.git(&[&purge[..], &["--by", "mallory", "--second", "eve", "--apply"]].concat());
+    let report = report(&ada);
+    assert_eq!((&report["purges"]["count"], &report["unfounded"][0]["path"]), (&1.into(), &PATH.into()));
+    let run = ada.tomb_ok(&["report", "--governance"]);
+    let text = run.stdout_text();
+    assert!(text.contains("\npurges that do not count by the rules here: 1\n"), "{run}");
+    assert!(text.contains("`mallory` of ") && text.contains("not signed"), "{run}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{run}");
+    let unsigned = ["-c", "archivetomb.governance.signed=false", "archive-tomb", "report", "--governance"];
+    assert!(!ada.git(&unsigned).contains("do not count by the rules"));
+}
+
+#[test]
+fn a_signed_clone_that_names_nobody_is_told_that_nothing_counts() {
+    let world = World::new();
+    let (ada, bob) = two_clones(&world);
+    for repo in [&ada, &bob] {
+        assert_eq!(report(repo)["requests"].as_array().unwrap().len(), 1);
+        repo.git(&["config", "--unset", "gpg.ssh.allowedSignersFile"]);
+        let run = repo.tomb_ok(&["report", "--governance"]);
+        assert!(run.stderr_text().contains("warning: nobody is named whose signatures count"), "{run}");
+        assert!(run.stdout_text().contains("requests that stand: 0\n\nrequests that do not count: 1\n"), "{run}");
+        let void = report(repo)["void_requests"][0].clone();
+        assert_eq!(void["why"], "does not count: nobody is named whose signatures count");
+        assert_eq!((&void["path"], &void["by"]), (&PATH.into(), &"ada <ada@example.org>".into()));
+    }
+    let request = report(&ada)["void_requests"][0]["request"].as_str().unwrap().to_owned();
+    assert!(ada.tomb_ok(&["report", "--governance"]).stdout_text().contains(&request));
+    // One that was taken back waits for nobody.
+    ada.git(&["-c", "archivetomb.governance.signed=false", "archive-tomb", "prune-request", PATH, "--withdraw"]);
+    assert_eq!(report(&ada)["void_requests"], serde_json::json!([]));
 }

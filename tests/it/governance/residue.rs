@@ -453,6 +453,52 @@ fn what_restores_exports_and_migrations_took_elsewhere_is_named() {
 }
 
 #[test]
+fn what_took_everything_took_a_content_only_while_it_was_there() {
+    let world = World::new();
+    let repo = super::commands::archived(&world);
+    let tombstone = repo.tombstone_at(super::commands::SECRET);
+    let other = repo.tombstone_at("src/legacy/old.py");
+    let went = || -> Vec<String> {
+        let residue = repo.tomb_ok(&["show", "--residue", "--json", &tombstone]).json().remove(0);
+        let outputs = residue["copies"].as_array().unwrap().iter().map(|copy| copy["output"].as_str().unwrap());
+        outputs.map(|output| output.rsplit('/').next().unwrap().to_owned()).collect()
+    };
+    repo.tomb_ok(&["export", "../with"]);
+    super::commands::request(&repo, &tombstone);
+    repo.tomb_ok(&super::commands::purge(&tombstone, &["--apply"]));
+    repo.commit("purge");
+    repo.tomb_ok(&["export", "../without"]);
+    repo.tomb_ok(&["restore", &other, "../other.py"]);
+    assert_eq!(went(), ["with"]);
+    repo.write("again.md", "# Old\n\nNobody reads this.\n");
+    repo.git(&["add", "again.md"]);
+    repo.commit("again");
+    repo.tomb_ok(&["store", "again.md", "--allow-purged"]);
+    repo.tomb_ok(&["export", "../back"]);
+    assert_eq!(went(), ["with", "back"]);
+
+    // Whoever reads of it learns that it had been destroyed.
+    let again = repo.tombstone_at("again.md");
+    let said = "although purged (request ";
+    assert!(repo.tomb_ok(&["show", &again]).stdout_text().contains(said));
+    for arguments in [&["evidence", "log", "--tombstone", &again][..], &["evidence", "log", "--path", "again.md"]] {
+        assert!(repo.tomb_ok(arguments).stdout_text().contains(said), "{arguments:?}");
+    }
+    assert!(!repo.tomb_ok(&["show", &tombstone]).stdout_text().contains(said));
+}
+
+#[test]
+fn what_was_fetched_is_named_once() {
+    let world = World::new();
+    let repo = archived(&world);
+    for branch in ["one", "two", "three"] {
+        repo.git(&["branch", branch]);
+    }
+    repo.git(&["fetch", "-q", ".", "one", "two", "three"]);
+    assert_eq!(places(&repo)["state"], (1, "FETCH_HEAD".to_owned()));
+}
+
+#[test]
 fn what_another_repository_lends_is_named_and_left_to_it() {
     let world = World::new();
     let repo = forgotten(&world);

@@ -3,27 +3,12 @@
 use std::path::PathBuf;
 
 use super::commands::{SECRET, archived, events};
+use crate::common::keys::{self, key};
 use crate::common::{Repo, Run, World, assert_shown};
-
-/// Makes a key without a passphrase; its public half is beside it.
-fn key(world: &World, name: &str) -> PathBuf {
-    let path = world.at(&format!("{name}.key")).path;
-    if !path.exists() {
-        let mut command = world.at(".").command("ssh-keygen");
-        let done = command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path).status().unwrap();
-        assert!(done.success());
-    }
-    path
-}
 
 /// Writes the file of allowed signers, each a name with options.
 fn allow(world: &World, people: &[(&str, &str)]) -> PathBuf {
-    let line = |(name, options): &(&str, &str)| {
-        let public = std::fs::read_to_string(key(world, name).with_extension("key.pub")).unwrap();
-        format!("{name}@example.org {options} {}\n", public.trim())
-    };
-    world.at(".").write("allowed_signers", people.iter().map(line).collect::<String>());
-    world.at("allowed_signers").path
+    keys::allow(world, "allowed_signers", people)
 }
 
 /// Sets a repository up as somebody would who signs with SSH keys.
@@ -38,7 +23,7 @@ fn set_up(repo: &Repo<'_>, person: &str) {
 }
 
 /// Returns Ada's repository, which has the archive, with an open request, and Bob's clone, which has none.
-fn two_clones(world: &World) -> (Repo<'_>, Repo<'_>) {
+pub(super) fn two_clones(world: &World) -> (Repo<'_>, Repo<'_>) {
     allow(world, &[("ada", ""), ("bob", ""), ("carol", "")]);
     let ada = archived(world);
     set_up(&ada, "ada");

@@ -619,7 +619,7 @@ impl<'a> Table<'a> {
             assert!(facts.items.iter().all(|stored| stored.purged_at.is_some()), "{state:?}: {facts:?}");
             self.archive.destroy(&row.item.sha256).unwrap();
             let done = facts.items.iter().map(|stored| event(purge.op, Action::Purge, &stored.item));
-            self.archive.end_purge(&row.item.sha256, &done.collect::<Vec<_>>()).unwrap();
+            self.archive.end_purge(purge.op, &done.collect::<Vec<_>>()).unwrap();
             assert_eq!(self.archive.segments(&row.item.sha256, 0).unwrap(), []);
             self.applied += 1;
         }

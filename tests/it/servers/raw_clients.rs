@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use git_archive_tomb::archive::{AnyArchive, Event, Hold, Location, OpenMode};
 use git_archive_tomb::clock::Timestamp;
-use git_archive_tomb::evidence::record::{Action, Record};
+use git_archive_tomb::evidence::record::{Action, Record, Status};
 use git_archive_tomb::id::OperationId;
 use git_archive_tomb::item::Item;
 use git_archive_tomb::redact::SecretUrl;
@@ -82,6 +82,7 @@ const ATTEMPTS: &[&str] = &[
     "UPDATE segment SET block_id = BLOCK",
     "UPDATE segment SET block_id = BLOCK, OFFSET = NUMBER WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET OFFSET = 0 WHERE artifact_id = ARTIFACT",
+    "UPDATE segment SET block_id = BLOCK, OFFSET = 0 WHERE artifact_id = ARTIFACT AND (SELECT COUNT(*) FROM approval) >= 0",
     "UPDATE segment SET length = NUMBER WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET position = position + 1 WHERE artifact_id = ARTIFACT",
     "UPDATE segment SET artifact_id = ARTIFACT, position = NUMBER WHERE artifact_id = ARTIFACT",
@@ -104,6 +105,8 @@ const ATTEMPTS: &[&str] = &[
      NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME)",
     "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at, destroyed_at) VALUES \
      (ARTIFACT, 'o NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME, TIME)",
+    "INSERT INTO purged (artifact_id, op, origin, tombstone_id, request_id, purged_by, second, reason, begun_at) SELECT ARTIFACT, 'p \
+     NUMBER', 'me', 't', 'r', 'a', 'b', 'c', TIME FROM migration WHERE version = 1 AND (SELECT COUNT(*) FROM approval) >= 0",
     "UPDATE purged SET destroyed_at = TIME",
     "UPDATE purged SET destroyed_at = NULL, artifact_id = ARTIFACT",
     "DELETE FROM purged",
@@ -240,6 +243,7 @@ fn prepare(archive: &mut AnyArchive) -> Kept {
     let mut record = Record::new(Action::HoldReleased, OperationId::generate(), Timestamp::now());
     record.tombstone = Some(released.tombstone);
     record.sha256 = Some(items[3].sha256);
+    record.status = Some(Status::Done);
     record.request = released.id.map(|id| id.to_string());
     archive.release_holds(&[Event::from_record(&record).unwrap()]).unwrap();
     let holds = holds_of(archive);

@@ -52,7 +52,7 @@ fn purge(archive: &mut AnyArchive, path: &str, content: &[u8]) {
         origin: "clone".to_owned(),
         tombstone: target.tombstone,
         sha256: target.sha256,
-        request: "request".to_owned(),
+        request: OperationId::generate().to_string(),
         by: "Ada <ada@example.org>".to_owned(),
         second: "Grace <grace@example.org>".to_owned(),
         reason: "Contains PII".to_owned(),
@@ -61,7 +61,7 @@ fn purge(archive: &mut AnyArchive, path: &str, content: &[u8]) {
     assert!(archive.begin_purge(&purge, &mut |_| true).unwrap());
     archive.destroy(&target.sha256).unwrap();
     let done = event(op, git_archive_tomb::evidence::record::Action::Purge, &target);
-    archive.end_purge(&target.sha256, &[done]).unwrap();
+    archive.end_purge(op, &[done]).unwrap();
 }
 
 /// Purges a content of several pages and one that lies in a block with others, and searches the server's folder for their

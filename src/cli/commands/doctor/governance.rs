@@ -80,11 +80,8 @@ pub(super) fn examine_past(archive: &mut AnyArchive, session: &Session<'_>) -> R
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, Some(&id))?;
     let found = |purge: &Unfounded| {
-        let (severity, end) = match purge.kind {
-            UnfoundedKind::Breach => ("error", "nothing brings the bytes back"),
-            UnfoundedKind::Earlier => ("warning", "nobody had signed anything in this archive by then"),
-            UnfoundedKind::Missing => ("warning", "the others may be in a branch that was not fetched"),
-        };
+        let severity = if purge.kind == UnfoundedKind::Breach { "error" } else { "warning" };
+        let end = purge.kind.meaning();
         let (tombstone, lacks) = (purge.tombstone, &purge.obstacle);
         let text = format!("the purge of item {tombstone} does not count by the rules here: {lacks}; {end}");
         Finding::new(severity, text, None)
@@ -100,7 +97,7 @@ fn left(archive: &mut AnyArchive, session: &Session<'_>) -> Result<Vec<Purge>, C
 }
 
 /// Destroys what is left of the bytes of such purges, and returns how many there were. One that this clone began gets its
-/// record here; another clone's gets it there.
+/// evidence here; of another clone's the archive gets the records, and that clone makes the evidence.
 pub(super) fn end_purges(session: &Session<'_>) -> Result<usize, CommandError> {
     let Some(mut archive) = session.archive_if_any()? else { return Ok(0) };
     let (origin, repo) = (session.origin()?, session.repo_name()?);
@@ -115,10 +112,15 @@ pub(super) fn end_purges(session: &Session<'_>) -> Result<usize, CommandError> {
         }
         archive.destroy(&purge.sha256)?;
         let event = ended(purge, &session.actor(None)?, &repo)?;
-        archive.end_purge(&purge.sha256, std::slice::from_ref(&event))?;
+        // Once it has ended the content may come back. So no purge ends without saying whose bytes it destroyed.
+        let records = PurgePlan::of_begun(purge.clone(), &mut *archive, &repo)?;
+        let events: Result<Vec<Event>, _> = records.records().map(|record| event_of(&record)).collect();
+        let mut events = events?;
+        events.push(event.clone());
+        archive.end_purge(purge.op, &events)?;
         session.log_event(&event)?;
         session.output.say(format_args!(
-            "destroyed the bytes of item {tombstone}, whose purge another clone began; its record is made there"
+            "destroyed the bytes of item {tombstone}, whose purge another clone began; its evidence is made there"
         ));
         hint_at_residue(tombstone, session);
     }
@@ -128,7 +130,7 @@ pub(super) fn end_purges(session: &Session<'_>) -> Result<usize, CommandError> {
 /// Carries a purge to its end of which no journal is left, as if it had just begun.
 fn record_here(purge: Purge, repo: &str, archive: &mut AnyArchive, session: &Session<'_>) -> Result<(), CommandError> {
     let id = archive.id().to_owned();
-    let plan = PurgePlan::of_begun(purge, &id, repo);
+    let plan = PurgePlan::of_begun(purge, archive, repo)?;
     let verdicts = session.verdicts()?;
     let judge = session.judge(&verdicts, Some(&id))?;
     session.places.create()?;
@@ -146,5 +148,9 @@ fn ended(purge: &Purge, actor: &str, repo: &str) -> Result<Event, CommandError> 
     record.sha256 = Some(purge.sha256);
     record.request = Some(purge.request.clone());
     record.status = Some(Status::Finished);
-    Event::from_record(&record).map_err(|error| CommandError::from_error(Exit::Failed, &error))
+    event_of(&record)
+}
+
+fn event_of(record: &Record) -> Result<Event, CommandError> {
+    Event::from_record(record).map_err(|error| CommandError::from_error(Exit::Failed, &error))
 }

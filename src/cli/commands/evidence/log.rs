@@ -13,7 +13,7 @@ use git_archive_tomb::quote::quote;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::session::Session;
-use crate::cli::story::{Witness, warn_unreadable};
+use crate::cli::story::{Witness, although_purged, warn_unreadable};
 use crate::cli::when::parse_when;
 
 #[derive(Debug, Args)]
@@ -140,6 +140,9 @@ fn summary(record: &Record) -> String {
             add(name);
             add(&quote(value.as_bytes()));
         }
+    }
+    if let Some(although) = although_purged(record) {
+        add(&although);
     }
     text
 }
