@@ -155,15 +155,17 @@ fn a_key_that_expires_before_the_purge_takes_its_approval_along() {
 fn a_purge_by_somebody_who_turned_signing_off_is_found() {
     let world = World::new();
     let (ada, bob) = two_clones(&world);
-    let mallory = ["-c", "archivetomb.governance.signed=false", "archive-tomb", "purge", SECRET];
+    // What a signed request asks takes signed approvals, whatever is set; so he makes one of his own.
+    let (unsigned, target) = (["-c", "archivetomb.governance.signed=false", "archive-tomb"], "src/legacy/old.py");
+    ada.git(&[&unsigned[..], &["prune-request", target, "--by", "mallory", "--reason", "x"]].concat());
     let two = ["--by", "mallory", "--second", "eve", "--reason", "x", "--apply"];
-    ada.git(&[&mallory[..], &two].concat());
+    ada.git(&[&unsigned[..], &["purge", target], &two].concat());
     ada.commit("purge");
     ada.tomb_ok(&["hooks", "install"]);
     assert_shown!(&world, ada.tomb(&["doctor"]), @r"
     exit: 1
     ----- stdout -----
-    error: the purge of item [uuid] does not count by the rules here: 0 of 2 approvals; that by `mallory` of [date] does not count: it is not signed; that by `eve` of [date] does not count: it is not signed; nothing brings the bytes back
+    error: the purge of item [uuid] does not count by the rules here: request [uuid] by `mallory` of [date] does not count: it is not signed; nothing brings the bytes back
     ----- stderr -----
     1 error
     ");
