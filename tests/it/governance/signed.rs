@@ -165,7 +165,7 @@ fn a_purge_by_somebody_who_turned_signing_off_is_found() {
     assert_shown!(&world, ada.tomb(&["doctor"]), @r"
     exit: 1
     ----- stdout -----
-    error: the purge of item [uuid] does not count by the rules here: request [uuid] by `mallory` of [date] does not count: it is not signed; nothing brings the bytes back
+    error: the purge of item [uuid] does not count by the rules here: request `[uuid]` by `mallory` of [date] does not count: it is not signed; nothing brings the bytes back
     ----- stderr -----
     1 error
     ");
