@@ -470,6 +470,13 @@ fn what_took_everything_took_a_content_only_while_it_was_there() {
     repo.tomb_ok(&["export", "../without"]);
     repo.tomb_ok(&["restore", &other, "../other.py"]);
     assert_eq!(went(), ["with"]);
+    // Who only reads the bytes takes them to no place that is known.
+    repo.git(&["config", "archivetomb.governance.restoreApprovals", "1"]);
+    repo.tomb_ok(&["approve", &other, "--for", "restore", "--by", "Ada"]);
+    repo.tomb_ok(&["cat", &other]);
+    let read = repo.tomb_ok(&["show", "--residue", "--json", &other]).json().remove(0)["copies"].to_string();
+    assert!(read.contains("other.py") && !read.contains("\"cat\""), "{read}");
+    repo.git(&["config", "--unset", "archivetomb.governance.restoreApprovals"]);
     repo.write("again.md", "# Old\n\nNobody reads this.\n");
     repo.git(&["add", "again.md"]);
     repo.commit("again");
