@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::index::next_record;
+use super::index::{IndexEntry, LIST_INDEX, next_record};
 use super::objects::forbid_fetching;
 use super::repository::{parse_id, to_path};
 use super::{GitError, ObjectKind, Repository, command};
@@ -327,11 +327,26 @@ impl Repository {
         Ok(found)
     }
 
+    /// Returns what `pathspecs` (from the top) match in a working tree's index, as [`Repository::index_entries`] does.
+    pub fn entries_in(&self, work_tree: &WorkTree, pathspecs: &[BString]) -> Result<Vec<IndexEntry>, GitError> {
+        let index = self.index_of(work_tree);
+        if !index.exists() {
+            return Ok(Vec::new());
+        }
+        let mut command = self.git().read_command(LIST_INDEX);
+        command.env("GIT_INDEX_FILE", &index).env("GIT_DIR", &work_tree.git_dir);
+        self.list_index(command, pathspecs)
+    }
+
+    fn index_of(&self, work_tree: &WorkTree) -> PathBuf {
+        let own = work_tree.git_dir == self.git_dir();
+        if own { self.index_path().to_owned() } else { work_tree.git_dir.join("index") }
+    }
+
     /// Returns the entries of a working tree's index that stand for one of `blobs`.
     pub fn staged_in(&self, work_tree: &WorkTree, blobs: &[ObjectId]) -> Result<Vec<Staged>, GitError> {
         const COMMAND: &str = "ls-files";
-        let own = work_tree.git_dir == self.git_dir();
-        let index = if own { self.index_path().to_owned() } else { work_tree.git_dir.join("index") };
+        let index = self.index_of(work_tree);
         let mut found = Vec::new();
         if !index.exists() {
             return Ok(found);

@@ -1,4 +1,4 @@
-//! What the evidence of a repository says of governance: that of the index, of `HEAD` and of every reference.
+//! What the evidence that a clone knows of says of governance: see [`known`].
 
 use std::io::{self, Read};
 
@@ -6,10 +6,11 @@ use memchr::memmem::Finder;
 use rayon::prelude::*;
 
 use crate::causes;
+use crate::evidence::format::EvidenceFileName;
 use crate::evidence::record::Action;
 use crate::git::{GitError, Repository};
 use crate::id::{Sha256, Sha256Hasher, Tombstone};
-use crate::review::{Evidence, ReviewError, everywhere};
+use crate::review::{Evidence, Known, ReviewError, known};
 
 use super::ledger::{Told, matters};
 use super::obstacle::Obstacle;
@@ -77,18 +78,20 @@ fn search(
     repository: &Repository,
     needle: &str,
     wanted: impl Fn(&Told) -> bool + Sync,
-    matter: impl Fn(&Evidence) -> bool,
+    matter: impl Fn(&EvidenceFileName) -> bool,
 ) -> Result<Found, GitError> {
     let finder = Finder::new(needle.as_bytes());
-    let mut found = Found::default();
-    let files: Vec<Evidence> = everywhere(repository)?.into_iter().collect();
+    let Known { files, strange } = known(repository)?;
+    let irregular = strange.iter().filter(|name| matter(name)).map(no_file).collect();
+    let mut found = Found { records: Vec::new(), unreadable: irregular };
+    let files: Vec<Evidence> = files.into_iter().collect();
     for group in files.chunks(GROUP) {
         let said: Vec<_> = group.par_iter().map(|file| says(repository, file, &finder, &wanted)).collect();
         for (file, said) in group.iter().zip(said) {
             match said {
                 Ok(mut records) => found.records.append(&mut records),
                 Err(ReviewError::Git(error)) => return Err(error),
-                Err(error) if matter(file) => found.unreadable.push(unreadable(file, &error)),
+                Err(error) if matter(&file.name) => found.unreadable.push(unreadable(file, &error)),
                 Err(_) => {}
             }
             if found.records.len() > MAX_RECORDS {
@@ -107,10 +110,10 @@ pub fn named(
     actions: &[Action],
     mut each: impl FnMut(Told),
 ) -> Result<Vec<Unreadable>, GitError> {
-    let mut broken = Vec::new();
-    let files =
-        everywhere(repository)?.into_iter().filter(|file| actions.iter().any(|action| file.name.is_of(*action)));
-    for file in files {
+    let wanted = |name: &EvidenceFileName| actions.iter().any(|action| name.is_of(*action));
+    let Known { files, strange } = known(repository)?;
+    let mut broken: Vec<Unreadable> = strange.iter().filter(|name| wanted(name)).map(no_file).collect();
+    for file in files.into_iter().filter(|file| wanted(&file.name)) {
         match records(repository, &file, |told| matters(&told.record)) {
             Ok(told) if told.len() > MAX_RECORDS => broken.push(too_many(&file)),
             Ok(told) => told.into_iter().for_each(&mut each),
@@ -172,9 +175,13 @@ pub(super) fn scan(mut source: impl Read, finder: &Finder<'_>) -> io::Result<(bo
 }
 
 /// Returns whether a file may set a hold, by its name: what stores and holds write, and what this program does not know.
-fn may_hold(file: &Evidence) -> bool {
-    let known = Action::ALL.iter().copied().find(|action| file.name.is_of(*action));
+fn may_hold(name: &EvidenceFileName) -> bool {
+    let known = Action::ALL.iter().copied().find(|action| name.is_of(*action));
     known.is_none_or(|action| matches!(action, Action::Archive | Action::HoldSet))
+}
+
+fn no_file(name: &EvidenceFileName) -> Unreadable {
+    Unreadable { file: name.to_string(), why: "it is no regular file".to_owned() }
 }
 
 fn too_many(file: &Evidence) -> Unreadable {

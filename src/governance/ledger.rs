@@ -179,10 +179,10 @@ impl Ledger {
         self.named.get(&request.key.id).into_iter().flatten().copied().chain([request.target]).collect()
     }
 
-    /// Returns the approvals of request `id`: those that the archive has, and then those that anybody can bring.
+    /// Returns the approvals of request `id`: those that the archive has, and then those that anybody can bring, newest first.
     pub fn approvals_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Told> {
         let about = self.approvals.iter().filter(move |told| told.record.request.as_deref() == Some(id));
-        about.clone().filter(|told| told.in_archive).chain(about.filter(|told| !told.in_archive))
+        about.clone().filter(|told| told.in_archive).chain(about.rev().filter(|told| !told.in_archive))
     }
 
     /// Returns the record that takes back request `id`. Anybody's counts, wherever it stands.

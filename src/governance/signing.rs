@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::clock::Timestamp;
-use crate::evidence::record::Record;
-use crate::id::Sha256;
+use crate::evidence::record::{Action, Record};
+use crate::id::{Sha256, Tombstone};
 use crate::signature::{AllowedSigners, Signature, SignatureError, Signer, Verdict};
 
 use super::person::Person;
@@ -95,19 +95,24 @@ pub fn sign(
 
 const FORGED: &str = "it is not a signature over this record";
 
-/// The most signatures that are judged: whoever may push could bring any number, and each takes some 15 ms.
-const MAX_JUDGED: usize = 4096;
+/// The most judgements for one matter: whoever may push could bring any number of signatures, and each takes some 15 ms. What is
+/// brought for one matter takes nothing from any other.
+const MAX_JUDGED: usize = 512;
+
+/// What a signed record is about: the action, the item, and the request or hold.
+type Matter = (Action, Option<Tombstone>, Option<String>);
 
 /// Judges signatures by a file of allowed signers, each once: `ssh-keygen` takes its time.
 pub struct Verdicts {
     signers: Option<AllowedSigners>,
     known: RefCell<HashMap<(Sha256, Timestamp), Standing>>,
+    judged: RefCell<HashMap<Matter, usize>>,
 }
 
 impl Verdicts {
     /// Returns a judge who believes `signers`; without any, nobody.
     pub fn new(signers: Option<AllowedSigners>) -> Self {
-        Self { signers, known: RefCell::new(HashMap::new()) }
+        Self { signers, known: RefCell::default(), judged: RefCell::default() }
     }
 
     fn judge(&self, record: &Record, message: &str, armored: &str, at: Timestamp) -> Result<Standing, SignatureError> {
@@ -131,7 +136,9 @@ impl Verifier for Verdicts {
         if let Some(standing) = self.known.borrow().get(&known) {
             return Ok(standing.clone());
         }
-        if self.known.borrow().len() >= MAX_JUDGED {
+        let matter = (record.action, record.tombstone, record.request.clone());
+        let count = *self.judged.borrow_mut().entry(matter).and_modify(|count| *count += 1).or_insert(1);
+        if count > MAX_JUDGED {
             return Ok(rejected("more signatures are there than are looked at"));
         }
         let standing = self.judge(record, &message, armored, at)?;

@@ -46,8 +46,14 @@ impl Evidence {
     /// Returns `path` and `entry` as one of this repository's own evidence files; `None` if they are none. Those in other
     /// folders came with a subtree, and have been reviewed where they come from.
     fn new(path: &RepoPath, entry: &TreeEntry) -> Option<Self> {
+        Self::look(path, entry)?.ok()
+    }
+
+    /// Does the same; `Err` is the name of what is called so and is no regular file.
+    fn look(path: &RepoPath, entry: &TreeEntry) -> Option<Result<Self, EvidenceFileName>> {
         let name = EvidenceFileName::parse_path(path).ok().filter(|name| name.path() == *path)?;
-        (FileMode::from_bits(entry.mode) == Some(FileMode::Regular)).then_some(Self { name, id: entry.id })
+        let is_file = FileMode::from_bits(entry.mode) == Some(FileMode::Regular);
+        Some(if is_file { Ok(Self { name, id: entry.id }) } else { Err(name) })
     }
 
     /// Returns the blob that git keeps it as.
@@ -73,8 +79,7 @@ pub fn tracked(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
 
 /// Returns the evidence files of the index as they come.
 fn staged(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
-    let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
-    let entries = repository.tracked_entries(&[literal(&folder)])?;
+    let entries = repository.tracked_entries(&[literal(&folder())])?;
     let unconflicted = entries.iter().filter(|entry| entry.stage == 0);
     Ok(unconflicted.filter_map(|entry| Evidence::new(&entry.path, &entry.entry)).collect())
 }
@@ -82,30 +87,84 @@ fn staged(repository: &Repository) -> Result<Vec<Evidence>, GitError> {
 /// Returns the evidence files of the index, of HEAD and of every reference. Along a history evidence only grows, so the
 /// tips have it all.
 pub fn everywhere(repository: &Repository) -> Result<BTreeSet<Evidence>, GitError> {
-    let objects = repository.objects();
-    let folder = RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid");
-    let mut found = BTreeSet::new();
+    let mut files = BTreeSet::new();
     if !repository.is_bare() {
-        found.extend(staged(repository)?);
+        files.extend(staged(repository)?);
     }
-    let tips = repository.references("refs/")?.into_iter().map(|reference| reference.id);
-    let mut seen = HashSet::new();
-    for tip in tips.chain(repository.head()?.commit()) {
-        // A reference may lead to something else than a commit.
-        let Some(commit) = objects.peel_to_commit(&tip)? else { continue };
-        let Some(entry) = objects.entry(&commit.tree, &folder)? else { continue };
-        if !seen.insert(entry.id) {
-            continue;
+    let mut known = Known { files, strange: BTreeSet::new() };
+    known.add_tips(repository, tips(repository)?)?;
+    Ok(known.files)
+}
+
+/// What a clone knows of evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The files.
+    pub files: BTreeSet<Evidence>,
+    /// What is called like evidence and is no regular file: nobody reads it.
+    pub strange: BTreeSet<EvidenceFileName>,
+}
+
+/// Returns all evidence that a clone knows of: that of every reference, of the index and the `HEAD` of each working tree, of
+/// what is being merged there, and of what was fetched last.
+pub fn known(repository: &Repository) -> Result<Known, GitError> {
+    let folder = [literal(&folder())];
+    let mut known = Known::default();
+    let mut tips = tips(repository)?;
+    for work_tree in repository.work_trees()? {
+        // A conflict has several versions of a file, each of which somebody brought.
+        for entry in repository.entries_in(&work_tree, &folder)? {
+            known.add(&entry.path, &entry.entry);
         }
-        for entry in objects.walk_folder(&commit.tree, &folder)? {
-            match entry {
-                Ok((path, entry)) => found.extend(Evidence::new(&path, &entry)),
-                Err(GitError::InvalidPath(_)) => {}
-                Err(error) => return Err(error),
+        let states = repository.state_of(&work_tree)?.into_iter();
+        tips.extend(states.filter(|state| STATES.contains(&state.name.as_slice())).map(|state| state.id));
+    }
+    known.add_tips(repository, tips)?;
+    Ok(known)
+}
+
+/// The files of a git directory whose commits are here to stay, or about to be.
+const STATES: [&[u8]; 3] = [b"HEAD", b"MERGE_HEAD", b"FETCH_HEAD"];
+
+impl Known {
+    fn add(&mut self, path: &RepoPath, entry: &TreeEntry) {
+        match Evidence::look(path, entry) {
+            Some(Ok(evidence)) => drop(self.files.insert(evidence)),
+            Some(Err(name)) => drop(self.strange.insert(name)),
+            None => {}
+        }
+    }
+
+    fn add_tips(&mut self, repository: &Repository, tips: Vec<ObjectId>) -> Result<(), GitError> {
+        let (objects, folder) = (repository.objects(), folder());
+        let mut seen = HashSet::new();
+        for tip in tips {
+            // A reference may lead to something else than a commit.
+            let Some(commit) = objects.peel_to_commit(&tip)? else { continue };
+            let Some(entry) = objects.entry(&commit.tree, &folder)? else { continue };
+            if !seen.insert(entry.id) {
+                continue;
+            }
+            for entry in objects.walk_folder(&commit.tree, &folder)? {
+                match entry {
+                    Ok((path, entry)) => self.add(&path, &entry),
+                    Err(GitError::InvalidPath(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
+        Ok(())
     }
-    Ok(found)
+}
+
+/// Returns what every reference and `HEAD` lead to.
+fn tips(repository: &Repository) -> Result<Vec<ObjectId>, GitError> {
+    let references = repository.references("refs/")?.into_iter().map(|reference| reference.id);
+    Ok(references.chain(repository.head()?.commit()).collect())
+}
+
+fn folder() -> RepoPath {
+    RepoPath::try_new(places::EVIDENCE).expect("the program's own paths are valid")
 }
 
 /// Returns the evidence files that a change adds, oldest first.

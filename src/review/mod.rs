@@ -6,5 +6,5 @@
 mod evidence;
 mod trailers;
 
-pub use evidence::{Evidence, ReviewError, Scope, added, everywhere, tracked};
+pub use evidence::{Evidence, Known, ReviewError, Scope, added, everywhere, known, tracked};
 pub use trailers::{MAX_LISTED, Missing, Trailers, complete, missing};

@@ -91,23 +91,23 @@ fn still_open(judge: &Judge<'_>, key: &HoldKey, hold: &KnownHold) -> Result<Opti
     }))
 }
 
-/// Returns whether one of `releases` releases the hold. Says why the last one does not.
+/// Returns whether one of `releases` releases the hold, the newest of which are looked at first. Says why that does not.
 fn is_released<'a>(
     judge: &Judge<'_>,
     hold: &KnownHold,
-    releases: impl Iterator<Item = &'a Told>,
+    releases: impl DoubleEndedIterator<Item = &'a Told>,
     why: &mut Option<String>,
 ) -> Result<bool, SignatureError> {
-    for release in releases {
+    for release in releases.rev() {
         let bound = release.archive();
         let same = bound.is_none() || bound == judge.archive || hold.set.iter().any(|set| set.archive() == bound);
         if !same {
-            *why = Some("it is bound to another archive".to_owned());
+            why.get_or_insert_with(|| "it is bound to another archive".to_owned());
             continue;
         }
         match releasing(judge, release)? {
             Ok(()) => return Ok(true),
-            Err(void) => *why = Some(void),
+            Err(void) => drop(why.get_or_insert(void)),
         }
     }
     Ok(false)

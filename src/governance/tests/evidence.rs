@@ -89,6 +89,86 @@ fn holds_are_found_wherever_a_reference_leads() {
 }
 
 #[test]
+fn holds_are_found_in_other_working_trees_in_a_merge_and_in_what_was_fetched() {
+    let fixture = Fixture::new("sha1");
+    let first = fixture.commit_files(&[("a", "a")]).to_string();
+    let linked = fixture.top().join("../linked");
+    let linked = linked.to_str().expect("is text");
+    fixture.git(&["worktree", "add", "-q", "--detach", linked]);
+    let in_linked = |arguments: &[&str]| fixture.git(&[&["-C", linked], arguments].concat());
+    let stage_linked = |number: u64| {
+        let file = hold(number, "src/a.py");
+        let path = std::path::Path::new(linked).join(file.path().to_string());
+        std::fs::create_dir_all(path.parent().expect("is in a folder")).expect("makes");
+        std::fs::write(&path, file.bytes()).expect("writes");
+        in_linked(&["add", "-f", &file.path().to_string()]);
+    };
+    let numbers = || -> Vec<OperationId> {
+        let found = found(&fixture);
+        assert_eq!(found.unreadable, []);
+        operations(&found)
+    };
+    assert_eq!(numbers(), []);
+    stage_linked(1);
+    assert_eq!(numbers(), [op(1)], "an index");
+    in_linked(&["commit", "-q", "-m", "x"]);
+    let held = in_linked(&["rev-parse", "HEAD"]);
+    assert_eq!(numbers(), [op(1)], "a detached head");
+    in_linked(&["reset", "-q", "--hard", &first]);
+    assert_eq!(numbers(), [], "what was dropped");
+    in_linked(&["merge", "-q", "--no-commit", "--no-ff", &held]);
+    in_linked(&["read-tree", "HEAD"]);
+    assert_eq!(numbers(), [op(1)], "a merge");
+    in_linked(&["merge", "--quit"]);
+    assert_eq!(numbers(), []);
+
+    let other = Fixture::new("sha1");
+    other.commit_files(&[("b", "b")]);
+    stage(&other, &hold(2, "src/a.py"));
+    other.git(&["commit", "-q", "-m", "x"]);
+    in_linked(&["fetch", "-q", other.top().to_str().expect("is text"), "HEAD"]);
+    assert_eq!(numbers(), [op(2)], "what was fetched");
+    // Seen from there, the main working tree is the other one.
+    stage(&fixture, &hold(3, "src/a.py"));
+    let seen = fixture.discover(std::path::Path::new(linked)).expect("is one");
+    let found = about(&seen, &subject("src/a.py").sha256).expect("reads");
+    let mut operations = operations(&found);
+    operations.sort();
+    assert_eq!(operations, [op(2), op(3)]);
+}
+
+#[test]
+fn what_is_called_like_evidence_and_is_no_regular_file_is_named() {
+    for (mode, of) in [("100755", true), ("120000", true), ("160000", true), ("100644", false)] {
+        for committed in [false, true] {
+            let fixture = Fixture::new("sha1");
+            let first = fixture.commit_files(&[("a", "a")]).to_string();
+            let file = hold(1, "src/a.py");
+            let path = write(&fixture, &file);
+            let blob = if mode == "160000" { first } else { fixture.git(&["hash-object", "-w", &path]) };
+            fixture.git(&["update-index", "--add", "--cacheinfo", &format!("{mode},{blob},{path}")]);
+            if committed {
+                fixture.git(&["commit", "-q", "-m", "x"]);
+                fixture.git(&["rm", "-q", "--cached", &path]);
+            }
+            let found = found(&fixture);
+            let named: Vec<(&str, &str)> =
+                found.unreadable.iter().map(|unreadable| (unreadable.file.as_str(), unreadable.why.as_str())).collect();
+            let expected = (path.as_str(), "it is no regular file");
+            assert_eq!(named, if of { vec![expected] } else { vec![] }, "{mode} {committed}");
+            assert_eq!(operations(&found).len(), usize::from(!of));
+            let broken = named_of(&fixture, Action::HoldSet);
+            assert_eq!(broken, usize::from(of));
+            assert_eq!(named_of(&fixture, Action::Purge), 0);
+        }
+    }
+}
+
+fn named_of(fixture: &Fixture, action: Action) -> usize {
+    named(&fixture.repository(), &[action], |_| ()).expect("reads").len()
+}
+
+#[test]
 fn evidence_of_other_contents_is_passed_over() {
     let fixture = Fixture::new("sha256");
     let mut other = subject("src/a.py");

@@ -289,6 +289,9 @@ fn a_flood_of_signatures_is_not_looked_at_for_ever() {
     let verdicts = Verdicts::new(None);
     let last = (0..5000).map(|number| why(&verdicts, &claimed(&sample(&format!("Eve {number}")), "x"))).last();
     assert_eq!(last.as_deref(), Some("more signatures are there than are looked at"));
+    // What is about something else is looked at all the same.
+    let other = Record { request: Some("another".to_owned()), ..sample("Eve") };
+    assert_eq!(why(&verdicts, &claimed(&other, "x")), "nobody is named whose signatures count");
 }
 
 proptest! {

@@ -97,6 +97,19 @@ fn an_approval_that_was_merged_counts_as_well() {
 }
 
 #[test]
+fn what_was_signed_stays_so_whatever_the_settings_say_afterwards() {
+    let world = World::new();
+    let (ada, _) = two_clones(&world);
+    ada.git(&["config", "archivetomb.governance.signed", "false"]);
+    let purge = ["purge", SECRET, "--by", "mallory", "--second", "eve", "--reason", "x", "--apply"];
+    let refused = ada.tomb(&purge).exits(4).stderr_text();
+    assert!(refused.contains("`mallory` is named as approver and has not approved"), "{refused}");
+    let refused = ada.tomb(&["approve", SECRET, "--by", "mallory"]).exits(4).stderr_text();
+    assert!(refused.contains("is signed, so this has to be, too"), "{refused}");
+    assert!(events(&ada, "PURGE").is_empty() && events(&ada, "DELETE_APPROVED").is_empty());
+}
+
+#[test]
 fn nobody_speaks_in_the_name_of_another() {
     let world = World::new();
     let (ada, bob) = two_clones(&world);
