@@ -151,8 +151,7 @@ pub(super) fn put_first<'b>(
         store.put(&fresh)?;
     }
     for block in blocks.iter().filter(|block| known.contains_key(&block.raw_sha256)) {
-        let damage =
-            |archive: &mut dyn Archive| archive.block(&block.raw_sha256).err().filter(|error| is_object_damaged(error));
+        let damage = |archive: &mut dyn Archive| archive.block(&block.raw_sha256).err().filter(is_object_damaged);
         if damage(archive).is_some() {
             store.put(&[block])?;
             if let Some(error) = damage(archive) {
