@@ -117,6 +117,14 @@ impl Block {
 }
 
 /// Returns what `frame` decompresses to, if that is at most `limit` bytes.
+/// Returns the raw bytes of what a block stores, where no row says what they are; `None` where that cannot be a block.
+pub(super) fn unpack(codec: Codec, stored: Vec<u8>) -> Option<Vec<u8>> {
+    match codec {
+        Codec::None => Some(stored),
+        Codec::Zstd => decompress(&stored, BLOCK_SIZE),
+    }
+}
+
 fn decompress(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
     zstd::bulk::decompress(frame, limit).ok()
 }

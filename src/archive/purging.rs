@@ -3,8 +3,10 @@
 //! `docs/governance.md` says what holds meanwhile. Each step is one transaction under the writers' lock and may be repeated:
 //! first the others move to blocks without the content's bytes, then, with another step, the block goes that nobody uses.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
+use super::block::unpack;
 use super::error::damaged;
 use super::objects::Blocks;
 use super::{ArchiveError, BLOCK_SIZE, Block, BlockError, Codec, Destroyed};
@@ -72,6 +74,9 @@ pub(super) trait Bench {
     /// Returns up to `limit` blocks that nobody uses, up to row `newest`.
     fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError>;
 
+    /// Returns the blocks whose stored bytes have a digest that begins with hexadecimal digit `first`.
+    fn stored(&mut self, first: u32) -> Result<Vec<Row>, ArchiveError>;
+
     /// Returns the runs of a block.
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError>;
 
@@ -92,6 +97,69 @@ pub(super) trait Bench {
 
     /// Deletes a block that nobody uses.
     fn delete(&mut self, block: i64) -> Result<(), ArchiveError>;
+}
+
+/// What tells that an object has bytes of a content.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
+    /// The blocks of which it is the only content, or which are pieces of it, however they are compressed.
+    blocks: HashSet<Sha256>,
+    /// Its bytes, where it lies among others in a block.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Traces {
+    fn are_in(&self, raw: &[u8]) -> bool {
+        self.bytes.as_ref().is_some_and(|bytes| memchr::memmem::find(raw, bytes).is_some())
+            || self.blocks.contains(&Sha256::of(raw))
+    }
+}
+
+/// Returns what tells objects with bytes of content `artifact` that no row names, while the content can still be read.
+pub(super) fn traces(bench: &mut dyn Bench, artifact: i64) -> Result<Traces, ArchiveError> {
+    let rows = bench.blocks_of(artifact, usize::from(u16::MAX) << 8)?;
+    let mut traces = Traces { blocks: rows.iter().map(|row| row.raw_sha256).collect(), bytes: None };
+    if let [row] = &rows[..] {
+        let runs: Vec<Run> = bench.runs(row.id)?.into_iter().filter(|run| run.artifact == artifact).collect();
+        let raw = match read(bench, &row.raw_sha256) {
+            Ok(raw) => raw,
+            // What is damaged can be destroyed all the same, and tells of nothing else.
+            Err(error) if error.is_damage() => return Ok(traces),
+            Err(error) => return Err(error),
+        };
+        traces.bytes = runs.first().and_then(|run| raw.get(run.offset as usize..end(run) as usize)).map(<[u8]>::to_vec);
+    }
+    Ok(traces)
+}
+
+/// Deletes those of the objects `names`, listed before and all with digests that begin with `first`, that no row names and that
+/// have these bytes: a store that was stopped between its objects and its rows left them. Returns how many.
+///
+/// One that goes on with the content is refused; one that has the same bytes in another content puts its objects again.
+pub(super) fn delete_strays(
+    bench: &mut dyn Bench,
+    store: &Blocks,
+    traces: &Traces,
+    first: u32,
+    names: &[(Codec, Sha256)],
+) -> Result<u64, ArchiveError> {
+    let Some(store) = store else { return Ok(0) };
+    let known = bench.stored(first)?;
+    let known: HashSet<(&str, Sha256)> = known.iter().map(|row| (row.codec.as_str(), row.stored_sha256)).collect();
+    let mut deleted = 0;
+    for (codec, digest) in names.iter().filter(|(codec, digest)| !known.contains(&(codec.as_str(), *digest))) {
+        let stored = match store.get(*codec, digest) {
+            Ok(stored) => stored,
+            // Gone meanwhile, or longer than any block.
+            Err(error) if error.is_damage() => continue,
+            Err(error) => return Err(error),
+        };
+        if unpack(*codec, stored).is_some_and(|raw| traces.are_in(&raw)) {
+            store.delete(*codec, digest)?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
 }
 
 /// Takes content `artifact` out of some of its blocks; returns what was done, and `None` if no block has it any more.

@@ -9,6 +9,7 @@ use std::thread;
 use rayon::prelude::*;
 
 use super::chunk::pieces;
+use super::objects::is_object_damaged;
 use super::{
     Archive, ArchiveError, ArtifactInfo, BLOCK_SIZE, Block, BlockError, BlockInfo, ContentReader, NewArtifact,
     ReadError, Segment,
@@ -125,6 +126,10 @@ impl StoreContentsError {
     fn is_for_want_of_a_block(&self) -> bool {
         matches!(self, Self::Archive(ArchiveError::MissingBlock { .. }) | Self::Block(BlockError::Missing { .. }))
     }
+
+    fn is_for_want_of_an_object(&self) -> bool {
+        matches!(self, Self::Archive(error) if is_object_damaged(error))
+    }
 }
 
 /// Stores everything `source` has and returns what became of each content, in the source's order.
@@ -144,10 +149,12 @@ pub fn store_contents(
     options: StoreContentsOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<StoredContent>, StoreContentsError> {
-    let mut attempts = ATTEMPTS;
+    let (mut attempts, mut anew) = (ATTEMPTS, false);
     loop {
-        match store_once(archive, source, options, progress) {
+        match store_once(archive, source, options, anew, progress) {
             Err(error) if attempts > 1 && error.is_for_want_of_a_block() => attempts -= 1,
+            // A row is there, and not what it names.
+            Err(error) if !anew && error.is_for_want_of_an_object() => anew = true,
             done => return done,
         }
     }
@@ -157,10 +164,11 @@ fn store_once(
     archive: &mut dyn Archive,
     source: &dyn ContentSource,
     options: StoreContentsOptions,
+    anew: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<StoredContent>, StoreContentsError> {
     let archive = Mutex::new(archive);
-    let mut store = Store::new(&archive, source, options, progress);
+    let mut store = Store { anew, ..Store::new(&archive, source, options, progress) };
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(0);
         let packing = scope.spawn(|| Packer::new(&archive, source, options, sender).run());
@@ -420,6 +428,8 @@ struct Store<'a, 'b> {
     archive: &'b SharedArchive<'a>,
     source: &'b dyn ContentSource,
     options: StoreContentsOptions,
+    /// Whether blocks are put that the archive says it has: their objects may be missing.
+    anew: bool,
     progress: &'b mut dyn FnMut(Progress),
     done: Progress,
     /// What became of the contents so far, in order.
@@ -458,6 +468,7 @@ impl<'a, 'b> Store<'a, 'b> {
             archive,
             source,
             options,
+            anew: false,
             progress,
             done: Progress::default(),
             contents: Vec::with_capacity(source.len()),
@@ -520,7 +531,7 @@ impl<'a, 'b> Store<'a, 'b> {
     /// Compresses those of `blocks` that the archive does not have, and adds them all to the group.
     fn store_blocks(&mut self, blocks: &[RawBlock]) -> Result<(), StoreContentsError> {
         let digests: Vec<Sha256> = blocks.par_iter().map(|block| Sha256::of(&block.bytes)).collect();
-        let known = lock(self.archive).find_blocks(&digests)?;
+        let known = if self.anew { HashMap::new() } else { lock(self.archive).find_blocks(&digests)? };
         let mut sizes = known.clone();
         sizes.extend(&self.group.sizes);
         let mut claimed = HashSet::new();
@@ -567,6 +578,12 @@ impl<'a, 'b> Store<'a, 'b> {
         if group.blocks.is_empty() && group.artifacts.is_empty() {
             return Ok(());
         }
+        // Before an artifact relies on them. Those that a purge takes from here on are missed when it does.
+        let reused: Vec<Sha256> = group.reused.into_iter().collect();
+        for some in reused.chunks(rayon::current_num_threads()) {
+            let blocks: Result<Vec<Block>, _> = some.iter().map(|block| read_back(self.archive, *block)).collect();
+            blocks?.par_iter().try_for_each(|block| block.decode().map(drop))?;
+        }
         let fresh = lock(self.archive).put(&group.blocks, &group.artifacts)?;
         for (artifact, content) in group.artifacts.iter().zip(&group.contents) {
             self.contents[*content].new = fresh.contains(&artifact.sha256);
@@ -577,15 +594,17 @@ impl<'a, 'b> Store<'a, 'b> {
         }
         for block in &group.blocks {
             // Another program may have stored the same raw bytes first, compressed in another way.
-            let back = read_back(self.archive, block.raw_sha256)?;
+            let back = match read_back(self.archive, block.raw_sha256) {
+                // A purge took its object for what a stopped store had left.
+                Err(error) if error.is_for_want_of_an_object() => {
+                    lock(self.archive).put(std::slice::from_ref(block), &[])?;
+                    read_back(self.archive, block.raw_sha256)?
+                }
+                back => back?,
+            };
             if back != *block {
                 back.decode()?;
             }
-        }
-        let reused: Vec<Sha256> = group.reused.into_iter().collect();
-        for some in reused.chunks(rayon::current_num_threads()) {
-            let blocks: Result<Vec<Block>, _> = some.iter().map(|block| read_back(self.archive, *block)).collect();
-            blocks?.par_iter().try_for_each(|block| block.decode().map(drop))?;
         }
         Ok(())
     }

@@ -38,6 +38,9 @@ pub(super) trait BlockStore: fmt::Debug + Send + Sync {
     /// [`BLOCK_SIZE`](super::BLOCK_SIZE), not checked otherwise.
     fn get(&self, codec: Codec, stored_sha256: &Sha256) -> Result<Vec<u8>, ArchiveError>;
 
+    /// Returns the codecs and digests of all that is kept whose digest begins with hexadecimal digit `first`.
+    fn names(&self, first: u32) -> Result<Vec<(Codec, Sha256)>, ArchiveError>;
+
     /// Destroys these bytes, if they are there.
     fn delete(&self, codec: Codec, stored_sha256: &Sha256) -> Result<(), ArchiveError>;
 }
@@ -132,6 +135,9 @@ fn attach_place(_: &mut dyn Keeper, place: &ObjectPlace, _: bool, _: OpenMode) -
 
 /// Puts the bytes of those of `blocks` that `archive` does not have where `store` keeps them, and returns what is to become
 /// rows: only these blocks, since the bytes of another one, whose row vanished meanwhile, may be gone too.
+///
+/// A row is no proof of its object: a purge deletes the object first, and may have been stopped before it deleted the row. Such
+/// an object is put again.
 pub(super) fn put_first<'b>(
     archive: &mut dyn Archive,
     store: &Blocks,
@@ -144,7 +150,23 @@ pub(super) fn put_first<'b>(
     if !fresh.is_empty() {
         store.put(&fresh)?;
     }
+    for block in blocks.iter().filter(|block| known.contains_key(&block.raw_sha256)) {
+        let damage = |archive: &mut dyn Archive| archive.block(&block.raw_sha256).err().filter(is_object_damaged);
+        if damage(archive).is_some() {
+            store.put(&[block])?;
+            if let Some(error) = damage(archive) {
+                // Its row names bytes that were compressed in another way.
+                store.delete(block.codec, &block.stored_sha256)?;
+                return Err(error);
+            }
+        }
+    }
     Ok(NewBlocks { blocks: fresh, outside: true })
+}
+
+/// Returns whether what is wrong is that an object is missing, or is none of ours.
+pub(super) fn is_object_damaged(error: &ArchiveError) -> bool {
+    matches!(error, ArchiveError::Objects(error) if error.is_damage())
 }
 
 /// Blocks that become rows.

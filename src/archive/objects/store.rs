@@ -292,6 +292,22 @@ impl BlockStore for ObjectBlocks {
         Ok(bytes.ok_or_else(|| self.damaged(&path, "it is missing"))?)
     }
 
+    fn names(&self, first: u32) -> Result<Vec<(Codec, Sha256)>, ArchiveError> {
+        self.check()?;
+        let folders = (0..16).map(|second| self.path(&format!("blocks/{first:x}{second:x}")));
+        let listings = stream::iter(folders)
+            .map(|folder| self.store.list(Some(&folder)).map_ok(|found| found.location).try_collect::<Vec<Path>>())
+            .buffer_unordered(AT_ONCE);
+        let listed = self.run(listings.try_concat()).map_err(|error| self.failure("list objects", error))?;
+        let name = |path: &Path| {
+            let name = path.filename()?;
+            let (digest, codec) = name.strip_suffix(".zst").map_or((name, Codec::None), |digest| (digest, Codec::Zstd));
+            let digest = digest.parse().ok()?;
+            (self.path_of(codec, &digest) == *path).then_some((codec, digest))
+        };
+        Ok(listed.iter().filter_map(name).collect())
+    }
+
     fn delete(&self, codec: Codec, stored_sha256: &Sha256) -> Result<(), ArchiveError> {
         self.check()?;
         let path = self.path_of(codec, stored_sha256);

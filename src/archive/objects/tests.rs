@@ -224,6 +224,8 @@ macro_rules! objects_suite {
             two_archives_that_race_for_a_prefix_do_not_share_it
             only_what_is_deleted_is_gone
             what_is_purged_is_no_object_any_more
+            what_a_stopped_store_left_of_purged_content_goes
+            an_object_is_put_again_where_only_its_row_is_left
             stores_without_conditional_writes_do
         );
     };
@@ -475,6 +477,69 @@ fn what_is_purged_is_no_object_any_more<P: TestPlace>() {
         assert_eq!(contract::read(&mut *archive, &item.sha256, item.size).expect("reads"), *content);
     }
     engine.sql("CREATE TEMP TABLE t (x CHECK (x = 1)); INSERT INTO t SELECT count(bytes) FROM block");
+}
+
+/// A store is stopped when its objects are there and its rows are not, and the next one packs otherwise.
+fn what_a_stopped_store_left_of_purged_content_goes<P: TestPlace>() {
+    let engine = Sqlite::<P>::create();
+    let mut archive = engine.open();
+    let (small, large) = (b"what goes, among others ".repeat(50), noise(5, 2 * BLOCK_SIZE));
+    let left = [[b"before ".repeat(40), small.clone(), b"after ".repeat(40)].concat(), b"nobody's ".repeat(300)];
+    let id = archive.id().to_owned();
+    let objects = ObjectBlocks::new(&engine.objects.place(), &id).expect("connects");
+    let mut blocks: Vec<Block> =
+        left.iter().map(|raw| Block::encode(raw, Sha256::of(raw), 3).expect("encodes")).collect();
+    let items = contract::archived_together(
+        &mut *archive,
+        &[("a", small, false), ("b", large, false), ("c", b"stays ".repeat(90), false)],
+    );
+    // A piece of the large one, as it was never stored.
+    let piece = archive.segments(&items[1].sha256, 0).expect("reads")[0];
+    let piece = archive.block(&piece.block).expect("reads").expect("is there");
+    assert_eq!(piece.codec, Codec::None);
+    let stored = zstd::encode_all(&piece.stored[..], 1).expect("compresses");
+    let stored_sha256 = Sha256::of(&stored);
+    blocks.push(Block { stored_sha256, codec: Codec::Zstd, stored, ..piece });
+    objects.put(&blocks.iter().filter(|block| block.stored.len() <= BLOCK_SIZE).collect::<Vec<_>>()).expect("puts");
+    for item in &items[..2] {
+        contract::purge_whole(&mut *archive, item);
+    }
+    let names = engine.objects.names();
+    let is_there = |block: &Block| names.iter().any(|name| name.contains(&block.stored_sha256.to_string()));
+    assert_eq!(blocks.iter().map(is_there).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(names.len(), 3, "the mark, what nobody knows, and what stays: {names:?}");
+    assert_eq!(read(&mut *archive, &items[2].sha256, items[2].size).expect("reads"), b"stays ".repeat(90));
+}
+
+/// A purge is stopped between an object and its row, and somebody stores the block's bytes.
+fn an_object_is_put_again_where_only_its_row_is_left<P: TestPlace>() {
+    let engine = Sqlite::<P>::create();
+    let mut archive = engine.open();
+    let content = b"alone in its block ".repeat(60);
+    let block = Block::encode(&content, Sha256::of(&content), 3).expect("encodes");
+    archive.put(std::slice::from_ref(&block), &[]).expect("stores");
+    engine.objects.remove(&only_block(&engine.objects));
+    let stored = store(&mut *archive, std::slice::from_ref(&content))[0];
+    assert!(stored.new);
+    assert_eq!(engine.objects.names().len(), 2);
+    assert_eq!(read(&mut *archive, &stored.sha256, stored.size).expect("reads"), content);
+
+    // Where the row names bytes that come out of another way of compressing, nothing is relied on, and nothing left behind.
+    let other = b"compressed in another way ".repeat(60);
+    let packed = zstd::encode_all(&other[..], 19).expect("compresses");
+    let block = Block::encode(&other, Sha256::of(&other), 3).expect("encodes");
+    let stored_sha256 = Sha256::of(&packed);
+    assert_ne!(stored_sha256, block.stored_sha256);
+    let block = Block { stored_sha256, stored: packed, ..block };
+    let before = engine.objects.names();
+    archive.put(std::slice::from_ref(&block), &[]).expect("stores");
+    let name = engine.objects.names().into_iter().find(|name| !before.contains(name)).expect("is new");
+    engine.objects.remove(&name);
+    let source = contract::Memory(vec![other]);
+    store_contents(&mut *archive, &source, StoreContentsOptions::default(), &mut |_| ())
+        .expect_err("cannot be relied on");
+    assert_eq!(engine.objects.names(), before);
+    assert!(archive.find_artifacts(&[Sha256::of(&source.0[0])]).expect("looks").is_empty());
 }
 
 fn stores_without_conditional_writes_do<P: TestPlace>() {

@@ -4,7 +4,7 @@ use super::bytes::{block, put_block};
 use super::connection::{Connection, Row as SqlRow, Value, text};
 use super::{ServerArchive, damaged, failed, length, parse};
 use crate::archive::objects::Blocks;
-use crate::archive::purging::{self, Bench, Move, Row, Run, sweep, take_out};
+use crate::archive::purging::{self, Bench, Move, Row, Run, delete_strays, sweep, take_out};
 use crate::archive::{ArchiveError, Block, Destroyed};
 use crate::fault;
 use crate::id::Sha256;
@@ -14,6 +14,19 @@ pub(super) fn destroy(archive: &mut ServerArchive, sha256: &Sha256) -> Result<De
     let action = "destroy bytes";
     let store = archive.blocks.clone();
     let mut done = Destroyed::default();
+    if let Some(objects) = &store {
+        let traces = archive.write(action, |connection| match purged_artifact(connection, sha256)? {
+            Some(artifact) => purging::traces(&mut OnServer { connection, store: &store }, artifact).map(Some),
+            None => Ok(None),
+        })?;
+        let Some(traces) = traces else { return Ok(done) };
+        for first in 0..16 {
+            let names = objects.names(first)?;
+            done.blocks += archive.write(action, |connection| {
+                delete_strays(&mut OnServer { connection, store: &store }, &store, &traces, first, &names)
+            })?;
+        }
+    }
     loop {
         let step = archive.write(action, |connection| match purged_artifact(connection, sha256)? {
             Some(artifact) => take_out(&mut OnServer { connection, store: &store }, &store, artifact),
@@ -105,6 +118,10 @@ impl Bench for OnServer<'_> {
     fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError> {
         let unused = "b.id <= ? AND NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id)";
         self.rows(&format!("WHERE {unused} LIMIT {limit}"), &[newest.into()])
+    }
+
+    fn stored(&mut self, first: u32) -> Result<Vec<Row>, ArchiveError> {
+        self.rows(&format!("WHERE b.stored_sha256 LIKE '{first:x}%'"), &[])
     }
 
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError> {

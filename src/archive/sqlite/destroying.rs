@@ -8,7 +8,7 @@ use super::bytes::{self, put_block};
 use super::items::{column, parsed};
 use super::{BUSY_TIMEOUT, SqliteArchive, engine_error};
 use crate::archive::objects::Blocks;
-use crate::archive::purging::{self, Bench, Move, Row, Run, sweep, take_out};
+use crate::archive::purging::{self, Bench, Move, Row, Run, delete_strays, sweep, take_out};
 use crate::archive::{ArchiveError, Block, Destroyed};
 use crate::fault;
 use crate::id::Sha256;
@@ -70,6 +70,18 @@ fn remove(
     done: &mut Destroyed,
 ) -> Result<(), ArchiveError> {
     let failed = engine_error("destroy bytes");
+    if let Some(objects) = store {
+        let transaction = archive.write()?;
+        let Some(artifact) = purged_artifact(&transaction, sha256)? else { return Ok(()) };
+        let traces = purging::traces(&mut OnFile { connection: &transaction, store }, artifact)?;
+        drop(transaction);
+        for first in 0..16 {
+            let names = objects.names(first)?;
+            let transaction = archive.write()?;
+            let bench = &mut OnFile { connection: &transaction, store };
+            done.blocks += delete_strays(bench, store, &traces, first, &names)?;
+        }
+    }
     loop {
         let transaction = archive.write()?;
         let Some(artifact) = purged_artifact(&transaction, sha256)? else { return Ok(()) };
@@ -174,6 +186,10 @@ impl Bench for OnFile<'_> {
     fn unused(&mut self, newest: i64, limit: usize) -> Result<Vec<Row>, ArchiveError> {
         let unused = "b.id <= ?1 AND NOT EXISTS (SELECT 1 FROM segment WHERE block_id = b.id)";
         self.rows(&format!("WHERE {unused} LIMIT {limit}"), [newest])
+    }
+
+    fn stored(&mut self, first: u32) -> Result<Vec<Row>, ArchiveError> {
+        self.rows(&format!("WHERE b.stored_sha256 LIKE '{first:x}%'"), [])
     }
 
     fn runs(&mut self, block: i64) -> Result<Vec<Run>, ArchiveError> {
