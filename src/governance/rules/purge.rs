@@ -123,10 +123,7 @@ pub fn progress(
     others: Option<&[&StoredItem]>,
 ) -> Result<Progress, SignatureError> {
     let requester = voice_of(judge, request)?.ok().flatten();
-    let mut voices = Vec::new();
-    for told in ledger.approvals_of(&request.key.id) {
-        voices.extend(approval(judge, request, requester.as_ref(), told)?);
-    }
+    let (voices, _) = recorded(judge, ledger, request, requester.as_ref())?;
     let given = different(&voices, PURGE_APPROVALS).into_iter().map(|voice| voice.who.clone()).collect();
     let unnamed = others.map(|others| unnamed(ledger, request, request.target, others)).unwrap_or_default();
     Ok(Progress { given, voices: voices.into_iter().map(|voice| voice.person).collect(), unnamed })
@@ -212,17 +209,10 @@ fn approved(
     proposed: &[&str],
     obstacles: &mut Vec<Obstacle>,
 ) -> Result<Option<Approved>, SignatureError> {
-    let (mut recorded, mut voids) = (Vec::new(), Vec::new());
-    if let Some((request, requester)) = request {
-        for told in ledger.approvals_of(&request.key.id) {
-            match approval(judge, request, requester.as_ref(), told)? {
-                Ok(voice) => recorded.push(voice),
-                Err(why) => {
-                    voids.push(void(told.record.actor.as_deref().unwrap_or_default(), Some(told.record.ts), &why));
-                }
-            }
-        }
-    }
+    let (recorded, mut voids) = match request {
+        Some((request, requester)) => recorded(judge, ledger, request, requester.as_ref())?,
+        None => Default::default(),
+    };
     let requester = request.and_then(|(_, voice)| voice.as_ref());
     let proposals = proposals(judge, requester, proposed, &mut voids);
     // Those whom the command names come first, by their own voice where they have one on record.
@@ -249,6 +239,25 @@ fn approved(
     let is_fresh = |voice: &&&Voice| !recorded.iter().any(|other| is_by(other, &voice.person));
     let fresh = chosen.iter().filter(is_fresh).map(|voice| voice.who.clone()).collect();
     Ok(Some(Approved { by: by.who.clone(), second: second.who.clone(), fresh }))
+}
+
+/// Returns the voices that approved a request, in the order of time, and what does not count and why.
+fn recorded(
+    judge: &Judge<'_>,
+    ledger: &Ledger,
+    request: &Request,
+    requester: Option<&Voice>,
+) -> Result<(Vec<Voice>, Vec<Void>), SignatureError> {
+    let (mut voices, mut voids) = (Vec::new(), Vec::new());
+    for told in ledger.approvals_of(&request.key.id) {
+        let Record { actor, ts, .. } = &told.record;
+        match approval(judge, request, requester, told)? {
+            Ok(voice) => voices.push((*ts, voice)),
+            Err(why) => voids.push(void(actor.as_deref().unwrap_or_default(), Some(*ts), &why)),
+        }
+    }
+    voices.sort_by_key(|(at, _)| *at);
+    Ok((voices.into_iter().map(|(_, voice)| voice).collect(), voids))
 }
 
 /// Returns the voices of those who are said to approve with this command.
