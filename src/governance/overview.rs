@@ -202,7 +202,9 @@ pub fn overview(
 ) -> Result<Overview, OverviewError> {
     let (mut told, mut events) = (Vec::new(), Vec::new());
     let mut rows: BTreeMap<Sha256, Vec<(Hold, StoredItem)>> = BTreeMap::new();
+    let mut unfinished = Vec::new();
     if let Some(archive) = archive.as_deref_mut() {
+        unfinished = archive.unfinished_purges()?;
         let mut last = 0;
         loop {
             let page = archive.governance_page(last)?;
@@ -232,7 +234,7 @@ pub fn overview(
         restore_approvals: Vec::new(),
         due: Listed::new(Vec::new()),
         due_until,
-        unfinished: Vec::new(),
+        unfinished: unfinished.clone(),
         purges: Listed::new(Vec::new()),
         unfounded: unfounded_among(judge, &events, &contents)?,
         unreadable,
@@ -240,6 +242,8 @@ pub fn overview(
     let mut purges = Vec::new();
     for (sha256, told) in contents {
         let mut ledger = Ledger::of_records(&sha256, told.iter().cloned());
+        // Their records are yet to be made.
+        ledger.purge_rows.extend(unfinished.iter().filter(|purge| purge.sha256 == sha256).cloned());
         for (hold, stored) in rows.remove(&sha256).unwrap_or_default() {
             let key = HoldKey { tombstone: hold.tombstone, id: hold.id };
             let known = ledger.holds.entry(key).or_default();
@@ -270,7 +274,6 @@ pub fn overview(
     purges.sort_by_key(|purged| std::cmp::Reverse(purged.at));
     overview.purges = Listed::new(purges);
     if let Some(archive) = archive {
-        overview.unfinished = archive.unfinished_purges()?;
         overview.due = Listed::new(due(archive, origin, Horizon { today: Date(judge.now.date()), until: due_until })?);
     }
     Ok(overview)
