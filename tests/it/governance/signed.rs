@@ -197,8 +197,9 @@ fn a_purge_that_two_people_signed_counts_ever_after() {
     ada.commit("purge");
     ada.git(&["config", "archivetomb.governance.approvalTtl", "1s"]);
     assert!(!ada.tomb_ok(&["doctor"]).stdout_text().contains("does not count"));
-    // The approval in the branch is all there is of it.
+    // The approval in the branch, which was fetched, is all there is of it.
     ada.git(&["update-ref", "-d", "refs/remotes/bob/approval"]);
+    std::fs::remove_file(ada.path.join(".git/FETCH_HEAD")).unwrap();
     let warned = ada.tomb_ok(&["doctor"]).stdout_text();
     let what = "warning: the purge of item";
     assert!(warned.contains(what) && warned.contains("1 of 2 approvals, by `ada@example.org`; the others"), "{warned}");
