@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::connection::{Connection, Value, text};
-use super::{damaged, failed, in_groups};
+use super::{damaged, failed, in_groups, insert_rows};
 use crate::archive::ArchiveError;
 use crate::archive::migration::{self, Applied, Migration};
 use crate::clock::Timestamp;
@@ -128,21 +128,22 @@ fn lock_and_apply(
         Found::None => 0,
         Found::Older(newest) => newest,
     };
-    for migration in migrations.iter().filter(|migration| migration.version > newest) {
+    let missing = migrations.iter().filter(|migration| migration.version > newest);
+    for migration in missing.clone() {
         connection.run(&migration.text()).map_err(failed)?;
-        let values = [
+    }
+    // All at once, and last: MariaDB commits at every step, and an archive that was stopped while it was made is none, not one of
+    // an earlier version.
+    let now = Timestamp::now().to_string();
+    let rows = missing.map(|migration| {
+        [
             Value::from(i64::from(migration.version)),
             migration.name.into(),
             migration.sha256().to_string().into(),
             migration.program.into(),
-            Timestamp::now().to_string().into(),
-        ];
-        connection
-            .execute(
-                "INSERT INTO migration (version, name, sha256, program, applied_at) VALUES (?, ?, ?, ?, ?)",
-                &values,
-            )
-            .map_err(failed)?;
-    }
-    Ok(())
+            now.clone().into(),
+        ]
+    });
+    let sql = "INSERT INTO migration (version, name, sha256, program, applied_at) VALUES …";
+    insert_rows(connection, sql, rows).map_err(failed)
 }
