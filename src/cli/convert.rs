@@ -17,11 +17,9 @@ use git_archive_tomb::evidence::checkpoint::prepare::PrepareError;
 use git_archive_tomb::evidence::log::LogError;
 use git_archive_tomb::export::ExportError;
 use git_archive_tomb::git::{AttributeLine, Gap, GitError};
-use git_archive_tomb::governance::SigningError;
 use git_archive_tomb::governance::acts::{ActError, PurgingError};
-use git_archive_tomb::governance::clearance::ClearanceError;
-use git_archive_tomb::governance::overview::OverviewError;
 use git_archive_tomb::governance::story::StoryError;
+use git_archive_tomb::governance::{GovernanceError, SigningError};
 use git_archive_tomb::hooks::HooksError;
 use git_archive_tomb::id::{ObjectId, Tombstone};
 use git_archive_tomb::item::RepoPath;
@@ -197,12 +195,12 @@ impl From<ProofError> for CommandError {
     }
 }
 
-impl From<OverviewError> for CommandError {
-    fn from(error: OverviewError) -> Self {
+impl From<GovernanceError> for CommandError {
+    fn from(error: GovernanceError) -> Self {
         match error {
-            OverviewError::Archive(error) => error.into(),
-            OverviewError::Git(error) => error.into(),
-            OverviewError::Signature(error) => error.into(),
+            GovernanceError::Archive(error) => error.into(),
+            GovernanceError::Git(error) => error.into(),
+            GovernanceError::Signature(error) => error.into(),
         }
     }
 }
@@ -829,16 +827,6 @@ impl From<PurgingError> for CommandError {
             PurgingError::Refused { ref obstacles, ref tombstone } => refused(&error.to_string(), obstacles, tombstone),
             PurgingError::Changed => Self::from_error(Exit::Failed, &error).hint("try again"),
             PurgingError::NoArchive => Self::from_error(Exit::Unreachable, &error),
-        }
-    }
-}
-
-impl From<ClearanceError> for CommandError {
-    fn from(error: ClearanceError) -> Self {
-        match error {
-            ClearanceError::Archive(error) => error.into(),
-            ClearanceError::Git(error) => error.into(),
-            ClearanceError::Signature(error) => error.into(),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::evidence::record::{Action, Record, Source};
 use crate::git::{GitError, Repository};
 use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
-use crate::signature::SignatureError;
 
+use super::error::GovernanceError;
 use super::evidence::named;
 use super::ledger::Told;
 use super::obstacle::Obstacle;
@@ -43,27 +43,13 @@ pub struct Withheld {
     pub obstacle: Obstacle,
 }
 
-/// Why it could not be found out.
-#[derive(Debug, thiserror::Error)]
-pub enum ClearanceError {
-    /// The archive failed.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// Git failed.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// Signatures could not be looked at.
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-}
-
 /// Returns those of `items`, each with its row in the archive if that has one, that are not handed out.
 pub fn withheld(
     repository: &Repository,
     mut archive: Option<&mut AnyArchive>,
     demand: &Demand<'_>,
     items: &[(Subject, Option<&StoredItem>)],
-) -> Result<Vec<Withheld>, ClearanceError> {
+) -> Result<Vec<Withheld>, GovernanceError> {
     let mut withheld = Vec::new();
     let mut refuse = |subject: &Subject, obstacle| {
         withheld.push(Withheld { tombstone: subject.tombstone, path: subject.path.clone(), obstacle });

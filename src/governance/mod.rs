@@ -9,6 +9,7 @@
 pub mod acts;
 pub mod clearance;
 pub mod due;
+mod error;
 pub mod evidence;
 pub mod ledger;
 mod obstacle;
@@ -22,6 +23,7 @@ mod statement;
 pub mod story;
 pub mod unfounded;
 
+pub use error::GovernanceError;
 pub use obstacle::{Obstacle, Void};
 pub use person::{Person, distinct};
 pub use signing::{SigningError, Standing, Verdicts, Verifier, sign};

@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::archive::{AnyArchive, ArchiveError, Hold, Purge, Query, StoredItem};
 use crate::clock::Timestamp;
 use crate::evidence::record::Record;
-use crate::git::{GitError, Repository};
+use crate::git::Repository;
 use crate::id::{Sha256, Tombstone};
 use crate::item::{Date, RepoPath};
-use crate::signature::SignatureError;
 
 use super::due::{DueDate, Horizon};
+use super::error::GovernanceError;
 use super::evidence::{Found, Unreadable, all};
 use super::ledger::{HoldKey, Ledger, Request, Told};
 use super::obstacle::Obstacle;
@@ -177,20 +177,6 @@ pub struct Purged {
     pub reason: Option<String>,
 }
 
-/// Why it could not be said how governance stands.
-#[derive(Debug, thiserror::Error)]
-pub enum OverviewError {
-    /// The archive failed, or is damaged.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// Git failed.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// Signatures could not be checked.
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-}
-
 /// Says how governance stands by the archive and the evidence of every reference. Dates until `due_until` are near; `origin`
 /// is this clone's id.
 pub fn overview(
@@ -199,7 +185,7 @@ pub fn overview(
     judge: &Judge<'_>,
     origin: &str,
     due_until: Date,
-) -> Result<Overview, OverviewError> {
+) -> Result<Overview, GovernanceError> {
     let (mut told, mut events) = (Vec::new(), Vec::new());
     let mut rows: BTreeMap<Sha256, Vec<(Hold, StoredItem)>> = BTreeMap::new();
     let mut unfinished = Vec::new();
@@ -286,7 +272,7 @@ fn in_the_way(
     request: &Request,
     told: &[Told],
     unreadable: &[Unreadable],
-) -> Result<Vec<Obstacle>, OverviewError> {
+) -> Result<Vec<Obstacle>, GovernanceError> {
     let Some(facts) = request.told.record.sha256.map(|sha256| archive.content_facts(&sha256)).transpose()?.flatten()
     else {
         return Ok(Vec::new());

@@ -11,10 +11,10 @@ use crate::id::{Sha256, Tombstone};
 use crate::item::RepoPath;
 use crate::signature::SignatureError;
 
+use super::error::GovernanceError;
 use super::evidence::all;
 use super::ledger::{Ledger, Told};
 use super::obstacle::Obstacle;
-use super::overview::OverviewError;
 use super::rules::{Judge, judge_past};
 use super::signing::Standing;
 
@@ -63,7 +63,7 @@ pub fn unfounded(
     repository: &Repository,
     archive: &mut AnyArchive,
     judge: &Judge<'_>,
-) -> Result<Vec<Unfounded>, OverviewError> {
+) -> Result<Vec<Unfounded>, GovernanceError> {
     if !judge.policy.signed {
         return Ok(Vec::new());
     }
